@@ -1,0 +1,195 @@
+import { monotonicClock, type Clock } from './clock.ts'
+import type { Charge, CounterStatus, CounterStore, ReserveReply, SettleOutcome } from './counter-store.ts'
+import type { Decision, LimitStatus, Refused, Reservation } from './decision.ts'
+import { isQuotaError, QuotaError } from './quota-error.ts'
+import { chargesOf, type BoundLimit } from './plan.ts'
+import type { Amounts } from './unit.ts'
+
+export interface AdmissionOptions {
+  readonly store: CounterStore
+  readonly clock?: Clock
+  /** How long a hold lives without an extension, in milliseconds. Default: 60 s. */
+  readonly lifetimeMs?: number
+}
+
+export interface AdmitRequest {
+  /** Id of the reservation: one for each attempt and limiter. */
+  readonly id: string
+  readonly bound: readonly BoundLimit[]
+  /** Upper guess of what the call will use. */
+  readonly amounts: Amounts
+  /** Kept with the hold, for the entry of a call whose process dies. */
+  readonly context: string
+  /** Goes before what the limits say for when the store can't be reached. */
+  readonly onUnavailable?: 'refuse' | 'admit' | undefined
+}
+
+/** A node's windows and the store's clock can miss each other once at an edge; more often means a broken clock. */
+const MOST_TRIES = 3
+
+/** Decides on calls, and settles them: plans and amounts on one side, charges and a counter store on the other. */
+export class Admission {
+  readonly store: CounterStore
+  readonly #clock: Clock
+  readonly #lifetimeMs: number
+  /** The store's clock minus ours, as last seen. */
+  #offsetMs = 0
+
+  constructor({ store, clock = monotonicClock, lifetimeMs = 60_000 }: AdmissionOptions) {
+    this.store = store
+    this.#clock = clock
+    this.#lifetimeMs = lifetimeMs
+  }
+
+  /** The store's time, as well as this node knows it without asking. */
+  nowMs(): number {
+    return this.#clock() + this.#offsetMs
+  }
+
+  /**
+   * Reserves a call's amounts under all its limits, or under none. An unreachable store is a decision too, as the limits
+   * say: refused if any of them refuses then.
+   *
+   * @throws QuotaError `ERR_QUOTA_STALE` when the store's time can't be met.
+   */
+  async admit({ id, bound, amounts, context, onUnavailable }: AdmitRequest): Promise<Decision> {
+    const [first] = bound
+    if (first === undefined) return admittedWithoutLimits(this.nowMs())
+    const { owner } = first.counter
+    const lifetimeMs = this.#lifetimeMs
+    let atMs = this.nowMs()
+    for (let tries = 0; tries < MOST_TRIES; tries += 1) {
+      const charges = chargesOf(bound, amounts, atMs)
+      let reply: ReserveReply
+      try {
+        reply = await this.store.reserve({ id, owner, charges, lifetimeMs, context })
+      } catch (error) {
+        if (!isQuotaError(error, 'ERR_QUOTA_STORE_UNAVAILABLE')) throw error
+        const held = { id, owner, bound, charges, amounts, lifetimeMs, context }
+        return this.#withoutStore(held, atMs, onUnavailable ?? whileUnavailable(bound))
+      }
+      atMs = reply.nowMs
+      const learnedAtMs = this.#clock()
+      this.#offsetMs = reply.nowMs - learnedAtMs
+      if (reply.outcome === 'stale') continue
+      if (reply.outcome === 'closed') {
+        throw new QuotaError('ERR_QUOTA_CONFIG', `reservation ${id} was settled before: use a new id for each attempt`)
+      }
+      const statuses = reply.statuses.map((status, index) => limitStatus(bound[index]!, status))
+      if (reply.outcome === 'refused') return refusal(charges, statuses, atMs)
+      const held = { id, owner, bound, charges, amounts, lifetimeMs, context }
+      return {
+        admitted: true,
+        reservation: { ...held, admittedAtMs: atMs, learnedAtMs },
+        statuses,
+        tripped: statuses.filter(({ tripped }) => tripped),
+        counted: true,
+        atMs,
+      }
+    }
+    throw new QuotaError(
+      'ERR_QUOTA_STALE',
+      `the counter store's time stays outside the windows of ${owner}: check its clock`,
+    )
+  }
+
+  /** The instant to settle a reservation at, by the store's clock: the same for its entry and for its counters. */
+  settlementTime({ admittedAtMs, learnedAtMs }: Reservation): number {
+    return Math.floor(admittedAtMs + Math.max(0, this.#clock() - learnedAtMs))
+  }
+
+  /**
+   * Replaces the reserved by the actual amounts. A unit whose actual amount nobody knows stays as it was reserved.
+   * Repeating it changes nothing.
+   *
+   * @throws QuotaError `ERR_QUOTA_STORE_UNAVAILABLE`; settle again later with the same `atMs`.
+   */
+  settle(reservation: Reservation, actual: Amounts, atMs: number): Promise<SettleOutcome> {
+    const { id, owner, bound, charges, amounts } = reservation
+    // Most calls end in the buckets that they began in.
+    const isSameBucket = bound.every(({ limit }, index) => limit.windowAt(atMs) === charges[index]!.window)
+    const current = isSameBucket ? charges : chargesOf(bound, amounts, atMs)
+    const settled = current.map((charge, index) => ({
+      charge,
+      actual: actual[bound[index]!.limit.definition.unit] ?? charge.amount,
+    }))
+    return this.store.settle({ id, owner, charges: settled, atMs })
+  }
+
+  /** Gives back all that a reservation holds. */
+  release({ id, owner }: Reservation): Promise<void> {
+    return this.store.release({ id, owner })
+  }
+
+  /** Keeps a reservation from expiring while its call runs. */
+  async extend({ id, owner, charges, lifetimeMs, context }: Reservation): Promise<void> {
+    await this.store.extend({ id, owner, charges, lifetimeMs, context })
+  }
+
+  /** Where limits stand, counting nothing. */
+  async read(bound: readonly BoundLimit[]): Promise<{ nowMs: number; statuses: readonly LimitStatus[] }> {
+    if (bound.length === 0) return { nowMs: this.nowMs(), statuses: [] }
+    const { nowMs, statuses } = await this.store.read(chargesOf(bound, {}, this.nowMs()))
+    return { nowMs, statuses: statuses.map((status, index) => limitStatus(bound[index]!, status)) }
+  }
+
+  #withoutStore(
+    held: Omit<Reservation, 'admittedAtMs' | 'learnedAtMs'>,
+    atMs: number,
+    onUnavailable: 'refuse' | 'admit',
+  ): Decision {
+    if (onUnavailable === 'refuse') {
+      // The command may have run: what it holds is given back, now or by its expiry.
+      this.store.release(held).catch(() => {})
+      return { admitted: false, reason: 'unavailable', binding: undefined, statuses: [], retryAtMs: null, atMs }
+    }
+    const reservation = { ...held, admittedAtMs: atMs, learnedAtMs: this.#clock() }
+    return { admitted: true, reservation, statuses: [], tripped: [], counted: false, atMs }
+  }
+}
+
+/** What limits say together for when the store can't be reached: one that refuses is enough. */
+function whileUnavailable(bound: readonly BoundLimit[]): 'refuse' | 'admit' {
+  const refuses = bound.some(
+    ({ limit: { definition } }) => definition.onUnavailable === 'refuse' && definition.mode === 'enforce',
+  )
+  return refuses ? 'refuse' : 'admit'
+}
+
+function admittedWithoutLimits(atMs: number): Decision {
+  return { admitted: true, reservation: undefined, statuses: [], tripped: [], counted: true, atMs }
+}
+
+function limitStatus(bound: BoundLimit, status: CounterStatus): LimitStatus {
+  const { used, quota, tripped, resetAtMs, roomAtMs } = status
+  const remaining = quota === null ? null : Math.max(0, quota - used)
+  return { used, quota, tripped, resetAtMs, roomAtMs, bound, remaining }
+}
+
+function refusal(charges: readonly Charge[], statuses: readonly LimitStatus[], atMs: number): Refused {
+  const inTheWay = statuses.filter(({ tripped }, index) => tripped && charges[index]!.effect === 'refuse')
+  const groups = Map.groupBy(inTheWay, ({ bound }) => bound.alternative)
+  const always = groups.get(0) ?? []
+  groups.delete(0)
+  // Of the alternatives, the one that has room first.
+  const soonest = [...groups.values()].map(latest).sort(byRoom)[0]
+  const binding = latest([...always, ...(soonest === undefined ? [] : [soonest])])
+  const reason = neverFits(charges[statuses.indexOf(binding)]!) ? 'never-fits' : 'no-room'
+  return { admitted: false, reason, binding, statuses, retryAtMs: binding.roomAtMs, atMs }
+}
+
+/** The status whose room returns last; `null` is later than any time. */
+function latest(statuses: readonly LimitStatus[]): LimitStatus {
+  return statuses.toSorted(byRoom).at(-1)!
+}
+
+function byRoom(one: LimitStatus, other: LimitStatus): number {
+  const left = one.roomAtMs ?? Infinity
+  const right = other.roomAtMs ?? Infinity
+  return left === right ? 0 : left - right
+}
+
+/** Too much at once even for an empty window. A quota of 0 is a block, not a size. */
+function neverFits({ trip, quota, amount }: Charge): boolean {
+  return trip === 'fits' && quota !== null && quota > 0 && amount > quota
+}

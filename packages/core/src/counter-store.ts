@@ -1,0 +1,158 @@
+import type { Change, Trip } from './limit.ts'
+
+/** Where one limit's units are counted for one partition. Never changes, so it can be kept and used again. */
+export interface Counter {
+  /** All counters of an owner live together (in Redis: in one slot) and are decided in one step. */
+  readonly owner: string
+  /** The dimension values that share this counter. Counters of a partition can be stored as one value. */
+  readonly partition: string
+  /** Plan and limit; unique in the partition. */
+  readonly name: string
+  /** Owner, partition and name in one string. */
+  readonly key: string
+}
+
+/**
+ * The window of a charge, in numbers that a store applies without knowing calendars. Instants and durations in whole
+ * milliseconds. A calendar window comes with the edges of the current and of the next bucket: the store picks the one
+ * that its own clock is in, or answers `stale`.
+ */
+export type ChargeWindow =
+  | { readonly kind: 'fixed'; readonly startMs: number; readonly endMs: number; readonly nextEndMs: number }
+  | { readonly kind: 'sliding'; readonly bucketMs: number; readonly buckets: number }
+  | { readonly kind: 'first-use'; readonly durationMs: number; readonly then: 'restart' | 'end' }
+  | { readonly kind: 'lifetime' }
+  | { readonly kind: 'concurrent' }
+
+/** One limit reduced to what a store applies. */
+export interface Charge {
+  readonly counter: Counter
+  readonly window: ChargeWindow
+  /** Whole units to reserve, from 0. */
+  readonly amount: number
+  /** Whole units allowed in the window; `null` for no limit. */
+  readonly quota: number | null
+  readonly trip: Trip
+  /** `refuse` can refuse the call; `flag` and `shadow` only say that they tripped. */
+  readonly effect: 'refuse' | 'flag' | 'shadow'
+  /**
+   * When a changed quota or duration comes into force: `next-window` goes by what the bucket began with. Sliding windows
+   * and those without an end have no next one: they change now.
+   */
+  readonly onChange: { readonly quota: Change; readonly duration: Change }
+  /** What becomes of the amount when the hold expires unsettled. `concurrent` is always released. */
+  readonly onExpiry: 'keep' | 'release'
+  /**
+   * 0: must have room. From 1: charges with the same number stand together, and one number whose charges all have room
+   * is enough. All are charged.
+   */
+  readonly alternative: number
+}
+
+/** Asks to set amounts aside: all charges or none. */
+export interface ReserveRequest {
+  /** Idempotency key, 1 to 128 characters; one reservation, however often it is sent. */
+  readonly id: string
+  /** Owner of the hold: that of the first charge. */
+  readonly owner: string
+  /** Distinct counters, at least one. */
+  readonly charges: readonly Charge[]
+  /** How long the hold lives without an extension, in milliseconds. */
+  readonly lifetimeMs: number
+  /** Kept with the hold and handed back if it expires. At most 4,096 characters. Never a prompt, never a secret. */
+  readonly context: string
+}
+
+/** Where one counter stands, by the store's clock. */
+export interface CounterStatus {
+  /** Units counted in the window, settled and reserved; after this call's own where it was granted. */
+  readonly used: number
+  /** The quota in force. */
+  readonly quota: number | null
+  /** Whether this charge had no room: decisive only where its effect is `refuse`. */
+  readonly tripped: boolean
+  /** When used units next come back; `null`: not by time. */
+  readonly resetAtMs: number | null
+  /** When this charge's amount would have room if nothing else happened; now if it has; `null`: never. */
+  readonly roomAtMs: number | null
+}
+
+/** What a store answers to {@link CounterStore.reserve}. `statuses` are in the order of the charges. */
+export type ReserveReply =
+  | { readonly outcome: 'granted'; readonly nowMs: number; readonly statuses: readonly CounterStatus[] }
+  | { readonly outcome: 'refused'; readonly nowMs: number; readonly statuses: readonly CounterStatus[] }
+  /** The store's time is outside the edges that were sent: send those of `nowMs`. */
+  | { readonly outcome: 'stale'; readonly nowMs: number }
+  /** This reservation was settled or released before: a repeat that came too late. Nothing was charged. */
+  | { readonly outcome: 'closed'; readonly nowMs: number }
+
+/** One charge of a reservation with what was really used. `window` is that of `SettleRequest.atMs`. */
+export interface SettledCharge {
+  readonly charge: Charge
+  /** Whole units really used, from 0. */
+  readonly actual: number
+}
+
+/** Asks to replace what is held by what was used. */
+export interface SettleRequest {
+  readonly id: string
+  readonly owner: string
+  readonly charges: readonly SettledCharge[]
+  /** The instant of settlement by the store's clock; replay and rebuild use the same. */
+  readonly atMs: number
+}
+
+/**
+ * `settled`: the hold was open. `late`: it had expired, or the store never had it; the difference was charged.
+ * `closed`: it was settled or released before; nothing was charged.
+ */
+export type SettleOutcome = 'settled' | 'late' | 'closed'
+
+/** A hold whose lifetime ran out before it was settled. Stays listed until it is acknowledged. */
+export interface ExpiredHold {
+  readonly id: string
+  readonly owner: string
+  readonly context: string
+  readonly expiredAtMs: number
+}
+
+/** What a store can do beyond fixed and sliding windows. A plan that needs what is missing is refused when it is loaded. */
+export type CounterStoreCapability = 'first-use' | 'lifetime' | 'concurrent' | 'alternatives' | 'expiry'
+
+/**
+ * Counts. Every call is atomic over all its charges, safe to repeat, and decided by the store's own clock, which never
+ * goes back. A method that fails throws `ERR_QUOTA_STORE_UNAVAILABLE`, and may have run all the same.
+ */
+export interface CounterStore {
+  readonly capabilities: ReadonlySet<CounterStoreCapability>
+
+  /** Sets every amount aside, or none. A refusal changes no counter. A repeat is granted again and adds nothing. */
+  reserve(request: ReserveRequest): Promise<ReserveReply>
+
+  /** Lets a hold live `lifetimeMs` from now. A hold that the store doesn't have is made again, without a decision. */
+  extend(request: ReserveRequest): Promise<void>
+
+  /**
+   * Replaces the reserved by the actual amounts, once. An excess is charged to the bucket of `atMs`; a surplus is given
+   * back only to a bucket that is still open then.
+   */
+  settle(request: SettleRequest): Promise<SettleOutcome>
+
+  /** Gives back all that is held, as if the call had never been. Unknown and closed ids are left alone. */
+  release(request: { readonly id: string; readonly owner: string }): Promise<void>
+
+  /**
+   * Where the counters of these charges stand, changing nothing: not even holds that are due to expire. Amounts are
+   * looked at for `tripped` and `roomAtMs`.
+   */
+  read(charges: readonly Charge[]): Promise<{ readonly nowMs: number; readonly statuses: readonly CounterStatus[] }>
+
+  /** Expires what is due, at most `most` holds, and lists up to `most` expired ones that nobody acknowledged. */
+  sweep(most: number): Promise<readonly ExpiredHold[]>
+
+  /** Takes holds off the list of {@link sweep}, after their entries were written. */
+  acknowledge(holds: readonly ExpiredHold[]): Promise<void>
+
+  /** Frees what the store itself opened. */
+  close(): Promise<void>
+}

@@ -1,0 +1,223 @@
+import type { Charge, ChargeWindow, CounterStatus } from './counter-store.ts'
+
+/**
+ * What a store remembers of one counter. Kinds with one bucket at a time use `startMs`, `endMs` and `used`; a sliding
+ * one keeps `ring`, the amounts of the buckets up to `latest`, at index `bucket number % ring.length`, and in `used` their
+ * sum.
+ */
+export interface CounterState {
+  readonly kind: ChargeWindow['kind']
+  startMs: number
+  /** `Infinity` where the bucket never ends. */
+  endMs: number
+  used: number
+  /** The quota that the bucket began with. */
+  quota: number | null
+  /** Says something even after its end: a first-use window that does not restart. */
+  readonly lasts: boolean
+  /** Sliding only. */
+  readonly bucketMs: number
+  latest: number
+  readonly ring: number[]
+}
+
+/** One counter as a charge sees it at an instant. */
+export interface CounterView {
+  /** Names the bucket that is current: its start, or its number where the window slides. */
+  readonly bucket: number
+  readonly endMs: number
+  readonly used: number
+  readonly quota: number | null
+  /** A first-use window that is over for good. */
+  readonly ended: boolean
+}
+
+/** Whether the edges that came with a charge still hold at the store's time. */
+export function isStale(window: ChargeWindow, nowMs: number): boolean {
+  return window.kind === 'fixed' && (nowMs < window.startMs || nowMs >= window.nextEndMs)
+}
+
+/** Looks at a counter without changing it. Windows that have not begun look empty and begin at `nowMs`. */
+export function viewCounter(state: CounterState | undefined, charge: Charge, nowMs: number): CounterView {
+  const { window } = charge
+  const known = state?.kind === window.kind ? state : undefined
+  switch (window.kind) {
+    case 'fixed':
+      return viewFixed(known, charge, window, nowMs)
+    case 'sliding': {
+      const bucket = Math.floor(nowMs / window.bucketMs)
+      const used = known !== undefined && hasShape(known, window) ? slidingUsed(known, bucket) : 0
+      return { bucket, endMs: Infinity, used, quota: charge.quota, ended: false }
+    }
+    case 'first-use':
+      return viewFirstUse(known, charge, window, nowMs)
+    case 'lifetime':
+    case 'concurrent':
+      return { bucket: 0, endMs: Infinity, used: known?.used ?? 0, quota: charge.quota, ended: false }
+  }
+}
+
+/** Whether a charge has no room. */
+export function trips(view: CounterView, charge: Charge): boolean {
+  return view.ended || isOver(view.used, view.quota, charge)
+}
+
+/** Whether charges, given which of them tripped, are refused together: an AND, and an OR of ANDs. */
+export function refuses(charges: readonly Charge[], statuses: readonly { readonly tripped: boolean }[]): boolean {
+  let hasAlternatives = false
+  for (const [index, { alternative, effect }] of charges.entries()) {
+    if (alternative !== 0) hasAlternatives = true
+    else if (statuses[index]!.tripped && effect === 'refuse') return true
+  }
+  return hasAlternatives && everyAlternativeIsFull(charges, statuses)
+}
+
+/** The status of a charge, before its own amount is counted. */
+export function statusOf(
+  state: CounterState | undefined,
+  view: CounterView,
+  charge: Charge,
+  nowMs: number,
+): CounterStatus {
+  const tripped = trips(view, charge)
+  return {
+    used: view.used,
+    quota: view.quota,
+    tripped,
+    resetAtMs: resetAt(state, view, charge),
+    roomAtMs: tripped ? roomAt(state, view, charge, nowMs) : nowMs,
+  }
+}
+
+/** Amount in a bucket of a sliding counter; 0 outside what is kept. */
+export function amountIn(state: CounterState, bucket: number): number {
+  if (bucket > state.latest || bucket <= state.latest - state.ring.length) return 0
+  return state.ring[bucket % state.ring.length]!
+}
+
+/** Whether a sliding counter still has the shape of the window; another shape begins anew. */
+export function hasShape(state: CounterState, window: ChargeWindow & { kind: 'sliding' }): boolean {
+  return state.bucketMs === window.bucketMs && state.ring.length === window.buckets + 1
+}
+
+function isOver(used: number, quota: number | null, { trip, amount }: Charge): boolean {
+  if (quota === null) return false
+  switch (trip) {
+    case 'fits':
+      return used + amount > quota
+    case 'reached':
+      return used >= quota
+    case 'exceeded':
+      return used > quota
+  }
+}
+
+function everyAlternativeIsFull(
+  charges: readonly Charge[],
+  statuses: readonly { readonly tripped: boolean }[],
+): boolean {
+  const full = new Set<number>()
+  const alternatives = new Set<number>()
+  for (const [index, { alternative, effect }] of charges.entries()) {
+    if (alternative === 0) continue
+    alternatives.add(alternative)
+    if (statuses[index]!.tripped && effect === 'refuse') full.add(alternative)
+  }
+  return full.size === alternatives.size
+}
+
+/** Sum of a sliding counter's buckets that are counted when bucket `latest` is current: that one and a whole ring before it. */
+function slidingUsed(state: CounterState, latest: number): number {
+  let { used } = state
+  const left = Math.min(latest - state.latest, state.ring.length)
+  for (let gone = 0; gone < left; gone += 1) used -= amountIn(state, state.latest - state.ring.length + 1 + gone)
+  return used
+}
+
+/** First bucket that is both kept and still counted when `latest` is current. */
+function oldest(state: CounterState, latest: number): number {
+  return Math.max(latest, state.latest) - state.ring.length + 1
+}
+
+function viewFixed(
+  known: CounterState | undefined,
+  charge: Charge,
+  window: ChargeWindow & { kind: 'fixed' },
+  nowMs: number,
+): CounterView {
+  const inNext = nowMs >= window.endMs
+  const startMs = inNext ? window.endMs : window.startMs
+  const endMs = inNext ? window.nextEndMs : window.endMs
+  if (known !== undefined && known.startMs === startMs) {
+    const end = charge.onChange.duration === 'next-window' ? known.endMs : endMs
+    return { bucket: startMs, endMs: end, used: known.used, quota: quotaInForce(known, charge), ended: false }
+  }
+  if (known !== undefined && nowMs < known.endMs && charge.onChange.duration === 'next-window') {
+    return {
+      bucket: known.startMs,
+      endMs: known.endMs,
+      used: known.used,
+      quota: quotaInForce(known, charge),
+      ended: false,
+    }
+  }
+  return { bucket: startMs, endMs, used: 0, quota: charge.quota, ended: false }
+}
+
+function viewFirstUse(
+  known: CounterState | undefined,
+  charge: Charge,
+  window: ChargeWindow & { kind: 'first-use' },
+  nowMs: number,
+): CounterView {
+  const endMs = known === undefined ? 0 : firstUseEnd(known, charge, window)
+  if (known === undefined || (nowMs >= endMs && window.then === 'restart')) {
+    return { bucket: nowMs, endMs: nowMs + window.durationMs, used: 0, quota: charge.quota, ended: false }
+  }
+  const ended = nowMs >= endMs
+  return { bucket: known.startMs, endMs, used: known.used, quota: quotaInForce(known, charge), ended }
+}
+
+function firstUseEnd(known: CounterState, charge: Charge, window: ChargeWindow & { kind: 'first-use' }): number {
+  return charge.onChange.duration === 'next-window' ? known.endMs : known.startMs + window.durationMs
+}
+
+function quotaInForce(known: CounterState, charge: Charge): number | null {
+  return charge.onChange.quota === 'next-window' ? known.quota : charge.quota
+}
+
+function resetAt(state: CounterState | undefined, view: CounterView, { window }: Charge): number | null {
+  if (window.kind !== 'sliding') return Number.isFinite(view.endMs) && !view.ended ? view.endMs : null
+  const places = window.buckets + 1
+  if (state !== undefined && state.kind === 'sliding' && hasShape(state, window)) {
+    for (let bucket = oldest(state, view.bucket); bucket < view.bucket; bucket += 1) {
+      if (amountIn(state, bucket) > 0) return (bucket + places) * window.bucketMs
+    }
+  }
+  return (view.bucket + places) * window.bucketMs
+}
+
+function roomAt(state: CounterState | undefined, view: CounterView, charge: Charge, nowMs: number): number | null {
+  const { window, quota } = charge
+  if (view.ended || isOver(0, quota, charge)) return null
+  switch (window.kind) {
+    case 'fixed':
+      return view.endMs
+    case 'first-use':
+      return window.then === 'restart' ? view.endMs : null
+    case 'lifetime':
+      return null
+    case 'concurrent':
+      // Nobody knows when another call ends: soon.
+      return nowMs + 1_000
+    case 'sliding': {
+      if (state === undefined) return null
+      let { used } = view
+      for (let bucket = oldest(state, view.bucket); bucket <= view.bucket; bucket += 1) {
+        used -= amountIn(state, bucket)
+        if (!isOver(used, view.quota, charge)) return (bucket + window.buckets + 1) * window.bucketMs
+      }
+      return null
+    }
+  }
+}

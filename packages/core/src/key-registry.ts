@@ -1,0 +1,50 @@
+import type { Dimensions } from './subject.ts'
+import { QuotaError } from './quota-error.ts'
+
+/** A key that was handed out. Its secret is known only by fingerprint. */
+export interface KeyRecord {
+  /** Stays when the secret or the pepper changes; 1 to 128 of `A-Z a-z 0-9 . _ : / -`. */
+  readonly id: string
+  readonly fingerprint: string
+  readonly tenant?: string
+  /** Plan names; absent leaves it to the plan source. */
+  readonly plans?: readonly string[]
+  readonly dimensions?: Dimensions
+  /** From this instant the key is refused. */
+  readonly expiresAtMs?: number
+  readonly disabled?: boolean
+}
+
+/** Knows the keys that were handed out. */
+export interface KeyRegistry {
+  /** The record of a fingerprint; `undefined` if there is none. */
+  find(fingerprint: string): Promise<KeyRecord | undefined>
+}
+
+/** Keys from a configuration. */
+export class MemoryKeyRegistry implements KeyRegistry {
+  readonly #records: ReadonlyMap<string, KeyRecord>
+
+  /** @throws QuotaError `ERR_QUOTA_CONFIG` when two records share an id or a secret. */
+  constructor(records: readonly KeyRecord[]) {
+    const ids = new Set<string>()
+    const byFingerprint = new Map<string, KeyRecord>()
+    for (const record of records) {
+      const other = byFingerprint.get(record.fingerprint)
+      if (other !== undefined) {
+        throw new QuotaError(
+          'ERR_QUOTA_CONFIG',
+          `keys ${other.id} and ${record.id} have the same secret: give each its own`,
+        )
+      }
+      if (ids.has(record.id)) throw new QuotaError('ERR_QUOTA_CONFIG', `two keys have the id ${record.id}: rename one`)
+      ids.add(record.id)
+      byFingerprint.set(record.fingerprint, record)
+    }
+    this.#records = byFingerprint
+  }
+
+  async find(fingerprint: string): Promise<KeyRecord | undefined> {
+    return this.#records.get(fingerprint)
+  }
+}

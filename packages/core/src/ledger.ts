@@ -1,0 +1,98 @@
+import type { Entry, UsageEntry } from './entry.ts'
+
+/**
+ * By what a report can be grouped. `key` is the subject; `plan` the names of a call's plans, joined by `+`; `day`
+ * (2026-11-21) and `month` (2026-11) are calendar dates of the query's zone.
+ */
+export const USAGE_GROUPS = ['key', 'user', 'group', 'model', 'provider', 'operation', 'plan', 'day', 'month'] as const
+
+/** One of {@link USAGE_GROUPS}. */
+export type UsageGroup = (typeof USAGE_GROUPS)[number]
+
+/** Which entries a report is about. Equal members are joined by AND. */
+export interface UsageFilter {
+  readonly tenant: string
+  /** First instant, by `atMs` of the entries. */
+  readonly fromMs: number
+  /** The instant after the last. */
+  readonly toMs: number
+  /** Subject of the calls. */
+  readonly key?: string | undefined
+  readonly user?: string | undefined
+  readonly group?: string | undefined
+  readonly model?: string | undefined
+  readonly provider?: string | undefined
+  readonly operation?: string | undefined
+  readonly plan?: string | undefined
+}
+
+/** What to sum, and which page of it. */
+export interface UsageQuery {
+  readonly filter: UsageFilter
+  /** Empty: one row, the total. At most one of `day` and `month`. */
+  readonly by: readonly UsageGroup[]
+  /** IANA zone of days and months. Default: `UTC`. */
+  readonly zone?: string
+  /** Rows to pass over. Default: 0. */
+  readonly offset?: number
+  /** 1 to 10,000 rows. Default: 1,000. */
+  readonly limit?: number
+}
+
+/** Sums over usage entries. A token figure counts only what was known: `unknown` says how many calls it leaves out. */
+export interface UsageSum {
+  readonly calls: number
+  /** Calls whose usage was counted by us, in whole or in part. */
+  readonly estimated: number
+  /** Successful calls of which nobody knows the usage. */
+  readonly unknown: number
+  readonly failed: number
+  readonly aborted: number
+  readonly overage: number
+  readonly inputTokens: number
+  readonly outputTokens: number
+  readonly totalTokens: number
+  readonly cacheReadTokens: number
+  readonly cacheWriteTokens: number
+  readonly reasoningTokens: number
+}
+
+/** Sums of one group. `null` where the calls have no such value. */
+export interface UsageRow extends UsageSum {
+  readonly group: Readonly<Partial<Record<UsageGroup, string | null>>>
+}
+
+/** One page of a report, in the order of its groups, with the total over all pages. */
+export interface UsagePage {
+  readonly rows: readonly UsageRow[]
+  readonly total: UsageSum
+  /** Where the next page begins; absent on the last. */
+  readonly nextOffset?: number | undefined
+}
+
+/** The append-only list of what happened. */
+export interface Ledger {
+  /**
+   * Adds entries; those whose id is known already are left as they are. Durable against the process being killed when
+   * it resolves.
+   *
+   * @throws QuotaError `ERR_QUOTA_LEDGER_UNAVAILABLE`; nothing or all was written; appending again is safe.
+   */
+  append(entries: readonly Entry[]): Promise<void>
+
+  /**
+   * Sums usage entries, group by group.
+   *
+   * @throws QuotaError `ERR_QUOTA_QUERY` for a query that makes no sense.
+   */
+  sum(query: UsageQuery): Promise<UsagePage>
+
+  /** Usage entries, newest first. `before` is the id of the last one seen. At most 1,000; default 100. */
+  entries(
+    filter: UsageFilter,
+    page?: { readonly before?: string; readonly limit?: number },
+  ): Promise<readonly UsageEntry[]>
+
+  /** Writes what is on its way, and frees what the ledger itself opened. */
+  close(): Promise<void>
+}

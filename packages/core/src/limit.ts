@@ -1,0 +1,109 @@
+import { assertWindow, type Window } from './window.ts'
+import { QuotaError } from './quota-error.ts'
+import { MAX_UNITS, UNITS, type Unit } from './unit.ts'
+
+/**
+ * When a limit refuses, where *used* includes what other calls hold reserved. `fits`: used plus this call's estimate is
+ * over the quota. `reached`: used is at the quota. `exceeded`: used is over the quota.
+ */
+export type Trip = 'fits' | 'reached' | 'exceeded'
+
+/** When a change of a limit's quota or duration comes into force. */
+export type Change = 'now' | 'next-window'
+
+/** Which calls a limit is for. Absent members match everything; `*` in a pattern stands for any characters. */
+export interface LimitCondition {
+  readonly model?: readonly string[]
+  readonly service?: readonly string[]
+  readonly route?: readonly string[]
+}
+
+/** One thing that a plan counts, and how much of it is allowed in which window. */
+export interface Limit {
+  /** 1 to 64 of `A-Z a-z 0-9 . _ : -`; unique in its plan; shown to callers. */
+  readonly name: string
+  readonly unit: Unit
+  /** Whole units from 0, which blocks; `null` counts without a limit. */
+  readonly quota: number | null
+  readonly window: Window
+  /**
+   * Dimensions that share a counter, beside the tenant. Callers without such a dimension share one counter, so that
+   * leaving it out is no way around a limit. Default: `['key']`.
+   */
+  readonly per?: readonly string[]
+  readonly when?: LimitCondition
+  /** Default: `fits`. */
+  readonly trip?: Trip
+  /** `flag` lets the call pass and marks it as overage. Default: `refuse`. */
+  readonly onTrip?: 'refuse' | 'flag'
+  /** `shadow` decides and reports, and never refuses. Default: `enforce`. */
+  readonly mode?: 'enforce' | 'shadow'
+  /** Default: both `now`. */
+  readonly onChange?: { readonly quota?: Change; readonly duration?: Change }
+  /** What happens while the counters can't be reached. Default: `refuse`, so that an outage spends nothing. */
+  readonly onUnavailable?: 'refuse' | 'admit'
+}
+
+/** A {@link Limit} with its defaults filled in. */
+export interface CompleteLimit extends Required<Omit<Limit, 'onChange'>> {
+  readonly onChange: { readonly quota: Change; readonly duration: Change }
+}
+
+const NAME = /^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$/
+const DIMENSION = /^[A-Za-z][A-Za-z0-9_-]{0,63}$/
+
+/**
+ * Fills in defaults and checks a limit.
+ *
+ * @param at Where it stands, for messages: `plans.pro.limits[0]`.
+ * @throws QuotaError `ERR_QUOTA_CONFIG`, naming the member, its value and the remedy.
+ */
+export function completeLimit(limit: Limit, at: string): CompleteLimit {
+  const { name, unit, quota, window, per = ['key'], when = {}, trip = 'fits', onTrip = 'refuse' } = limit
+  const { mode = 'enforce', onChange = {}, onUnavailable = 'refuse' } = limit
+  assertName(name, `${at}.name`)
+  oneOf(unit, UNITS, `${at}.unit`)
+  if (quota !== null && !(Number.isInteger(quota) && quota >= 0 && quota <= MAX_UNITS)) {
+    throw invalid(`${at}.quota`, quota, `use a whole number from 0 to ${MAX_UNITS}, or null for no limit`)
+  }
+  assertWindow(window, `${at}.window`)
+  for (const [index, dimension] of per.entries()) {
+    if (!DIMENSION.test(dimension))
+      throw invalid(`${at}.per[${index}]`, dimension, 'use a dimension such as key, user or model')
+  }
+  oneOf(trip, ['fits', 'reached', 'exceeded'], `${at}.trip`)
+  oneOf(onTrip, ['refuse', 'flag'], `${at}.onTrip`)
+  oneOf(mode, ['enforce', 'shadow'], `${at}.mode`)
+  oneOf(onUnavailable, ['refuse', 'admit'], `${at}.onUnavailable`)
+  const { quota: quotaChange = 'now', duration: durationChange = 'now' } = onChange
+  oneOf(quotaChange, ['now', 'next-window'], `${at}.onChange.quota`)
+  oneOf(durationChange, ['now', 'next-window'], `${at}.onChange.duration`)
+  return {
+    name,
+    unit,
+    quota,
+    window,
+    per: [...new Set(per)].filter((dimension) => dimension !== 'tenant').sort(),
+    when,
+    trip,
+    onTrip,
+    mode,
+    onChange: { quota: quotaChange, duration: durationChange },
+    onUnavailable,
+  }
+}
+
+/** @throws QuotaError `ERR_QUOTA_CONFIG` for a name that could not stand in a header, a key or a report as it is. */
+export function assertName(name: unknown, at: string): asserts name is string {
+  if (typeof name !== 'string' || !NAME.test(name)) {
+    throw invalid(at, name, 'use 1 to 64 letters, digits or . _ : - and begin with a letter or digit')
+  }
+}
+
+function oneOf(value: string, allowed: readonly string[], at: string): void {
+  if (!allowed.includes(value)) throw invalid(at, value, `use ${allowed.join(', ')}`)
+}
+
+function invalid(at: string, value: unknown, remedy: string): QuotaError {
+  return new QuotaError('ERR_QUOTA_CONFIG', `${at} is ${JSON.stringify(value) ?? 'undefined'}: ${remedy}`)
+}

@@ -1,0 +1,90 @@
+import type { Entry, UsageEntry } from './entry.ts'
+import type { Ledger, UsageFilter, UsageGroup, UsagePage, UsageQuery, UsageRow } from './ledger.ts'
+import { addSums, completeUsageQuery, groupOf, NO_USAGE, planLabel, sumOf } from './usage-query.ts'
+
+/**
+ * A ledger of one process, and the reference for what every other one answers. Bounded: the oldest entries go when it is
+ * full. Everything is gone when the process ends.
+ */
+export class MemoryLedger implements Ledger {
+  readonly #entries = new Map<string, Entry>()
+  readonly #most: number
+
+  /** @param most Entries it keeps. Default: 100,000. */
+  constructor({ most = 100_000 }: { readonly most?: number } = {}) {
+    this.#most = most
+  }
+
+  async append(entries: readonly Entry[]): Promise<void> {
+    for (const entry of entries) {
+      const key = `${entry.tenant} ${entry.id}`
+      if (!this.#entries.has(key)) this.#entries.set(key, entry)
+    }
+    for (const oldest of this.#entries.keys()) {
+      if (this.#entries.size <= this.#most) return
+      this.#entries.delete(oldest)
+    }
+  }
+
+  async sum(query: UsageQuery): Promise<UsagePage> {
+    const { filter, by, zone, offset, limit } = completeUsageQuery(query)
+    const rows = new Map<string, UsageRow>()
+    let total = NO_USAGE
+    for (const entry of this.#usage(filter)) {
+      const sum = sumOf(entry)
+      const group: Partial<Record<UsageGroup, string | null>> = {}
+      for (const name of by) group[name] = groupOf(entry, name, zone)
+      const key = JSON.stringify(Object.values(group))
+      const row = rows.get(key)
+      rows.set(key, { ...(row === undefined ? sum : addSums(row, sum)), group })
+      total = addSums(total, sum)
+    }
+    if (by.length === 0 && rows.size === 0) rows.set('[]', { ...NO_USAGE, group: {} })
+    const ordered = [...rows.values()].sort((one, other) => compareGroups(one, other, by))
+    const nextOffset = offset + limit < ordered.length ? offset + limit : undefined
+    return { rows: ordered.slice(offset, offset + limit), total, nextOffset }
+  }
+
+  async entries(
+    filter: UsageFilter,
+    { before, limit = 100 }: { readonly before?: string; readonly limit?: number } = {},
+  ): Promise<readonly UsageEntry[]> {
+    const newestFirst = [...this.#usage(filter)].reverse()
+    const from = before === undefined ? 0 : newestFirst.findIndex(({ id }) => id === before) + 1
+    return newestFirst.slice(from, from + Math.min(limit, 1_000))
+  }
+
+  async close(): Promise<void> {}
+
+  *#usage(filter: UsageFilter): Generator<UsageEntry> {
+    for (const entry of this.#entries.values()) {
+      if (entry.kind === 'usage' && passes(entry, filter)) yield entry
+    }
+  }
+}
+
+function passes(entry: UsageEntry, filter: UsageFilter): boolean {
+  const { tenant, fromMs, toMs, key, user, group, model, provider, operation, plan } = filter
+  return (
+    entry.tenant === tenant &&
+    entry.atMs >= fromMs &&
+    entry.atMs < toMs &&
+    (key === undefined || entry.subject === key) &&
+    (user === undefined || entry.dimensions['user'] === user) &&
+    (group === undefined || entry.dimensions['group'] === group) &&
+    (model === undefined || entry.model === model) &&
+    (provider === undefined || entry.provider === provider) &&
+    (operation === undefined || entry.operation === operation) &&
+    (plan === undefined || planLabel(entry) === plan)
+  )
+}
+
+/** By each group in turn, as bytes compare; calls without a value first, as SQL's NULLs. */
+function compareGroups({ group: one }: UsageRow, { group: other }: UsageRow, by: readonly UsageGroup[]): number {
+  for (const name of by) {
+    const left = one[name] ?? ''
+    const right = other[name] ?? ''
+    if (left !== right) return left < right ? -1 : 1
+  }
+  return 0
+}

@@ -1,0 +1,231 @@
+import { calendarBucket } from './calendar.ts'
+import { conditionHolds } from './condition.ts'
+import type { Charge, ChargeWindow, Counter, CounterStoreCapability } from './counter-store.ts'
+import { assertName, completeLimit, type CompleteLimit, type Limit } from './limit.ts'
+import { QuotaError } from './quota-error.ts'
+import type { CallFacts, Dimensions } from './subject.ts'
+import type { Amounts, Unit } from './unit.ts'
+import type { Window } from './window.ts'
+
+/** A named list of limits. */
+export interface Plan {
+  /** 1 to 64 of `A-Z a-z 0-9 . _ : -`. Counters belong to a plan by its name. */
+  readonly name: string
+  /** Names this state of the plan in ledger entries. Default: a digest of its limits. */
+  readonly version?: string
+  readonly limits: readonly Limit[]
+  /** What becomes of a reservation that was never settled, as when a process is killed. Default: `keep`. */
+  readonly onExpiry?: 'keep' | 'release'
+  readonly labels?: Readonly<Record<string, string>>
+}
+
+/** The plans of a caller. `all`: each must have room. `any`: one with room is enough, and all are charged. */
+export interface PlanSet {
+  readonly plans: readonly CompiledPlan[]
+  readonly combine: 'all' | 'any'
+}
+
+/** A limit bound to the counter of one partition: all of a charge but its amount and its time. */
+export interface BoundLimit {
+  readonly limit: CompiledLimit
+  readonly plan: CompiledPlan
+  readonly counter: Counter
+  readonly alternative: number
+}
+
+/** Nobody's plan: no limits. */
+export const NO_PLANS: PlanSet = { plans: [], combine: 'all' }
+
+/** A plan that was checked, with what does not depend on the call worked out. */
+export class CompiledPlan {
+  readonly name: string
+  readonly version: string
+  readonly limits: readonly CompiledLimit[]
+  readonly onExpiry: 'keep' | 'release'
+  readonly labels: Readonly<Record<string, string>>
+  /** Units that its limits count. */
+  readonly units: ReadonlySet<Unit>
+  /** Smallest quota of a limit on tokens or output tokens; `null` where there is none. */
+  readonly tightestTokenQuota: number | null
+  /** Facts of a call that its limits depend on. */
+  readonly dependsOn: { readonly model: boolean; readonly service: boolean; readonly route: boolean }
+
+  /** @throws QuotaError `ERR_QUOTA_CONFIG`, naming plan, limit and member. */
+  constructor(plan: Plan, at = `plans.${plan.name}`) {
+    assertName(plan.name, `${at}.name`)
+    this.name = plan.name
+    this.limits = plan.limits.map((limit, index) => new CompiledLimit(completeLimit(limit, `${at}.limits[${index}]`)))
+    this.onExpiry = plan.onExpiry ?? 'keep'
+    this.labels = plan.labels ?? {}
+    const names = this.limits.map(({ name }) => name)
+    const twice = names.find((name, index) => names.indexOf(name) !== index)
+    if (twice !== undefined) {
+      throw new QuotaError('ERR_QUOTA_CONFIG', `${at}.limits has two limits named ${JSON.stringify(twice)}: rename one`)
+    }
+    this.version = plan.version ?? digest(JSON.stringify(this.limits.map(({ definition }) => definition)))
+    this.units = new Set(this.limits.map(({ definition }) => definition.unit))
+    const quotas = this.limits
+      .filter(({ definition: { unit } }) => unit === 'tokens' || unit === 'output-tokens')
+      .map(({ definition: { quota } }) => quota ?? Infinity)
+    this.tightestTokenQuota = quotas.length === 0 ? null : Math.min(...quotas)
+    const depends = (fact: 'model' | 'service' | 'route'): boolean =>
+      this.limits.some(({ definition: { per, when } }) => per.includes(fact) || when[fact] !== undefined)
+    this.dependsOn = { model: depends('model'), service: depends('service'), route: depends('route') }
+  }
+
+  /** What the plan asks of a counter store. */
+  get needs(): ReadonlySet<CounterStoreCapability> {
+    const needs = new Set<CounterStoreCapability>()
+    for (const { definition } of this.limits) {
+      const { kind } = definition.window
+      if (kind === 'first-use' || kind === 'lifetime' || kind === 'concurrent') needs.add(kind)
+    }
+    return needs
+  }
+}
+
+/** A limit that was checked. Remembers the bucket it last worked out, as most calls fall into the same. */
+export class CompiledLimit {
+  readonly definition: CompleteLimit
+  readonly name: string
+  #latest: ChargeWindow | undefined
+
+  constructor(definition: CompleteLimit) {
+    this.definition = definition
+    this.name = definition.name
+  }
+
+  /** The window of a charge at an instant. */
+  windowAt(atMs: number): ChargeWindow {
+    const latest = this.#latest
+    if (latest !== undefined && (latest.kind !== 'fixed' || (atMs >= latest.startMs && atMs < latest.endMs)))
+      return latest
+    this.#latest = chargeWindow(this.definition.window, atMs)
+    return this.#latest
+  }
+
+  /** Length in milliseconds of the window that an instant lies in; `null` where it has none. */
+  durationAt(atMs: number): number | null {
+    const { window } = this.definition
+    if ('durationMs' in window) return window.durationMs
+    const bucket = this.windowAt(atMs)
+    return bucket.kind === 'fixed' ? bucket.endMs - bucket.startMs : null
+  }
+}
+
+/** Reduces a window to numbers for a store, as seen at an instant. */
+export function chargeWindow(window: Window, atMs: number): ChargeWindow {
+  switch (window.kind) {
+    case 'fixed': {
+      if ('durationMs' in window) {
+        const startMs = Math.floor(atMs / window.durationMs) * window.durationMs
+        return {
+          kind: 'fixed',
+          startMs,
+          endMs: startMs + window.durationMs,
+          nextEndMs: startMs + 2 * window.durationMs,
+        }
+      }
+      const { startMs, endMs } = calendarBucket(window, atMs)
+      return { kind: 'fixed', startMs, endMs, nextEndMs: calendarBucket(window, endMs).endMs }
+    }
+    case 'sliding': {
+      const { durationMs, buckets = 10 } = window
+      return { kind: 'sliding', bucketMs: Math.ceil(durationMs / buckets), buckets }
+    }
+    case 'first-use':
+      return { kind: 'first-use', durationMs: window.durationMs, then: window.then }
+    case 'lifetime':
+    case 'concurrent':
+      return { kind: window.kind }
+  }
+}
+
+/**
+ * Binds every limit that is for this call to the counter of the caller's partition.
+ *
+ * @param facts `any`: no call in particular. Then limits count in whose counters no fact of a call takes part.
+ * @param ownedBy Dimensions whose values together own a slot. A limit that is shared more widely than that is owned by
+ * its own partition.
+ */
+export function bindLimits(
+  { plans, combine }: PlanSet,
+  dimensions: Dimensions,
+  facts: CallFacts | 'any',
+  ownedBy: readonly string[],
+): readonly BoundLimit[] {
+  const values = facts === 'any' ? dimensions : withFacts(dimensions, facts)
+  const bound: BoundLimit[] = []
+  for (const [index, plan] of plans.entries()) {
+    for (const limit of plan.limits) {
+      const { when, per } = limit.definition
+      const isFor = facts === 'any' ? !per.includes('model') && !per.includes('service') : conditionHolds(when, facts)
+      if (!isFor) continue
+      const counter = counterOf(plan, limit, values, ownedBy)
+      bound.push({ limit, plan, counter, alternative: combine === 'any' ? index + 1 : 0 })
+    }
+  }
+  return bound
+}
+
+/** Makes the charges of a call from its bound limits. Units without an amount are charged 0. */
+export function chargesOf(bound: readonly BoundLimit[], amounts: Amounts, atMs: number): readonly Charge[] {
+  return bound.map(({ limit, plan, counter, alternative }) => {
+    const { unit, quota, trip, onTrip, mode, onChange } = limit.definition
+    return {
+      counter,
+      window: limit.windowAt(atMs),
+      amount: unit === 'requests' || limit.definition.window.kind === 'concurrent' ? 1 : (amounts[unit] ?? 0),
+      quota,
+      trip,
+      effect: mode === 'shadow' ? 'shadow' : onTrip,
+      onChange,
+      onExpiry: plan.onExpiry,
+      alternative,
+    }
+  })
+}
+
+function counterOf(plan: CompiledPlan, limit: CompiledLimit, values: Dimensions, ownedBy: readonly string[]): Counter {
+  const { per } = limit.definition
+  const partition = partitionOf(values, per)
+  const owner = ownedBy.every((name) => name === 'tenant' || per.includes(name))
+    ? partitionOf(values, ownedBy)
+    : partition
+  const name = `${plan.name}/${limit.name}`
+  return { owner, partition, name, key: `${owner} ${partition} ${name}` }
+}
+
+/** `tenant=acme,user=7`: always with the tenant, which nothing crosses; an absent dimension has an empty value. */
+function partitionOf(values: Dimensions, per: readonly string[]): string {
+  let partition = `tenant=${escaped(values['tenant'])}`
+  for (const name of per) {
+    if (name !== 'tenant') partition += `,${name}=${escaped(values[name])}`
+  }
+  return partition
+}
+
+/** Lone surrogates, which a JSON body can carry, would make `encodeURIComponent` throw. */
+function escaped(value = ''): string {
+  return encodeURIComponent(value.toWellFormed())
+}
+
+function withFacts(dimensions: Dimensions, { model, service }: CallFacts): Dimensions {
+  return {
+    ...dimensions,
+    ...(model === undefined ? {} : { model: model.trim().toLowerCase() }),
+    ...(service === undefined ? {} : { service }),
+  }
+}
+
+/** FNV-1a, twice: names a plan's state, protects nothing. */
+function digest(text: string): string {
+  let high = 0x811c9dc5
+  let low = 0x01000193
+  for (let i = 0; i < text.length; i += 1) {
+    const code = text.charCodeAt(i)
+    high = Math.imul(high ^ code, 0x01000193)
+    low = Math.imul(low ^ code ^ (high >>> 16), 0x01000193)
+  }
+  return (high >>> 0).toString(16).padStart(8, '0') + (low >>> 0).toString(16).padStart(8, '0')
+}

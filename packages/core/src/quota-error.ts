@@ -1,0 +1,35 @@
+/** Every code a {@link QuotaError} can carry. Closed: switch on it without a default. */
+export type QuotaErrorCode =
+  /** An option, plan or limit that can't work; thrown at construction. */
+  | 'ERR_QUOTA_CONFIG'
+  /** A middleware ran before the one it depends on. */
+  | 'ERR_QUOTA_MIDDLEWARE_ORDER'
+  /** A plan needs something that the counter store doesn't have. */
+  | 'ERR_QUOTA_CAPABILITY'
+  /** The counters can't be reached, or did not answer in time. The command may have run. */
+  | 'ERR_QUOTA_STORE_UNAVAILABLE'
+  /** The store's clock and the node's windows did not meet in three tries. */
+  | 'ERR_QUOTA_STALE'
+  /** The ledger can't be reached or can't write. */
+  | 'ERR_QUOTA_LEDGER_UNAVAILABLE'
+  /** The outbox holds as many entries as it may. */
+  | 'ERR_QUOTA_OUTBOX_FULL'
+  /** A report was asked for with a filter, grouping, date or page that does not exist. */
+  | 'ERR_QUOTA_QUERY'
+
+/** The one error of this project. The message never holds a secret or a body. */
+export class QuotaError extends Error {
+  override readonly name = 'QuotaError'
+  readonly code: QuotaErrorCode
+
+  constructor(code: QuotaErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.code = code
+  }
+}
+
+/** Whether an error is a {@link QuotaError} with this code; also across copies of the package. */
+export function isQuotaError(error: unknown, code?: QuotaErrorCode): error is QuotaError {
+  if (!(error instanceof Error) || error.name !== 'QuotaError') return false
+  return code === undefined || (error as QuotaError).code === code
+}

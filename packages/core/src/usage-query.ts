@@ -1,0 +1,127 @@
+import { calendarBucket } from './calendar.ts'
+import type { UsageEntry } from './entry.ts'
+import { USAGE_GROUPS, type UsageFilter, type UsageGroup, type UsageQuery, type UsageSum } from './ledger.ts'
+import { QuotaError } from './quota-error.ts'
+import { isTimeZone, localTime } from './time-zone.ts'
+
+/** A {@link UsageQuery} that was checked, with its defaults. */
+export type CompleteUsageQuery = Required<UsageQuery>
+
+/** A calendar day or month that a report's range touches. */
+export interface DateSpan {
+  readonly label: string
+  readonly startMs: number
+  readonly endMs: number
+}
+
+/** Longest ranges that are told day by day, and month by month. */
+const MOST_MS = { day: 1_100 * 86_400_000, month: 2_000 * 31 * 86_400_000 } as const
+
+/** @throws QuotaError `ERR_QUOTA_QUERY`, naming what is wrong and what to use. */
+export function completeUsageQuery(query: UsageQuery): CompleteUsageQuery {
+  const { filter, by, zone = 'UTC', offset = 0, limit = 1_000 } = query
+  const unknown = by.find((group) => !USAGE_GROUPS.includes(group))
+  if (unknown !== undefined) throw wrong(`there is no group ${JSON.stringify(unknown)}: use ${USAGE_GROUPS.join(', ')}`)
+  if (new Set(by).size < by.length) throw wrong(`by names a group twice: ${by.join(', ')}`)
+  if (by.includes('day') && by.includes('month')) throw wrong('by names day and month: use one of them')
+  if (!isTimeZone(zone)) throw wrong(`zone is ${JSON.stringify(zone)}: use a name of the IANA time zone database`)
+  if (!(filter.fromMs < filter.toMs)) throw wrong('the range is empty: from must be before to')
+  for (const every of ['day', 'month'] as const) {
+    if (by.includes(every) && filter.toMs - filter.fromMs > MOST_MS[every]) {
+      throw wrong(`the range is too long to be told by ${every}: ask for at most ${MOST_MS[every] / 86_400_000} days`)
+    }
+  }
+  if (!Number.isSafeInteger(offset) || offset < 0) throw wrong(`offset is ${offset}: use a whole number from 0`)
+  if (!Number.isInteger(limit) || limit < 1 || limit > 10_000)
+    throw wrong(`limit is ${limit}: use a whole number from 1 to 10000`)
+  return { filter, by, zone, offset, limit }
+}
+
+/** The calendar days or months of a zone that a range touches, cut to the range. */
+export function dateSpans({ fromMs, toMs }: UsageFilter, every: 'day' | 'month', zone: string): readonly DateSpan[] {
+  const spans: DateSpan[] = []
+  let startMs = fromMs
+  while (startMs < toMs) {
+    const { endMs } = calendarBucket({ kind: 'fixed', every, zone }, startMs)
+    spans.push({ label: dateLabel(startMs, every, zone), startMs, endMs: Math.min(endMs, toMs) })
+    startMs = endMs
+  }
+  return spans
+}
+
+/** `2026-11-21` or `2026-11`, as a calendar on the wall in the zone shows it. */
+export function dateLabel(atMs: number, every: 'day' | 'month', zone: string): string {
+  return new Date(localTime(zone, atMs)).toISOString().slice(0, every === 'day' ? 10 : 7)
+}
+
+/** The value of a group that an entry falls into; `null` where it has none. */
+export function groupOf(entry: UsageEntry, group: UsageGroup, zone: string): string | null {
+  switch (group) {
+    case 'key':
+      return entry.subject
+    case 'plan':
+      return planLabel(entry)
+    case 'day':
+    case 'month':
+      return dateLabel(entry.atMs, group, zone)
+    case 'user':
+    case 'group':
+      return entry.dimensions[group] ?? null
+    case 'model':
+    case 'provider':
+    case 'operation':
+      return entry[group] ?? null
+  }
+}
+
+/** The names of an entry's plans in one string; `null` where it has none. */
+export function planLabel({ plans }: UsageEntry): string | null {
+  return plans.length === 0 ? null : plans.map(({ name }) => name).join('+')
+}
+
+/** Nothing yet. */
+export const NO_USAGE: UsageSum = {
+  calls: 0,
+  estimated: 0,
+  unknown: 0,
+  failed: 0,
+  aborted: 0,
+  overage: 0,
+  inputTokens: 0,
+  outputTokens: 0,
+  totalTokens: 0,
+  cacheReadTokens: 0,
+  cacheWriteTokens: 0,
+  reasoningTokens: 0,
+}
+
+/** What one entry adds to a sum. */
+export function sumOf({ usage, outcome, overage }: UsageEntry): UsageSum {
+  const inputTokens = usage?.inputTokens ?? 0
+  const outputTokens = usage?.outputTokens ?? 0
+  return {
+    calls: 1,
+    estimated: usage !== undefined && usage.basis !== 'reported' ? 1 : 0,
+    unknown: usage === undefined && outcome === 'complete' ? 1 : 0,
+    failed: outcome === 'failed' ? 1 : 0,
+    aborted: outcome === 'aborted' ? 1 : 0,
+    overage: overage ? 1 : 0,
+    inputTokens,
+    outputTokens,
+    totalTokens: inputTokens + outputTokens,
+    cacheReadTokens: usage?.cacheReadTokens ?? 0,
+    cacheWriteTokens: usage?.cacheWriteTokens ?? 0,
+    reasoningTokens: usage?.reasoningTokens ?? 0,
+  }
+}
+
+/** Adds two sums, figure by figure. */
+export function addSums(one: UsageSum, other: UsageSum): UsageSum {
+  const sum: Record<string, number> = {}
+  for (const figure of Object.keys(NO_USAGE) as (keyof UsageSum)[]) sum[figure] = one[figure] + other[figure]
+  return sum as unknown as UsageSum
+}
+
+function wrong(message: string): QuotaError {
+  return new QuotaError('ERR_QUOTA_QUERY', message)
+}
