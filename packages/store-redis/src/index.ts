@@ -1,0 +1,1 @@
+export { RedisCounterStore, type RedisConnectionOptions, type RedisCounterStoreOptions } from './redis-counter-store.ts'

@@ -1,0 +1,246 @@
+import { QuotaError } from '@tallygate/core'
+import type {
+  Charge,
+  Clock,
+  CounterStatus,
+  CounterStore,
+  CounterStoreCapability,
+  ExpiredHold,
+  ReserveReply,
+  ReserveRequest,
+  SettleOutcome,
+  SettleRequest,
+} from '@tallygate/core'
+import { Redis } from 'ioredis'
+import { chargeArguments, statusesOf } from './charge-arguments.ts'
+import { LuaScript } from './lua-script.ts'
+
+export interface RedisCounterStoreOptions {
+  /** A client of the host's, which stays open at `close()`. */
+  readonly client: Redis
+  /** Beginning of every key. Default: `tallygate:1:`, where 1 is the version of the key format. */
+  readonly prefix?: string
+  /** How long a settled or released id is remembered, so that a repeat charges nothing. Default: 15 minutes. */
+  readonly closedForMs?: number
+  /** For tests: the time to use in place of the server's. */
+  readonly clock?: Clock
+}
+
+export interface RedisConnectionOptions extends Omit<RedisCounterStoreOptions, 'client'> {
+  /** `redis://user:password@host:port/database`, or `rediss://` for TLS. */
+  readonly url: string
+  /** How long a decision waits for Redis, in milliseconds. A command that timed out may have run. Default: 250. */
+  readonly commandTimeoutMs?: number
+  /** Told of lost connections; the client connects again by itself. */
+  readonly onError?: (error: Error) => void
+}
+
+const RESERVE = new LuaScript('reserve')
+const EXTEND = new LuaScript('extend')
+const SETTLE = new LuaScript('settle')
+const RELEASE = new LuaScript('release')
+const READ = new LuaScript('read')
+const SWEEP = new LuaScript('sweep')
+
+const GRANTED = 1
+const STALE = 2
+const CLOSED = 3
+/** Owners with holds are announced to the slow sweep at most once in this time, and at most so many remembered. */
+const ANNOUNCE_EVERY_MS = 60_000
+const MOST_ANNOUNCED = 10_000
+
+/**
+ * Counters shared by all nodes on one Redis. Every call is one script and one round trip, by the server's clock. Nothing
+ * is lost when scripts are flushed or connections drop: each call is safe to repeat.
+ *
+ * A failure of any kind throws `ERR_QUOTA_STORE_UNAVAILABLE`.
+ */
+export class RedisCounterStore implements CounterStore {
+  readonly capabilities: ReadonlySet<CounterStoreCapability> = new Set([
+    'first-use',
+    'lifetime',
+    'concurrent',
+    'alternatives',
+    'expiry',
+  ] as const)
+  readonly #client: Redis
+  readonly #prefix: string
+  readonly #closedForMs: number
+  readonly #clock: Clock | undefined
+  readonly #announced = new Map<string, number>()
+  #owned = false
+
+  constructor({ client, prefix = 'tallygate:1:', closedForMs = 15 * 60_000, clock }: RedisCounterStoreOptions) {
+    this.#client = client
+    this.#prefix = prefix
+    this.#closedForMs = closedForMs
+    this.#clock = clock
+  }
+
+  /**
+   * Opens a connection that fails fast: no queue while Redis is away, no silent retries, a timeout for each command.
+   *
+   * @throws QuotaError `ERR_QUOTA_STORE_UNAVAILABLE` when Redis does not answer within two seconds.
+   */
+  static async connect(options: RedisConnectionOptions): Promise<RedisCounterStore> {
+    const { url, commandTimeoutMs = 250, onError = () => {}, ...rest } = options
+    const client = new Redis(url, {
+      lazyConnect: true,
+      enableOfflineQueue: false,
+      maxRetriesPerRequest: 0,
+      connectTimeout: 2_000,
+      commandTimeout: commandTimeoutMs,
+      connectionName: 'tallygate',
+    })
+    client.on('error', onError)
+    try {
+      await client.connect()
+    } catch (error) {
+      client.disconnect()
+      throw unavailable(error)
+    }
+    const store = new RedisCounterStore({ client, ...rest })
+    store.#owned = true
+    return store
+  }
+
+  async reserve(request: ReserveRequest): Promise<ReserveReply> {
+    this.#announce(request.owner)
+    const reply = await this.#hold(RESERVE, request)
+    const [outcome, nowMs] = reply as [number, number]
+    if (outcome === STALE) return { outcome: 'stale', nowMs }
+    if (outcome === CLOSED) return { outcome: 'closed', nowMs }
+    const statuses = statusesOf(reply, 2, request.charges.length)
+    return { outcome: outcome === GRANTED ? 'granted' : 'refused', nowMs, statuses }
+  }
+
+  async extend(request: ReserveRequest): Promise<void> {
+    this.#announce(request.owner)
+    await this.#hold(EXTEND, request)
+  }
+
+  async settle({ id, owner, charges, atMs }: SettleRequest): Promise<SettleOutcome> {
+    const { keys, json } = this.#charges(charges.map(({ charge }) => charge))
+    const call = JSON.stringify([this.#now(), this.#closedForMs, this.#base(owner), id, atMs])
+    const actuals = JSON.stringify(charges.map(({ actual }) => actual))
+    const reply = await this.#run(SETTLE, [...this.#holdKeys(owner, id), ...keys], [call, json, actuals])
+    return reply === 0 ? 'closed' : reply === 1 ? 'settled' : 'late'
+  }
+
+  async release({ id, owner }: { readonly id: string; readonly owner: string }): Promise<void> {
+    const call = JSON.stringify([this.#now(), this.#closedForMs, this.#base(owner), id])
+    await this.#run(RELEASE, this.#holdKeys(owner, id), [call])
+  }
+
+  async read(charges: readonly Charge[]): Promise<{ nowMs: number; statuses: readonly CounterStatus[] }> {
+    const { keys, json } = this.#charges(charges)
+    const reply = (await this.#run(READ, keys, [this.#now(), json])) as number[]
+    const [outcome, nowMs] = reply as [number, number]
+    if (outcome === STALE) {
+      throw new QuotaError(
+        'ERR_QUOTA_STALE',
+        `Redis says it is ${new Date(nowMs).toISOString()}, outside the windows asked for`,
+      )
+    }
+    return { nowMs, statuses: statusesOf(reply, 2, charges.length) }
+  }
+
+  async sweep(most: number): Promise<readonly ExpiredHold[]> {
+    const nowMs = await this.#serverTime()
+    const expired: ExpiredHold[] = []
+    const owners = await this.#try(() => this.#client.zrangebyscore(this.#ownersKey, '-inf', nowMs, 'LIMIT', 0, most))
+    for (const owner of owners) {
+      const [open, ...listed] = await this.#sweepOwner(owner, most)
+      expired.push(...listed.map((hold) => ({ ...hold, owner })))
+      if (open === 0 && listed.length === 0) await this.#try(() => this.#client.zrem(this.#ownersKey, owner))
+    }
+    return expired.slice(0, most)
+  }
+
+  async acknowledge(holds: readonly ExpiredHold[]): Promise<void> {
+    for (const [owner, ofOwner] of Map.groupBy(holds, (hold) => hold.owner)) {
+      const ids = ofOwner.map(({ id }) => id)
+      await this.#try(() => this.#client.hdel(`${this.#base(owner)}x`, ...ids))
+    }
+  }
+
+  async close(): Promise<void> {
+    if (this.#owned) this.#client.disconnect()
+  }
+
+  async #hold(script: LuaScript, { id, owner, charges, lifetimeMs, context }: ReserveRequest): Promise<number[]> {
+    const { keys, json } = this.#charges(charges)
+    const call = JSON.stringify([this.#now(), lifetimeMs, this.#closedForMs, this.#base(owner), id, context])
+    return (await this.#run(script, [...this.#holdKeys(owner, id), ...keys], [call, json])) as number[]
+  }
+
+  async #sweepOwner(owner: string, most: number): Promise<[number, ...Omit<ExpiredHold, 'owner'>[]]> {
+    const base = this.#base(owner)
+    const call = JSON.stringify([this.#now(), most, this.#closedForMs, base])
+    const reply = await this.#run(SWEEP, [`${base}o`, `${base}x`], [call])
+    const [open, ...figures] = reply as [number, ...(string | number)[]]
+    const listed: Omit<ExpiredHold, 'owner'>[] = []
+    for (let i = 0; i < figures.length; i += 3) {
+      listed.push({ id: String(figures[i]), expiredAtMs: Number(figures[i + 1]), context: String(figures[i + 2]) })
+    }
+    return [open, ...listed]
+  }
+
+  /** Lets the slow sweep of any node find an owner's holds, should nobody ever decide on them again. */
+  #announce(owner: string): void {
+    const nowMs = Date.now()
+    if (nowMs - (this.#announced.get(owner) ?? -Infinity) < ANNOUNCE_EVERY_MS) return
+    if (this.#announced.size >= MOST_ANNOUNCED) this.#announced.clear()
+    this.#announced.set(owner, nowMs)
+    const announce = async (): Promise<unknown> => {
+      const visitAtMs = (await this.#serverTime()) + 2 * ANNOUNCE_EVERY_MS
+      return this.#client.zadd(this.#ownersKey, visitAtMs, owner)
+    }
+    announce().catch(() => this.#announced.delete(owner))
+  }
+
+  async #serverTime(): Promise<number> {
+    if (this.#clock !== undefined) return Math.floor(this.#clock())
+    const [seconds, micros] = await this.#try(() => this.#client.time())
+    return Number(seconds) * 1_000 + Math.floor(Number(micros) / 1_000)
+  }
+
+  #now(): number {
+    return this.#clock === undefined ? -1 : Math.floor(this.#clock())
+  }
+
+  get #ownersKey(): string {
+    return `${this.#prefix}owners`
+  }
+
+  /** All keys of an owner share a hash tag, so that a Cluster keeps them in one slot. */
+  #base(owner: string): string {
+    return `${this.#prefix}{${owner}}:`
+  }
+
+  #holdKeys(owner: string, id: string): string[] {
+    const base = this.#base(owner)
+    return [`${base}h:${id}`, `${base}o`, `${base}x`]
+  }
+
+  #charges(charges: readonly Charge[]): { keys: readonly string[]; json: string } {
+    return chargeArguments(charges, ({ counter }) => `${this.#base(counter.owner)}c:${counter.partition}`)
+  }
+
+  async #run(script: LuaScript, keys: readonly string[], args: readonly (string | number)[]): Promise<unknown> {
+    return this.#try(() => script.run(this.#client, keys, args))
+  }
+
+  async #try<T>(command: () => Promise<T>): Promise<T> {
+    try {
+      return await command()
+    } catch (error) {
+      throw unavailable(error)
+    }
+  }
+}
+
+function unavailable(error: unknown): QuotaError {
+  const reason = error instanceof Error ? error.message : String(error)
+  return new QuotaError('ERR_QUOTA_STORE_UNAVAILABLE', `Redis did not count: ${reason}`, { cause: error })
+}
