@@ -1,0 +1,136 @@
+import { hash, randomBytes } from 'node:crypto'
+import {
+  DEFAULT_TENANT,
+  monotonicClock,
+  type Clock,
+  type KeyRecord,
+  type KeyRegistry,
+  type Subject,
+} from '@tallygate/core'
+import { findCredential, type CredentialRequest, type CredentialSearch, type CredentialSource } from './credential.ts'
+import { fingerprint } from './fingerprint.ts'
+import { addressKey } from './ip-address.ts'
+import type { Pepper } from './pepper.ts'
+import { RecentCache } from './recent-cache.ts'
+
+export interface IdentifierOptions {
+  readonly pepper: Pepper
+  /** The keys that were handed out. */
+  readonly registry?: KeyRegistry
+  /** What becomes of keys that the registry does not know. Default: `refuse` with a registry, `pass` without. */
+  readonly unregistered?: 'pass' | 'refuse'
+  /** What becomes of requests without a key. Default: as `unregistered`. */
+  readonly missing?: 'pass' | 'refuse'
+  /** Finds the key by itself, in place of the usual headers. It is a secret: it is fingerprinted. */
+  readonly credential?: (request: CredentialRequest) => string | undefined
+  /** Bits of an IPv6 address that tell callers without a key apart. Default: 56. */
+  readonly ipv6Subnet?: number
+  /** How long the registry's answer is used again, in milliseconds. Default: 30 s. */
+  readonly cacheMs?: number
+  readonly clock?: Clock
+}
+
+/** What is needed to tell who calls. */
+export interface IdentifyRequest extends CredentialRequest {
+  /** Of the client, as far as the host trusts its proxies. Read only where there is no key. */
+  readonly address?: string | undefined
+}
+
+/** Who calls, or why nobody may know. */
+export type Identification =
+  /** `source`: absent without a key, and where a function found it. */
+  | { readonly outcome: 'identified'; readonly subject: Subject; readonly source: CredentialSource | undefined }
+  | { readonly outcome: 'refused'; readonly reason: 'missing' | 'malformed' | 'unknown' }
+
+type Found =
+  | Exclude<CredentialSearch, { outcome: 'found' }>
+  | { outcome: 'found'; value: string; source: CredentialSource | undefined }
+
+interface Known {
+  readonly subject: Subject | undefined
+  readonly expiresAtMs: number
+  readonly untilMs: number
+}
+
+const MOST_CACHED = 10_000
+
+/** Tells who calls by the API key that is presented. Keys are fingerprinted and forgotten, also by the cache. */
+export class Identifier {
+  readonly #options: IdentifierOptions
+  readonly #unregistered: 'pass' | 'refuse'
+  readonly #missing: 'pass' | 'refuse'
+  readonly #clock: Clock
+  readonly #cache = new RecentCache<string, Known>(MOST_CACHED)
+  /** Keeps the cache's digests from being looked up anywhere. */
+  readonly #salt = randomBytes(16).toString('hex')
+
+  constructor(options: IdentifierOptions) {
+    const { registry, unregistered = registry === undefined ? 'pass' : 'refuse', missing = unregistered } = options
+    this.#options = options
+    this.#unregistered = unregistered
+    this.#missing = missing
+    this.#clock = options.clock ?? monotonicClock
+  }
+
+  /**
+   * Never throws for what a caller sends; a registry's error passes through.
+   *
+   * @param dialect Whose clients call; decides which place counts if a request has several keys.
+   */
+  async identify(request: IdentifyRequest, dialect?: string): Promise<Identification> {
+    const found = this.#find(request, dialect)
+    if (found.outcome !== 'found') {
+      if (this.#missing === 'refuse') return { outcome: 'refused', reason: found.outcome }
+      return { outcome: 'identified', subject: this.#anonymous(request.address), source: undefined }
+    }
+    const nowMs = this.#clock()
+    const digest = hash('sha256', this.#salt + found.value, 'base64')
+    let known = this.#cache.get(digest)
+    if (known === undefined || nowMs >= known.untilMs) {
+      known = await this.#lookUp(found.value, nowMs)
+      this.#cache.set(digest, known)
+    }
+    if (known.subject === undefined || nowMs >= known.expiresAtMs) return { outcome: 'refused', reason: 'unknown' }
+    return { outcome: 'identified', subject: known.subject, source: found.source }
+  }
+
+  #find(request: IdentifyRequest, dialect: string | undefined): Found {
+    const { credential } = this.#options
+    if (credential === undefined) return findCredential(request, dialect)
+    const value = credential(request)
+    return value === undefined || value === '' ? { outcome: 'missing' } : { outcome: 'found', value, source: undefined }
+  }
+
+  async #lookUp(secret: string, nowMs: number): Promise<Known> {
+    const { registry, pepper, cacheMs = 30_000 } = this.#options
+    const id = fingerprint(pepper, secret)
+    const record = await registry?.find(id)
+    const untilMs = nowMs + cacheMs
+    if (record !== undefined) {
+      const subject = record.disabled === true ? undefined : registeredSubject(record)
+      return { subject, expiresAtMs: record.expiresAtMs ?? Infinity, untilMs }
+    }
+    const subject = this.#unregistered === 'pass' ? unregisteredSubject(id) : undefined
+    return { subject, expiresAtMs: Infinity, untilMs }
+  }
+
+  #anonymous(address = ''): Subject {
+    const { pepper, ipv6Subnet } = this.#options
+    const id = fingerprint(pepper, addressKey(address, ipv6Subnet), 'anon')
+    return { ...unregisteredSubject(id), standing: 'anonymous' }
+  }
+}
+
+/** The subject of an id that the host vouches for: a user of its session, say. */
+export function hostSubject(id: string, dimensions: Readonly<Record<string, string>> = {}): Subject {
+  const tenant = dimensions['tenant'] ?? DEFAULT_TENANT
+  return { id, tenant, standing: 'registered', dimensions: { ...dimensions, tenant, key: id } }
+}
+
+function registeredSubject({ id, tenant = DEFAULT_TENANT, plans, dimensions }: KeyRecord): Subject {
+  return { id, tenant, standing: 'registered', plans, dimensions: { ...dimensions, tenant, key: id } }
+}
+
+function unregisteredSubject(id: string): Subject {
+  return { id, tenant: DEFAULT_TENANT, standing: 'unregistered', dimensions: { tenant: DEFAULT_TENANT, key: id } }
+}

@@ -1,0 +1,38 @@
+const COLON = ':'
+
+/** The `data` of each event in a piece of an event stream that holds whole events; lines of one event joined by LF. */
+export function sseData(text: string): string[] {
+  const found: string[] = []
+  let data: string | undefined
+  // A byte order mark may open a stream.
+  for (const line of (text.startsWith('\ufeff') ? text.slice(1) : text).split(/\r\n|\n|\r/)) {
+    if (line === '') {
+      if (data !== undefined) found.push(data)
+      data = undefined
+      continue
+    }
+    const colon = line.indexOf(COLON)
+    const field = colon === -1 ? line : line.slice(0, colon)
+    if (field !== 'data') continue
+    const value = colon === -1 ? '' : line.slice(line[colon + 1] === ' ' ? colon + 2 : colon + 1)
+    data = data === undefined ? value : `${data}\n${value}`
+  }
+  if (data !== undefined) found.push(data)
+  return found
+}
+
+/**
+ * The JSON documents in the events of a text; what is not JSON, such as `[DONE]`, is passed over.
+ *
+ * @param candidate Only events that hold this text are parsed.
+ */
+export function sseDocuments(text: string, candidate = ''): unknown[] {
+  return sseData(text).flatMap((data) => {
+    if (!data.includes(candidate)) return []
+    try {
+      return [JSON.parse(data)]
+    } catch {
+      return []
+    }
+  })
+}

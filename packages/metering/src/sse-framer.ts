@@ -1,0 +1,58 @@
+const LF = 0x0a
+const CR = 0x0d
+const NOTHING = Buffer.alloc(0)
+
+/** An event that is longer is handed on in pieces. */
+const MOST_HELD_BYTES = 65_536
+
+/** What a piece of an event stream completes. */
+export interface SseFrames {
+  /** Whole events, each with the blank line that ends it, as they came. */
+  readonly events: Buffer
+  /** How many bytes of `events` came with earlier pieces. */
+  readonly carried: number
+}
+
+/**
+ * Cuts an event stream into whole events, wherever the network cut it: lines end in LF, CR or CRLF, events in a blank
+ * line (WHATWG HTML, server-sent events). Holds one incomplete event, of at most 64 KiB.
+ */
+export class SseFramer {
+  #held: Buffer = NOTHING
+  #isInLongEvent = false
+
+  /** Bytes of the event that is not complete yet. */
+  get held(): Buffer {
+    return this.#held
+  }
+
+  /** True while an event goes by that is too long to hold: its pieces come out as they are. */
+  get isInLongEvent(): boolean {
+    return this.#isInLongEvent
+  }
+
+  push(chunk: Buffer): SseFrames {
+    const carried = this.#held.length
+    const bytes = carried === 0 ? chunk : Buffer.concat([this.#held, chunk])
+    const end = endOfLastEvent(bytes)
+    this.#held = end === bytes.length ? NOTHING : bytes.subarray(end)
+    if (end > 0) this.#isInLongEvent = false
+    if (this.#held.length > MOST_HELD_BYTES || this.#isInLongEvent) {
+      this.#held = NOTHING
+      this.#isInLongEvent = true
+      return { events: bytes, carried }
+    }
+    return { events: end === bytes.length ? bytes : bytes.subarray(0, end), carried }
+  }
+}
+
+/** Index behind the last blank line; 0 if there is none. A CR at the very end may be half of a CRLF: it ends nothing yet. */
+export function endOfLastEvent(bytes: Buffer): number {
+  for (let at = bytes.length - 1; at > 0; at -= 1) {
+    const byte = bytes[at]!
+    if (byte !== LF && (byte !== CR || at === bytes.length - 1 || bytes[at + 1] === LF)) continue
+    const lineEnd = byte === LF && bytes[at - 1] === CR ? at - 2 : at - 1
+    if (lineEnd >= 0 && (bytes[lineEnd] === LF || bytes[lineEnd] === CR)) return at + 1
+  }
+  return 0
+}

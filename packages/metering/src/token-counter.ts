@@ -1,0 +1,110 @@
+import { Worker } from 'node:worker_threads'
+import type { TokenCount, TokenReply, TokenRequest, TokenTask } from './token-work.ts'
+
+export interface TokenCounterOptions {
+  /** How long one text is counted before the rest is extrapolated, in milliseconds. Default: 250. */
+  readonly deadlineMs?: number
+  /** Texts that wait their turn; more are bounded by their bytes at once. Default: 256. */
+  readonly maxQueue?: number
+}
+
+interface Waiting {
+  readonly request: TokenRequest
+  readonly resolve: (count: TokenCount) => void
+}
+
+/** A worker that says nothing for this long after a task's deadline is ended. Loading the encoder takes up to 2 s. */
+const GRACE_MS = 5_000
+/** Bytes for one token, where nothing can be counted: English text has about 4. */
+const BYTES_PER_TOKEN = 4
+
+/**
+ * Counts tokens with tiktoken, in a worker thread that is started by the first count: nothing is loaded while providers
+ * report what was used, and no text blocks the event loop. A count always comes: the exact one, or, past its deadline, in
+ * a full queue, or from a worker that died, a guess and a bound from the text's bytes.
+ */
+export class TokenCounter {
+  readonly #deadlineMs: number
+  readonly #maxQueue: number
+  readonly #queue: Waiting[] = []
+  #worker: Worker | undefined
+  #running: Waiting | undefined
+  #watchdog: NodeJS.Timeout | undefined
+  #nextId = 0
+  #isClosed = false
+
+  constructor({ deadlineMs = 250, maxQueue = 256 }: TokenCounterOptions = {}) {
+    this.#deadlineMs = deadlineMs
+    this.#maxQueue = maxQueue
+  }
+
+  /** Whether a worker, and with it the tokenizer, was started. */
+  get isLoaded(): boolean {
+    return this.#worker !== undefined
+  }
+
+  /** Never rejects. */
+  count(task: TokenTask): Promise<TokenCount> {
+    if (this.#isClosed || this.#queue.length >= this.#maxQueue) return Promise.resolve(boundOf(task))
+    return new Promise((resolve) => {
+      this.#nextId += 1
+      this.#queue.push({ request: { id: this.#nextId, task, deadlineMs: this.#deadlineMs }, resolve })
+      this.#next()
+    })
+  }
+
+  /** Ends the worker. What waits is answered with its bound. */
+  async close(): Promise<void> {
+    this.#isClosed = true
+    for (const waiting of this.#queue.splice(0)) waiting.resolve(boundOf(waiting.request.task))
+    await this.#abandon()
+  }
+
+  #next(): void {
+    if (this.#running !== undefined) return
+    const next = this.#queue.shift()
+    this.#running = next
+    if (next === undefined) {
+      this.#worker?.unref()
+      return
+    }
+    const worker = (this.#worker ??= this.#start())
+    worker.ref()
+    worker.postMessage(next.request)
+    this.#watchdog = setTimeout(() => void this.#abandon(), this.#deadlineMs + GRACE_MS)
+  }
+
+  #start(): Worker {
+    const worker = new Worker(new URL('./token-worker.js', import.meta.url), { name: 'tallygate-tokens' })
+    worker.on('message', (reply: TokenReply) => {
+      if (worker !== this.#worker || reply.id !== this.#running?.request.id) return
+      this.#finish('count' in reply ? reply.count : boundOf(this.#running.request.task))
+    })
+    const died = (): void => {
+      if (worker === this.#worker) void this.#abandon()
+    }
+    worker.on('error', died)
+    worker.on('exit', died)
+    return worker
+  }
+
+  #finish(count: TokenCount): void {
+    clearTimeout(this.#watchdog)
+    const finished = this.#running
+    this.#running = undefined
+    finished?.resolve(count)
+    this.#next()
+  }
+
+  /** Gives up the worker, and the count that it runs. */
+  async #abandon(): Promise<void> {
+    const worker = this.#worker
+    this.#worker = undefined
+    if (this.#running !== undefined) this.#finish(boundOf(this.#running.request.task))
+    await worker?.terminate()
+  }
+}
+
+function boundOf({ body }: TokenTask): TokenCount {
+  return { tokens: Math.ceil(body.byteLength / BYTES_PER_TOKEN), bound: body.byteLength, isComplete: false }
+}

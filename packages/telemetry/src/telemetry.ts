@@ -1,0 +1,204 @@
+import type { Decision, LimitStatus, Subject, UsageEntry } from '@tallygate/core'
+import {
+  context,
+  metrics,
+  SpanKind,
+  SpanStatusCode,
+  trace,
+  type Context,
+  type MeterProvider,
+  type Span,
+  type Tracer,
+  type TracerProvider,
+} from '@opentelemetry/api'
+import { cut, present } from './attributes.ts'
+import { Instruments } from './instruments.ts'
+import { ATTRIBUTE } from './names.ts'
+
+export interface TelemetryOptions {
+  /** Default: the one registered with `@opentelemetry/api`, whenever that happens. */
+  readonly tracerProvider?: TracerProvider
+  /** Default: the one registered with `@opentelemetry/api`, whenever that happens. */
+  readonly meterProvider?: MeterProvider
+}
+
+/** What a call's span is told of the call itself. */
+export interface CallDescription {
+  readonly attemptId: string
+  readonly callId: string
+  readonly parentId?: string | undefined
+  readonly operation?: string | undefined
+  readonly provider?: string | undefined
+  readonly model?: string | undefined
+  readonly subject?: Subject | undefined
+}
+
+const NAME = '@tallygate/telemetry'
+
+/**
+ * Spans and metrics of calls, on the OpenTelemetry API alone. Without an SDK nothing is recorded and next to nothing is
+ * spent. Never sees a prompt or a secret.
+ */
+export class Telemetry {
+  readonly #tracerProvider: TracerProvider | undefined
+  readonly #meterProvider: MeterProvider | undefined
+  #instruments: Instruments | undefined
+  #instrumented: MeterProvider | undefined
+
+  constructor({ tracerProvider, meterProvider }: TelemetryOptions = {}) {
+    this.#tracerProvider = tracerProvider
+    this.#meterProvider = meterProvider
+  }
+
+  /** Begins the span of a call, as a child of the span that is active here. */
+  start(): CallTelemetry {
+    const span = this.#tracer().startSpan('gen_ai call', { kind: SpanKind.CLIENT })
+    return new CallTelemetry(span, context.active(), this.#metrics())
+  }
+
+  /** Counts what could not be written or settled at once. */
+  delayed(what: 'entry' | 'settlement', count = 1): void {
+    this.#metrics()?.delayed.add(count, { [ATTRIBUTE.reason]: what })
+  }
+
+  #tracer(): Tracer {
+    return (this.#tracerProvider ?? trace).getTracer(NAME)
+  }
+
+  /** Instruments of the provider in force; none where that is the API's own, which records nothing. */
+  #metrics(): Instruments | undefined {
+    const provider = this.#meterProvider ?? metrics.getMeterProvider()
+    if (provider !== this.#instrumented) {
+      this.#instrumented = provider
+      this.#instruments = isNoop(provider) ? undefined : new Instruments(provider.getMeter(NAME))
+    }
+    return this.#instruments
+  }
+}
+
+/** The span and the measurements of one call. Each method may be called when the call gets so far, in this order. */
+export class CallTelemetry {
+  readonly #span: Span
+  readonly #parent: Context
+  readonly #metrics: Instruments | undefined
+
+  constructor(span: Span, parent: Context, instruments: Instruments | undefined) {
+    this.#span = span
+    this.#parent = parent
+    this.#metrics = instruments
+  }
+
+  /** Whether anybody is told. */
+  get isOn(): boolean {
+    return this.#span.isRecording() || this.#metrics !== undefined
+  }
+
+  /** Runs the rest of a call as part of its span, so that what it calls becomes a child of it. */
+  run<T>(work: () => T): T {
+    return this.#span.isRecording() ? context.with(trace.setSpan(this.#parent, this.#span), work) : work()
+  }
+
+  /** The decision on the call: its own answer, the limit that is nearest, and what is left in it. */
+  decided(decision: Decision): void {
+    const nearest = decision.admitted ? nearestLimit(decision.statuses) : decision.binding
+    const name = nearest === undefined ? undefined : nearest.bound.counter.name
+    const said = decision.admitted ? (decision.counted ? 'admitted' : 'uncounted') : 'refused'
+    const reason = decision.admitted ? undefined : decision.reason
+    if (this.#span.isRecording()) {
+      this.#span.setAttributes(
+        present({
+          [ATTRIBUTE.decision]: said,
+          [ATTRIBUTE.reason]: reason,
+          [ATTRIBUTE.limit]: name,
+          [ATTRIBUTE.remaining]: nearest?.remaining ?? undefined,
+        }),
+      )
+    }
+    this.#metrics?.decisions.add(
+      1,
+      present({ [ATTRIBUTE.decision]: said, [ATTRIBUTE.reason]: reason, [ATTRIBUTE.limit]: name }),
+    )
+    if (decision.admitted && this.#metrics !== undefined) {
+      for (const { bound } of decision.tripped) {
+        const would = bound.limit.definition.mode === 'shadow' ? 'shadow-refused' : 'flagged'
+        this.#metrics.decisions.add(1, { [ATTRIBUTE.decision]: would, [ATTRIBUTE.limit]: bound.counter.name })
+      }
+    }
+  }
+
+  /** The call was answered by ourselves; ends the span. */
+  denied(call: CallDescription, status: number, problem: string): void {
+    if (!this.#span.isRecording()) return this.#span.end()
+    this.#describe(call)
+    this.#span.setAttributes({ [ATTRIBUTE.status]: status, [ATTRIBUTE.errorType]: problem })
+    this.#span.setStatus({ code: SpanStatusCode.ERROR, message: problem })
+    this.#span.end()
+  }
+
+  /** The call has ended with this entry; ends the span. */
+  recorded(call: CallDescription, entry: UsageEntry): void {
+    if (this.#span.isRecording()) {
+      this.#describe(call)
+      const { usage } = entry
+      this.#span.setAttributes(
+        present({
+          [ATTRIBUTE.responseModel]: cut(entry.responseModel),
+          [ATTRIBUTE.inputTokens]: usage?.inputTokens,
+          [ATTRIBUTE.outputTokens]: usage?.outputTokens,
+          [ATTRIBUTE.cacheReadTokens]: usage?.cacheReadTokens,
+          [ATTRIBUTE.cacheWriteTokens]: usage?.cacheWriteTokens,
+          [ATTRIBUTE.reasoningTokens]: usage?.reasoningTokens,
+          [ATTRIBUTE.basis]: usage?.basis,
+          [ATTRIBUTE.outcome]: entry.outcome,
+          [ATTRIBUTE.overage]: entry.overage,
+          [ATTRIBUTE.status]: entry.status,
+          [ATTRIBUTE.plan]: entry.plans.map(({ name }) => name).join('+') || undefined,
+        }),
+      )
+      if (entry.outcome === 'failed') this.#span.setStatus({ code: SpanStatusCode.ERROR, message: 'provider failed' })
+    }
+    this.#metrics?.recorded(call, entry)
+    this.#span.end()
+  }
+
+  /** The call ended without an entry and without an answer of ours; ends the span. */
+  ended(): void {
+    this.#span.end()
+  }
+
+  #describe({ attemptId, callId, parentId, operation, provider, model, subject }: CallDescription): void {
+    if (operation !== undefined) this.#span.updateName(model === undefined ? operation : `${operation} ${cut(model)}`)
+    this.#span.setAttributes(
+      present({
+        [ATTRIBUTE.attempt]: attemptId,
+        [ATTRIBUTE.call]: callId,
+        [ATTRIBUTE.parent]: parentId,
+        [ATTRIBUTE.operation]: operation,
+        [ATTRIBUTE.provider]: provider,
+        [ATTRIBUTE.requestModel]: cut(model),
+        [ATTRIBUTE.subject]: subject?.id,
+        [ATTRIBUTE.tenant]: subject?.tenant,
+      }),
+    )
+  }
+}
+
+/** The limit of which the smallest share is left. */
+function nearestLimit(statuses: readonly LimitStatus[]): LimitStatus | undefined {
+  let nearest: LimitStatus | undefined
+  let least = Infinity
+  for (const status of statuses) {
+    if (status.quota === null || status.remaining === null) continue
+    const share = status.quota === 0 ? 0 : status.remaining / status.quota
+    if (share < least) {
+      least = share
+      nearest = status
+    }
+  }
+  return nearest
+}
+
+/** The API's own provider hands out one meter for all names. */
+function isNoop(provider: MeterProvider): boolean {
+  return provider.getMeter('a') === provider.getMeter('b')
+}
