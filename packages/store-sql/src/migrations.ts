@@ -1,0 +1,40 @@
+import type { Kysely } from 'kysely'
+import type { Migration, MigrationProvider } from 'kysely/migration'
+
+/** Every change of the schema, in order. Applied once each, under a lock, when a database is opened. */
+const MIGRATIONS: Readonly<Record<string, Migration>> = {
+  '0001_entries': {
+    async up(db: Kysely<unknown>): Promise<void> {
+      await db.schema
+        .createTable('entries')
+        .addColumn('tenant', 'text', (column) => column.notNull())
+        .addColumn('id', 'text', (column) => column.notNull())
+        .addColumn('kind', 'text', (column) => column.notNull())
+        .addColumn('at_ms', 'integer', (column) => column.notNull())
+        .addColumn('subject', 'text')
+        .addColumn('user_name', 'text')
+        .addColumn('group_name', 'text')
+        .addColumn('plan', 'text')
+        .addColumn('provider', 'text')
+        .addColumn('operation', 'text')
+        .addColumn('model', 'text')
+        .addColumn('outcome', 'text')
+        .addColumn('overage', 'integer', (column) => column.notNull())
+        .addColumn('basis', 'text')
+        .addColumn('input_tokens', 'integer')
+        .addColumn('output_tokens', 'integer')
+        .addColumn('cache_read_tokens', 'integer')
+        .addColumn('cache_write_tokens', 'integer')
+        .addColumn('reasoning_tokens', 'integer')
+        .addColumn('detail', 'text', (column) => column.notNull())
+        .addUniqueConstraint('entries_tenant_id', ['tenant', 'id'])
+        .execute()
+      await db.schema.createIndex('entries_tenant_at').on('entries').columns(['tenant', 'at_ms']).execute()
+    },
+  },
+}
+
+/** Hands the migrations to Kysely's migrator. */
+export const migrationProvider: MigrationProvider = {
+  getMigrations: async () => MIGRATIONS,
+}

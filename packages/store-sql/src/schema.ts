@@ -1,0 +1,29 @@
+/** Tables as Kysely sees them. Instants in milliseconds since the epoch; JSON as text; booleans as 0 and 1. */
+export interface Schema {
+  entries: EntryTable
+}
+
+/** The ledger. Rows are only ever added. What reports sum or filter by has a column; the rest is in `detail`. */
+export interface EntryTable {
+  tenant: string
+  id: string
+  kind: 'usage' | 'adjustment' | 'window-start'
+  at_ms: number
+  subject: string | null
+  user_name: string | null
+  group_name: string | null
+  plan: string | null
+  provider: string | null
+  operation: string | null
+  model: string | null
+  outcome: string | null
+  overage: number
+  basis: string | null
+  input_tokens: number | null
+  output_tokens: number | null
+  cache_read_tokens: number | null
+  cache_write_tokens: number | null
+  reasoning_tokens: number | null
+  /** What has no column, as JSON: see `entry-row.ts`. */
+  detail: string
+}

@@ -1,0 +1,177 @@
+import { mkdirSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite'
+import {
+  completeUsageQuery,
+  NO_USAGE,
+  QuotaError,
+  type Entry,
+  type Ledger,
+  type UsageEntry,
+  type UsageFilter,
+  type UsagePage,
+  type UsageQuery,
+  type UsageRow,
+  type UsageSum,
+} from '@tallygate/core'
+import { Kysely, sql, SqliteDialect, type RawBuilder } from 'kysely'
+import { Migrator } from 'kysely/migration'
+import { ENTRY_COLUMNS, rowOf, usageEntryOf } from './entry-row.ts'
+import { migrationProvider } from './migrations.ts'
+import type { EntryTable, Schema } from './schema.ts'
+import { SqliteReader } from './sqlite-reader.ts'
+import { conditions, groupQuery, totalQuery, type SumRow } from './usage-sums.ts'
+
+export interface SqliteLedgerOptions {
+  /** Path of the database; its folder is made if it is not there. */
+  readonly file: string
+  /**
+   * What an entry survives once it is appended. `process`: the process being killed. `power`: the machine losing power,
+   * at the cost of a flush to the disk for each batch. Default: `process`.
+   */
+  readonly durability?: 'process' | 'power'
+}
+
+/** How long a write waits for another process that holds the file. */
+const BUSY_TIMEOUT_MS = 1_000
+
+/**
+ * The embedded ledger: one SQLite file, through `node:sqlite`. Appends are written by this thread, in one transaction a
+ * batch; reports are read by another.
+ */
+export class SqliteLedger implements Ledger {
+  readonly #database: DatabaseSync
+  readonly #db: Kysely<Schema>
+  readonly #reader: SqliteReader
+  readonly #insert: StatementSync
+  #isClosed = false
+
+  private constructor(file: string, database: DatabaseSync, db: Kysely<Schema>) {
+    this.#database = database
+    this.#db = db
+    this.#reader = new SqliteReader(file)
+    this.#insert = database.prepare(insertSql(db))
+  }
+
+  /**
+   * Opens a file, creates it if it is not there, and brings its schema up to date.
+   *
+   * @throws QuotaError `ERR_QUOTA_LEDGER_UNAVAILABLE` for a file that can't be opened, or is newer than this version.
+   */
+  static async open({ file, durability = 'process' }: SqliteLedgerOptions): Promise<SqliteLedger> {
+    try {
+      mkdirSync(dirname(file), { recursive: true })
+      const database = new DatabaseSync(file, { timeout: BUSY_TIMEOUT_MS })
+      database.exec(`pragma journal_mode = wal; pragma synchronous = ${durability === 'power' ? 'full' : 'normal'}`)
+      const db = new Kysely<Schema>({ dialect: new SqliteDialect({ database: forKysely(database) }) })
+      const { error } = await new Migrator({ db, provider: migrationProvider }).migrateToLatest()
+      if (error !== undefined) throw error
+      return new SqliteLedger(file, database, db)
+    } catch (error) {
+      throw unavailable(`the ledger ${file} can't be opened`, error)
+    }
+  }
+
+  async append(entries: readonly Entry[]): Promise<void> {
+    try {
+      if (entries.length === 1) this.#insert.run(...(rowOf(entries[0]!) as SQLInputValue[]))
+      else this.#appendAll(entries)
+    } catch (error) {
+      throw unavailable('the ledger took no entries', error)
+    }
+  }
+
+  async sum(query: UsageQuery): Promise<UsagePage> {
+    const complete = completeUsageQuery(query)
+    const { filter, by, offset, limit } = complete
+    const [total] = await this.#read(totalQuery(filter))
+    if (by.length === 0) {
+      const sum = sumOf(total)
+      return { rows: offset === 0 ? [{ ...sum, group: {} }] : [], total: sum }
+    }
+    const rows = await this.#read(groupQuery(complete))
+    const page = rows.slice(0, limit).map((row): UsageRow => {
+      const group = Object.fromEntries(by.map((name) => [name, row[name] as string | null]))
+      return { ...sumOf(row), group }
+    })
+    return { rows: page, total: sumOf(total), ...(rows.length > limit ? { nextOffset: offset + limit } : {}) }
+  }
+
+  async entries(
+    filter: UsageFilter,
+    { before, limit = 100 }: { readonly before?: string; readonly limit?: number } = {},
+  ): Promise<readonly UsageEntry[]> {
+    const last = sql`(select at_ms from entries where tenant = ${filter.tenant} and id = ${before})`
+    const older = before === undefined ? sql`` : sql`and (at_ms < ${last} or (at_ms = ${last} and id < ${before}))`
+    const rows = await this.#read(sql`
+      select * from entries where ${conditions(filter)} ${older}
+      order by at_ms desc, id desc limit ${Math.min(limit, 1_000)}`)
+    return rows.map((row) => usageEntryOf(row as unknown as EntryTable))
+  }
+
+  async close(): Promise<void> {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    await this.#reader.close()
+    this.#database.close()
+  }
+
+  #appendAll(entries: readonly Entry[]): void {
+    this.#database.exec('begin')
+    try {
+      for (const entry of entries) this.#insert.run(...(rowOf(entry) as SQLInputValue[]))
+      this.#database.exec('commit')
+    } catch (error) {
+      this.#database.exec('rollback')
+      throw error
+    }
+  }
+
+  async #read(query: RawBuilder<unknown>): Promise<Record<string, unknown>[]> {
+    try {
+      const { sql: text, parameters } = query.compile(this.#db)
+      return await this.#reader.all(text, parameters)
+    } catch (error) {
+      throw unavailable('the ledger could not be read', error)
+    }
+  }
+}
+
+/** The insert is compiled once: compiling it anew costs more than running it. */
+function insertSql(db: Kysely<Schema>): string {
+  const values = Object.fromEntries(ENTRY_COLUMNS.map((column) => [column, '']))
+  return db
+    .insertInto('entries')
+    .values(values as never)
+    .onConflict((conflict) => conflict.columns(['tenant', 'id']).doNothing())
+    .compile().sql
+}
+
+/** `node:sqlite` in the shape that Kysely's dialect knows. */
+function forKysely(database: DatabaseSync): ConstructorParameters<typeof SqliteDialect>[0]['database'] {
+  return {
+    close: () => database.close(),
+    prepare(sql) {
+      const statement = database.prepare(sql)
+      const spread = (parameters: readonly unknown[]): SQLInputValue[] => [...(parameters as SQLInputValue[])]
+      return {
+        reader: statement.columns().length > 0,
+        all: (parameters) => statement.all(...spread(parameters)),
+        run: (parameters) => statement.run(...spread(parameters)),
+        iterate: (parameters) => statement.iterate(...spread(parameters)),
+      }
+    },
+  }
+}
+
+function sumOf(row: SumRow | undefined): UsageSum {
+  const figures = Object.fromEntries(Object.keys(NO_USAGE).map((figure) => [figure, Number(row?.[figure] ?? 0)]))
+  const sum = figures as unknown as UsageSum
+  return { ...sum, totalTokens: sum.inputTokens + sum.outputTokens }
+}
+
+function unavailable(message: string, cause: unknown): QuotaError {
+  if (cause instanceof QuotaError) return cause
+  const reason = cause instanceof Error ? cause.message : String(cause)
+  return new QuotaError('ERR_QUOTA_LEDGER_UNAVAILABLE', `${message}: ${reason}`, { cause })
+}

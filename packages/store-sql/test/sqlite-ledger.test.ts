@@ -1,0 +1,128 @@
+import { spawnSync } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { MemoryLedger, USAGE_GROUPS, type UsageEntry, type UsageGroup } from '@tallygate/core'
+import { SqliteLedger } from '@tallygate/store-sql'
+import { describeLedger } from '@tallygate/testkit'
+import { expect } from 'chai'
+import fc from 'fast-check'
+
+const folder = mkdtempSync(join(tmpdir(), 'tallygate-sqlite-'))
+let files = 0
+const newFile = (): string => join(folder, `ledger-${(files += 1)}.db`)
+after(() => rmSync(folder, { recursive: true, force: true }))
+
+describeLedger('SqliteLedger', () => SqliteLedger.open({ file: newFile() }))
+describeLedger('SqliteLedger with durability against power loss', () =>
+  SqliteLedger.open({ file: newFile(), durability: 'power' }),
+)
+
+describe('SqliteLedger', () => {
+  it('finds its entries again when it is opened anew', async () => {
+    const file = newFile()
+    for (const id of ['a', 'b']) {
+      const ledger = await SqliteLedger.open({ file })
+      await ledger.append([entry({ id })])
+      await ledger.close()
+    }
+    const ledger = await SqliteLedger.open({ file })
+    expect((await ledger.sum({ filter: ALWAYS, by: [] })).total.calls).to.equal(2)
+    await ledger.close()
+  })
+
+  it('has every entry of an append that resolved, after its process was killed', async () => {
+    const file = newFile()
+    const killed = spawnSync(process.execPath, [new URL('append-and-die.ts', import.meta.url).pathname, file])
+    expect(killed.signal, killed.stderr.toString()).to.equal('SIGKILL')
+    const ledger = await SqliteLedger.open({ file })
+    expect((await ledger.sum({ filter: ALWAYS, by: [] })).total.calls).to.equal(101)
+    await ledger.close()
+  })
+
+  it('says which file it can not open', async () => {
+    const failure = await SqliteLedger.open({ file: join(folder, 'ledger-1.db', 'below-a-file.db') }).catch(
+      (error: unknown) => error,
+    )
+    expect(failure).to.have.property('code', 'ERR_QUOTA_LEDGER_UNAVAILABLE')
+    expect(failure).to.have.property('message').that.includes('below-a-file.db')
+  })
+
+  it('writes all of a batch or nothing', async () => {
+    const ledger = await SqliteLedger.open({ file: newFile() })
+    const broken = { ...entry({ id: 'b' }), atMs: undefined as unknown as number }
+    const failure = await ledger.append([entry({ id: 'a' }), broken]).catch((error: unknown) => error)
+    expect(failure).to.have.property('code', 'ERR_QUOTA_LEDGER_UNAVAILABLE')
+    expect((await ledger.sum({ filter: ALWAYS, by: [] })).total.calls).to.equal(0)
+    await ledger.append([entry({ id: 'a' })])
+    await ledger.close()
+  })
+
+  it('answers every question as MemoryLedger does', async () => {
+    const name = fc.constantFrom('a', 'b', 'c')
+    const tokens = fc.option(fc.nat(100), { nil: undefined })
+    const usage = fc.option(
+      fc.record({
+        basis: fc.constantFrom('reported', 'estimated', 'reported-partial'),
+        inputTokens: tokens,
+        outputTokens: tokens,
+        reasoningTokens: tokens,
+      }),
+      { nil: undefined },
+    )
+    const written = fc.record({
+      id: fc.uuid(),
+      atMs: fc.integer({ min: Date.UTC(2026, 9, 20), max: Date.UTC(2026, 11, 5) }),
+      subject: name,
+      model: fc.option(name, { nil: undefined }),
+      provider: fc.option(name, { nil: undefined }),
+      outcome: fc.constantFrom('complete', 'aborted', 'failed'),
+      overage: fc.boolean(),
+      usage,
+    }) as fc.Arbitrary<Partial<UsageEntry>>
+    const by = fc.subarray(USAGE_GROUPS.filter((group) => group !== 'month') as UsageGroup[])
+    const zone = fc.constantFrom('UTC', 'Europe/Berlin', 'America/New_York', 'Asia/Kolkata', 'Australia/Lord_Howe')
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(written, { maxLength: 30 }),
+        by,
+        zone,
+        fc.nat(5),
+        fc.integer({ min: 1, max: 10 }),
+        async (entries, groups, zone, offset, limit) => {
+          const sqlite = await SqliteLedger.open({ file: newFile() })
+          const memory = new MemoryLedger()
+          const filter = { tenant: 't', fromMs: Date.UTC(2026, 9, 21, 7), toMs: Date.UTC(2026, 11, 3, 5) }
+          for (const ledger of [sqlite, memory]) await ledger.append(entries.map(entry))
+          const query = { filter, by: groups, zone, offset, limit }
+          const [one, other] = [await sqlite.sum(query), await memory.sum(query)]
+          await sqlite.close()
+          expect(JSON.parse(JSON.stringify(one))).to.deep.equal(JSON.parse(JSON.stringify(other)))
+        },
+      ),
+      { numRuns: 40 },
+    )
+  })
+})
+
+const ALWAYS = { tenant: 't', fromMs: 0, toMs: Date.UTC(2100, 0) }
+
+function entry(overrides: Partial<UsageEntry>): UsageEntry {
+  return {
+    kind: 'usage',
+    id: 'a',
+    tenant: 't',
+    atMs: Date.UTC(2026, 0, 15),
+    callId: 'a',
+    subject: 'k',
+    dimensions: { tenant: 't' },
+    plans: [],
+    outcome: 'complete',
+    streamed: false,
+    admittedAtMs: 0,
+    durationMs: 0,
+    charges: [],
+    overage: false,
+    ...overrides,
+  }
+}
