@@ -1,0 +1,39 @@
+import { hostSubject } from '@tallygate/flow'
+import type { Request, RequestHandler, Response } from 'express'
+import type { SharedOptions } from './middleware-options.ts'
+import { middlewareOf, type Step } from './step.ts'
+
+export interface IdentifyKeyOptions extends SharedOptions {
+  /**
+   * Tells who calls by an id that the host vouches for, such as the user of its session, in place of the API key. It
+   * stands in reports as it is: never return a secret.
+   */
+  readonly keyGenerator?: (req: Request, res: Response) => string | Promise<string>
+  /** Further dimensions of the caller, by which limits can count: user, group, tenant and so on. */
+  readonly dimensions?: (req: Request, res: Response) => Readonly<Record<string, string>>
+}
+
+/** The step of {@link identifyKey}, for those that identify on their way. */
+export function identifying({ keyGenerator, dimensions }: IdentifyKeyOptions): Step {
+  return async ({ call }, req, res) => {
+    const further = dimensions?.(req, res)
+    if (keyGenerator !== undefined) {
+      call.identifyAs(hostSubject(await keyGenerator(req, res), further))
+      return undefined
+    }
+    const denial = await call.identify()
+    if (denial !== undefined || further === undefined) return denial
+    const { subject } = call
+    const tenant = further['tenant'] ?? subject!.tenant
+    call.identifyAs({ ...subject!, tenant, dimensions: { ...subject!.dimensions, ...further, tenant } })
+    return undefined
+  }
+}
+
+/**
+ * Tells who calls: by the API key, which is fingerprinted and forgotten, or by a function of the host's. Sets
+ * `req.quota.subject`. Answers 401 in the caller's dialect where the quota refuses unknown or missing keys.
+ */
+export function identifyKey(options: IdentifyKeyOptions = {}): RequestHandler {
+  return middlewareOf(identifying(options), options)
+}

@@ -1,0 +1,110 @@
+import { Agent as HttpAgent } from 'node:http'
+import { Agent as HttpsAgent } from 'node:https'
+import { QuotaError } from '@tallygate/core'
+import type { Request, RequestHandler } from 'express'
+import { createProxyMiddleware, type Options, type Plugin } from 'http-proxy-middleware'
+import { credentialOf, prepareHeaders, type OutboundCredential } from './outbound-headers.ts'
+import { bodyInMemory, cleanAnswer, failureOf } from './proxy-events.ts'
+import { refusalOfPath } from './proxied-path.ts'
+import { required } from './quota-context.ts'
+import { SilenceWatch } from './silence-watch.ts'
+import { sendDenial } from './send-denial.ts'
+
+export interface LlmProxyOptions {
+  /** Where calls go, and nowhere else: `https://api.openai.com`. A path is put before that of the request. */
+  readonly target: string
+  /**
+   * What the provider gets as its key. `pass`: the caller's own, in the place where it stood. `{ swap }`: this one, or
+   * what a function says, in the header that the dialect of the route uses. Default: `pass`.
+   */
+  readonly credential?: OutboundCredential
+  /** Header that carries a swapped key, where it is not the dialect's own. */
+  readonly credentialHeader?: string
+  /** Headers that are added to every request. */
+  readonly headers?: Readonly<Record<string, string>>
+  /** What becomes of calls that cost something and that nothing meters. Default: `refuse`. */
+  readonly unmetered?: 'refuse' | 'pass'
+  /** How long the provider may say nothing, in milliseconds. Default: 10 minutes, as reasoning models take their time. */
+  readonly timeoutMs?: number
+  /** Sockets to the provider. Default: 256. */
+  readonly maxSockets?: number
+}
+
+/**
+ * Forwards calls to one provider, through http-proxy-middleware: use it after `quotaMiddleware()`. Bodies go on byte for
+ * byte. Hop-by-hop headers, cookies and our own headers do not; a key reaches only the provider that it is for. Errors
+ * are answered in the caller's dialect and never name the upstream.
+ *
+ * @throws QuotaError `ERR_QUOTA_CONFIG` for a target that is no http or https URL.
+ */
+export function llmProxy(options: LlmProxyOptions): RequestHandler {
+  const { timeoutMs = 600_000, maxSockets = 256, unmetered = 'refuse' } = options
+  const target = targetOf(options.target)
+  const agentOptions = { keepAlive: true, maxSockets, maxFreeSockets: 64 }
+  const forward = createProxyMiddleware<Request>({
+    target,
+    changeOrigin: true,
+    xfwd: false,
+    agent: target.protocol === 'https:' ? new HttpsAgent(agentOptions) : new HttpAgent(agentOptions),
+    // Asked for each request: the place to hand on a body that is in memory already.
+    router(req, _res, active) {
+      const buffer = bodyInMemory(req)
+      if (buffer !== undefined) (active as { buffer?: unknown }).buffer = buffer
+      return target
+    },
+    // The default ones log each request and answer errors with the name of the upstream.
+    ejectPlugins: true,
+    plugins: [proxyEvents(options, timeoutMs)],
+  })
+
+  return function llmProxy(req, res, next) {
+    const run = async (): Promise<void> => {
+      const { call } = required(req.quota, 'subject', 'quotaMiddleware')
+      const refusal = refusalOfPath(req, unmetered)
+      if (refusal !== undefined) return sendDenial(call.problem(refusal.kind, refusal.message), {}, req, res, next)
+      prepareHeaders(req, call, options)
+      await forward(req, res, next)
+    }
+    run().catch(next)
+  }
+}
+
+function proxyEvents({ credential }: LlmProxyOptions, timeoutMs: number): Plugin<Request> {
+  const isSwapped = credentialOf(credential) !== undefined
+  const watch = new SilenceWatch(timeoutMs)
+  return (proxy) => {
+    proxy.on('proxyReq', (proxyReq, req) => watch.watch(proxyReq, req))
+    proxy.on('proxyRes', (proxyRes) => cleanAnswer(proxyRes, isSwapped))
+    proxy.on('error', (error, req, res) => {
+      if (req === undefined || res === undefined || !('setHeader' in res)) return
+      void failureOf(error, req, res as NonNullable<Request['res']>, watch.wasSilent(req))
+    })
+    proxy.on('econnreset', () => {})
+  }
+}
+
+/** In parts, so that nobody parses it again for each request. */
+function targetOf(target: string): NonNullable<Extract<Options['target'], { protocol?: unknown }>> {
+  const url = URL.canParse(target) ? new URL(target) : undefined
+  if (
+    url === undefined ||
+    !['http:', 'https:'].includes(url.protocol) ||
+    url.search !== '' ||
+    url.hash !== '' ||
+    url.username !== ''
+  ) {
+    throw new QuotaError(
+      'ERR_QUOTA_CONFIG',
+      `target is ${JSON.stringify(target)}: use an http or https URL without a query, such as https://api.openai.com`,
+    )
+  }
+  const { protocol, port, pathname } = url
+  const hostname = url.hostname.replace(/^\[|\]$/g, '')
+  return {
+    protocol,
+    hostname,
+    host: hostname,
+    port: port === '' ? (protocol === 'https:' ? 443 : 80) : Number(port),
+    pathname,
+  }
+}

@@ -1,0 +1,53 @@
+import type { RequestHandler } from 'express'
+import type { SharedOptions } from './middleware-options.ts'
+import type { QuotaContext } from './quota-context.ts'
+import { replaceBody } from './raw-body.ts'
+import { readRequest, type BodyOptions } from './read-request.ts'
+import { hookResponse } from './response-hook.ts'
+import { middlewareOf, type Step } from './step.ts'
+
+export interface MeterUsageOptions extends SharedOptions, BodyOptions {}
+
+/** The step of {@link meterUsage}. */
+export function metering(options: MeterUsageOptions): Step {
+  return async (context, req, res) => {
+    const denial = await readRequest(req, context, options)
+    if (denial !== undefined) return denial
+    const { call } = context
+    call.meter()
+    if (!call.meters) return undefined
+    // What a provider compresses would have to be unpacked to be read.
+    req.headers['accept-encoding'] = 'identity'
+    const changed = call.bodyToForward()
+    if (changed !== undefined) forwardInstead(changed, req)
+    hookResponse(res, context)
+    return undefined
+  }
+}
+
+/**
+ * Reads from the answer what the call has used, as it passes: for providers' answers that are proxied, and for handlers
+ * that answer in a provider's shape. Streams that would not state their usage are asked for it, and the caller does not
+ * notice.
+ */
+export function meterUsage(options: MeterUsageOptions = {}): RequestHandler {
+  return middlewareOf(metering(options), options, withinSpan)
+}
+
+/** Goes on as part of the call's span. */
+export function withinSpan({ call }: QuotaContext, next: () => void): void {
+  call.telemetry.run(next)
+}
+
+function forwardInstead(changed: Buffer, req: Parameters<Step>[1]): void {
+  const body: unknown = req.body
+  const isParsed = typeof body === 'object' && body !== null && !Buffer.isBuffer(body)
+  // A parsed body is what fixRequestBody and handlers go on with.
+  if (isParsed)
+    (body as Record<string, unknown>)['stream_options'] = (
+      JSON.parse(changed.toString('utf8')) as Record<string, unknown>
+    )['stream_options']
+  if (Buffer.isBuffer(body)) req.body = changed
+  if (req.rawBody !== undefined || isParsed) req.rawBody = changed
+  else replaceBody(req, changed)
+}

@@ -1,0 +1,50 @@
+import type { RequestHandler } from 'express'
+import { enforcing, type EnforceLimitsOptions } from './enforce-limits.ts'
+import { identifying, type IdentifyKeyOptions } from './identify-key.ts'
+import { limiterOf, limiting, type LimiterOptions } from './limiter.ts'
+import { metering, withinSpan, type MeterUsageOptions } from './meter-usage.ts'
+import { readRequest } from './read-request.ts'
+import { resolving, type ResolvePlanOptions } from './resolve-plan.ts'
+import { settling } from './settle-usage.ts'
+import { middlewareOf } from './step.ts'
+
+export interface QuotaMiddlewareOptions
+  extends IdentifyKeyOptions, ResolvePlanOptions, EnforceLimitsOptions, MeterUsageOptions {
+  /** Requests of a caller in `windowMs`, beside the limits of its plans. */
+  readonly limit?: LimiterOptions['limit']
+  /** Default: one minute. */
+  readonly windowMs?: number
+  /** Name of that limit. Default: `requests`. */
+  readonly identifier?: string
+  /** Whether answers from 400 on are given back to that limit. Default: false. */
+  readonly skipFailedRequests?: boolean
+}
+
+/**
+ * The whole walk of a call: identifies the caller, applies its plans, meters what the provider says it used, writes it to
+ * the ledger, settles. Without options it limits nothing, and what it records the report router shows.
+ *
+ * Mount it before what calls the provider. Routes that no provider has, and that no limit is for, pass untouched.
+ */
+export function quotaMiddleware(options: QuotaMiddlewareOptions = {}): RequestHandler {
+  const identify = identifying(options)
+  const resolve = resolving(options)
+  const enforce = enforcing(options)
+  const meter = metering(options)
+  const { limit, keyGenerator: _keyGenerator, ...rest } = options
+  const limiter =
+    limit === undefined ? undefined : limiting([limiterOf('fixed', { identifier: 'requests', ...rest, limit })])
+
+  return middlewareOf(
+    async (context, req, res) =>
+      (await identify(context, req, res)) ??
+      (await resolve(context, req, res)) ??
+      (await readRequest(req, context, options)) ??
+      (await limiter?.(context, req, res)) ??
+      (await enforce(context, req, res)) ??
+      (await meter(context, req, res)) ??
+      settling(context, req, res),
+    options,
+    withinSpan,
+  )
+}

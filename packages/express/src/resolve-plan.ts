@@ -1,0 +1,37 @@
+import { MemoryPlanSource, type Plan, type PlanSet, type Subject } from '@tallygate/core'
+import type { Request, RequestHandler } from 'express'
+import type { SharedOptions } from './middleware-options.ts'
+import { required } from './quota-context.ts'
+import { middlewareOf, type Step } from './step.ts'
+
+export interface ResolvePlanOptions extends SharedOptions {
+  /** The plan of every request here, or a function that names the caller's. Default: the quota's plans. */
+  readonly plan?: Plan | ((subject: Subject, req: Request) => Plan | Promise<Plan>)
+}
+
+/** The step of {@link resolvePlan}. */
+export function resolving({ plan }: ResolvePlanOptions): Step {
+  const fixed = typeof plan === 'object' ? setOf(plan) : undefined
+  const known = new WeakMap<Plan, PlanSet>()
+  return async ({ call }, req) => {
+    const subject = required(call.subject, 'subject', 'identifyKey')
+    if (typeof plan !== 'function') {
+      await call.resolvePlans(fixed)
+      return undefined
+    }
+    const chosen = await plan(subject, req)
+    let set = known.get(chosen)
+    if (set === undefined) known.set(chosen, (set = setOf(chosen)))
+    await call.resolvePlans(set)
+    return undefined
+  }
+}
+
+/** Finds the caller's plans. Sets `req.quota.plans`. Use it after `identifyKey`. */
+export function resolvePlan(options: ResolvePlanOptions = {}): RequestHandler {
+  return middlewareOf(resolving(options), options)
+}
+
+function setOf(plan: Plan): PlanSet {
+  return { plans: new MemoryPlanSource({ plans: [plan] }).plans, combine: 'all' }
+}

@@ -1,0 +1,206 @@
+import type { OutgoingHttpHeader, OutgoingHttpHeaders } from 'node:http'
+import type { Answer, AnswerSink } from '@tallygate/flow'
+import type { Response } from 'express'
+import type { QuotaContext } from './quota-context.ts'
+
+type Callback = (error?: Error | null) => void
+type HeadersArgument = OutgoingHttpHeaders | OutgoingHttpHeader[]
+
+/** The methods by which an answer is written, whoever writes it. */
+interface Written {
+  writeHead(status: number, ...rest: unknown[]): unknown
+  write(chunk: unknown, ...rest: unknown[]): boolean
+  end(...args: unknown[]): unknown
+  destroy(error?: Error): unknown
+}
+type HookedResponse = Response & { [HOOK]: ResponseHook }
+
+const HOOK = Symbol('tallygate answer')
+
+/**
+ * Leads the answer of a request through its metering: whoever writes it, a proxy or a handler, and however it ends. The
+ * answer is recorded before its end leaves.
+ */
+export function hookResponse(res: Response, context: QuotaContext): void {
+  if (!context.claimAnswer()) return
+  const hook = new ResponseHook(res, context)
+  const hooked = res as HookedResponse
+  hooked[HOOK] = hook
+  Object.assign(hooked, HOOKED)
+  res.on('close', closed)
+}
+
+/**
+ * What takes the place of the response's own methods: the same functions for all responses. A function made for each, and
+ * kept in it, would keep the whole call alive until V8's next major collection; see docs/benchmarks.md.
+ */
+const HOOKED = {
+  writeHead(this: HookedResponse, status: number, ...rest: unknown[]): Response {
+    return this[HOOK].writeHead(status, rest)
+  },
+  write(this: HookedResponse, chunk: unknown, ...rest: unknown[]): boolean {
+    return this[HOOK].write(chunk, rest)
+  },
+  end(this: HookedResponse, ...args: unknown[]): Response {
+    return this[HOOK].end(args)
+  },
+  destroy(this: HookedResponse, error?: Error): Response {
+    return this[HOOK].destroy(error)
+  },
+}
+
+function closed(this: HookedResponse): void {
+  this[HOOK].closed()
+}
+
+class ResponseHook implements AnswerSink {
+  readonly #res: Response
+  readonly #answer: Answer
+  /** As they were: the response's own, or those of a middleware that came before. */
+  readonly #original: Written
+  #isHeadDone = false
+  #isEnding = false
+  #isFailing = false
+  /** What the last write said: whether the caller keeps up. */
+  #keepsUp = true
+
+  constructor(res: Response, { call }: QuotaContext) {
+    this.#res = res
+    // oxlint-disable-next-line typescript/unbound-method -- they are called with the response as `this`
+    const { writeHead, write, end, destroy } = res as unknown as Written
+    this.#original = { writeHead, write, end, destroy }
+    this.#answer = call.answer(this)
+  }
+
+  /** Sends bytes to the caller; for the answer. */
+  push(bytes: Buffer): void {
+    this.#keepsUp = this.#original.write.call(this.#res, bytes)
+  }
+
+  /** The connection is gone. The end of an answer that did end is on its way through the books already. */
+  closed(): void {
+    if (!this.#answer.isFinished) this.#answer.abort().catch(() => {})
+  }
+
+  writeHead(status: number, rest: unknown[]): Response {
+    const message = typeof rest[0] === 'string' ? rest[0] : undefined
+    const headers = (typeof rest[0] === 'string' ? rest[1] : rest[0]) as HeadersArgument | undefined
+    if (headers !== undefined && !this.#res.headersSent) setAll(this.#res, headers)
+    this.#res.statusCode = status
+    this.#head()
+    if (message === undefined) this.#original.writeHead.call(this.#res, status)
+    else this.#original.writeHead.call(this.#res, status, message)
+    return this.#res
+  }
+
+  write(chunk: unknown, rest: unknown[]): boolean {
+    const callback = callbackOf(rest)
+    if (callback !== undefined) process.nextTick(callback)
+    if (this.#isEnding || this.#isFailing) return false
+    this.#head()
+    this.#keepsUp = true
+    this.#answer.write(bytesOf(chunk, rest[0]))
+    if (!this.#answer.isDecoding) return this.#keepsUp
+    void this.#answer.settled().then(() => {
+      if (!this.#res.writableNeedDrain) this.#res.emit('drain')
+    })
+    return false
+  }
+
+  end(args: unknown[]): Response {
+    const callback = callbackOf(args)
+    if (this.#isEnding || this.#isFailing) {
+      if (callback !== undefined) this.#res.once('finish', callback)
+      return this.#res
+    }
+    this.#isEnding = true
+    this.#head()
+    const [chunk] = args
+    const last =
+      typeof chunk === 'function' || chunk === undefined || chunk === null ? undefined : bytesOf(chunk, args[1])
+    void this.#leave(last, callback)
+    return this.#res
+  }
+
+  /**
+   * A proxy destroys the response when its provider breaks off. If the caller is still there, and reads an event stream,
+   * the stream ends with an event that says so.
+   */
+  destroy(error?: Error): Response {
+    const { socket } = this.#res
+    if (this.#isFailing) return this.#res
+    if (this.#answer.isFinished || this.#isEnding || !this.#res.headersSent || socket === null || socket.destroyed) {
+      if (!this.#answer.isFinished) void this.#answer.fail(BROKE_OFF).catch(() => {})
+      this.#original.destroy.call(this.#res, error)
+      return this.#res
+    }
+    this.#isFailing = true
+    void this.#breakOff(error)
+    return this.#res
+  }
+
+  /** Shows the head to the answer, once, while it can still be changed. */
+  #head(): void {
+    if (this.#isHeadDone) return
+    this.#isHeadDone = true
+    const res = this.#res
+    const { set, remove } = this.#answer.head(res.statusCode, res)
+    if (res.headersSent) return
+    for (const name of remove) res.removeHeader(name)
+    for (const name in set) res.setHeader(name, set[name]!)
+  }
+
+  async #leave(last: Buffer | undefined, callback: Callback | undefined): Promise<void> {
+    const res = this.#res
+    try {
+      const held = await this.#answer.end(last)
+      if (res.destroyed) return
+      if (held === undefined) this.#original.end.call(res, callback)
+      else this.#original.end.call(res, held, callback)
+    } catch (error) {
+      this.#original.destroy.call(res, error as Error)
+    }
+  }
+
+  async #breakOff(error: Error | undefined): Promise<void> {
+    const event = await this.#answer.fail(BROKE_OFF).catch(() => undefined)
+    if (event === undefined) this.#original.destroy.call(this.#res, error)
+    else this.#original.end.call(this.#res, event)
+  }
+}
+
+const BROKE_OFF = {
+  kind: 'provider-broke-off',
+  status: 502,
+  message: 'The provider broke off before the end of its answer.',
+} as const
+
+function setAll(res: Response, headers: HeadersArgument): void {
+  if (!Array.isArray(headers)) {
+    for (const [name, value] of Object.entries(headers)) if (value !== undefined) res.setHeader(name, value)
+    return
+  }
+  const pairs = Array.isArray(headers[0]) ? (headers as unknown as [string, string][]) : pairsOf(headers as string[])
+  const seen = new Set<string>()
+  for (const [name, value] of pairs) {
+    if (seen.has(name.toLowerCase())) res.appendHeader(name, value)
+    else res.setHeader(name, value)
+    seen.add(name.toLowerCase())
+  }
+}
+
+function pairsOf(flat: readonly string[]): [string, string][] {
+  return Array.from({ length: Math.floor(flat.length / 2) }, (_, index) => [flat[2 * index]!, flat[2 * index + 1]!])
+}
+
+function bytesOf(chunk: unknown, encoding: unknown): Buffer {
+  if (typeof chunk === 'string')
+    return Buffer.from(chunk, typeof encoding === 'string' ? (encoding as BufferEncoding) : 'utf8')
+  if (Buffer.isBuffer(chunk)) return chunk
+  if (chunk instanceof Uint8Array) return Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)
+  throw new TypeError(`the chunk of an answer is ${typeof chunk}: write a string, a Buffer or a Uint8Array`)
+}
+
+function callbackOf(args: readonly unknown[]): Callback | undefined {
+  return args.find((arg): arg is Callback => typeof arg === 'function')
+}

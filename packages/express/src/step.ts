@@ -1,0 +1,42 @@
+import type { Denial } from '@tallygate/flow'
+import type { Request, RequestHandler, Response } from 'express'
+import { quotaOf, stylesOf, type SharedOptions } from './middleware-options.ts'
+import { contextOf, type QuotaContext } from './quota-context.ts'
+import { sendDenial } from './send-denial.ts'
+import { warnOfUntrustedProxy } from './untrusted-proxy.ts'
+
+/** What a step does with a request. Returns the denial where the request must not go on. */
+export type Step = (context: QuotaContext, req: Request, res: Response) => Promise<Denial | undefined>
+
+/**
+ * Makes a middleware of a step: skips what is to be skipped, answers denials, passes errors on, and calls `next` at most
+ * once. A request whose caller has hung up goes no further.
+ */
+export function middlewareOf(
+  step: Step,
+  options: SharedOptions,
+  runNext: (context: QuotaContext, next: () => void) => void = plainly,
+): RequestHandler {
+  const quota = quotaOf(options)
+  const styles = stylesOf(options)
+  const { skip, requestPropertyName, validate = true } = options
+
+  return function quotaStep(req, res, next) {
+    const run = async (): Promise<void> => {
+      if (skip !== undefined && (await skip(req, res))) return next()
+      const context = contextOf(req, res, quota, requestPropertyName)
+      if (validate) warnOfUntrustedProxy(req, context.quota.logger)
+      if (styles !== undefined) context.call.useStyles(styles)
+      const denial = await step(context, req, res)
+      if (denial !== undefined) return sendDenial(denial, options, req, res, next)
+      if (res.destroyed) return
+      context.pass()
+      runNext(context, next)
+    }
+    run().catch(next)
+  }
+}
+
+function plainly(_context: QuotaContext, next: () => void): void {
+  next()
+}

@@ -1,0 +1,71 @@
+import type { Clock } from '@tallygate/core'
+import type { Call } from './call.ts'
+import type { Logger } from './logger.ts'
+
+/** How often holds are looked at; a hold is extended when a third of its lifetime is over. */
+const HEARTBEAT_MS = 5_000
+
+/** The calls that hold something: one heartbeat for all of them, and a way to wait until they have ended. */
+export class ActiveCalls {
+  /** An array, and each call's place in it: of a set, V8 would keep all calls until its next major collection. */
+  readonly #calls: Call[] = []
+  readonly #clock: Clock
+  readonly #logger: Logger
+  #heartbeat: NodeJS.Timeout | undefined
+  #whenIdle: (() => void)[] = []
+
+  constructor(clock: Clock, logger: Logger) {
+    this.#clock = clock
+    this.#logger = logger
+  }
+
+  get size(): number {
+    return this.#calls.length
+  }
+
+  add(call: Call): void {
+    if (call.place !== -1) return
+    call.place = this.#calls.push(call) - 1
+    this.#heartbeat ??= setInterval(() => void this.beat(), HEARTBEAT_MS).unref()
+  }
+
+  delete(call: Call): void {
+    if (call.place === -1) return
+    const last = this.#calls.pop()!
+    if (last !== call) {
+      this.#calls[call.place] = last
+      last.place = call.place
+    }
+    call.place = -1
+    if (this.#calls.length > 0) return
+    for (const resolve of this.#whenIdle.splice(0)) resolve()
+  }
+
+  /** Extends what is due. A store that does not answer is tried again at the next beat. */
+  async beat(): Promise<void> {
+    const nowMs = this.#clock()
+    for (const call of this.#calls.slice()) {
+      try {
+        await call.extend(nowMs)
+      } catch (error) {
+        this.#logger.warn('a hold could not be extended', { cause: String(error) })
+        return
+      }
+    }
+  }
+
+  /** Resolves when no call is active, or after a time. */
+  async idle(withinMs: number): Promise<void> {
+    if (this.#calls.length === 0) return
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#whenIdle.push(resolve)
+    const timer = setTimeout(resolve, withinMs)
+    await promise
+    clearTimeout(timer)
+  }
+
+  stop(): void {
+    clearInterval(this.#heartbeat)
+    this.#heartbeat = undefined
+  }
+}

@@ -1,0 +1,253 @@
+import type { UsageOutcome } from '@tallygate/core'
+import {
+  JsonUsageReader,
+  problemEvent,
+  SseFramer,
+  SseUsageReader,
+  type Adapter,
+  type Problem,
+  type UsageReading,
+} from '@tallygate/metering'
+import type { Call } from './call.ts'
+import { ContentDecoder } from './content-decoder.ts'
+import { KeptOutput } from './kept-output.ts'
+import type { Fields } from './rate-limit-fields.ts'
+import { withoutUsage } from './usage-chunk-filter.ts'
+
+/** What of an answer's head is to be changed before it leaves. */
+export interface HeadChange {
+  readonly set: Fields
+  /** Names in lower case. */
+  readonly remove: readonly string[]
+}
+
+/** Where an answer goes: to the caller. An object and not a function, as one is made for each call; see docs/benchmarks.md. */
+export interface AnswerSink {
+  push(bytes: Buffer): void
+}
+
+/** What an answer has told when it ended. */
+export interface AnswerFacts {
+  readonly status: number | undefined
+  readonly framing: 'json' | 'sse'
+  readonly reading: UsageReading
+  readonly kept: KeptOutput
+  readonly isStream: boolean
+  readonly providerRequestId: string | undefined
+}
+
+const NOTHING_READ: UsageReading = { reported: undefined, coversOutput: false, model: undefined }
+const JSON_TYPE = /^application\/(?:[\w.-]+\+)?json\b/i
+const SSE_TYPE = /^text\/event-stream\b/i
+const ID = /^[A-Za-z0-9._:/+=-]{1,128}$/
+
+/**
+ * An answer on its way to the caller: metered as it passes, byte for byte the same, and not at its end before the call
+ * is in the ledger. Only the end waits: the event that ends a stream, the byte that completes the content length, or the
+ * end of the message.
+ */
+export class Answer {
+  readonly #call: Call
+  readonly #sink: AnswerSink
+  readonly #kept = new KeptOutput()
+  #status: number | undefined
+  #mode: 'pass' | 'json' | 'sse' = 'pass'
+  #json: JsonUsageReader | undefined
+  #sse: SseUsageReader | undefined
+  #framer = new SseFramer()
+  #filters = false
+  #decoder: ContentDecoder | undefined
+  #decoding = Promise.resolve()
+  /** Decoded bytes go to the caller in place of the encoded ones. */
+  #decodesForCaller = false
+  #bytesLeft = Infinity
+  #held: Buffer[] | undefined
+  #providerRequestId: string | undefined
+  #finished: Promise<void> | undefined
+
+  constructor(call: Call, sink: AnswerSink) {
+    this.#call = call
+    this.#sink = sink
+  }
+
+  /** Whether the call has been recorded, or is just being. */
+  get isFinished(): boolean {
+    return this.#finished !== undefined
+  }
+
+  /** Whether bytes that were taken are still being decoded. */
+  get isDecoding(): boolean {
+    return this.#decoder !== undefined
+  }
+
+  /**
+   * Takes the head before it leaves.
+   *
+   * @param headers Gives the value of a header by its name in lower case.
+   */
+  head(status: number, headers: { getHeader(name: string): unknown }): HeadChange {
+    this.#status = status
+    const type = text(headers.getHeader('content-type'))
+    const coding = text(headers.getHeader('content-encoding')).trim().toLowerCase()
+    const length = text(headers.getHeader('content-length'))
+    if (/^\d+$/.test(length)) this.#bytesLeft = Number(length)
+    const given = text(headers.getHeader('x-request-id'))
+    const upstreamId = given || text(headers.getHeader('request-id'))
+    if (ID.test(upstreamId) && upstreamId !== this.#call.attemptId) this.#providerRequestId = upstreamId
+    const isSse = SSE_TYPE.test(type)
+    const { match } = this.#call.metered
+    if (match !== undefined && this.#call.meters && status >= 200 && status < 300 && (isSse || JSON_TYPE.test(type))) {
+      this.#meter(match.adapter, isSse, coding)
+    }
+    const own = given === '' ? { 'x-request-id': this.#call.attemptId } : {}
+    const remove = this.#decodesForCaller ? ['content-encoding', 'content-length'] : []
+    if (this.#decodesForCaller) this.#bytesLeft = Infinity
+    return { set: { ...this.#call.rateLimitFields(), ...own }, remove }
+  }
+
+  /** Takes the next bytes of the body. */
+  write(chunk: Buffer): void {
+    if (chunk.length === 0) return
+    if (this.#decoder === undefined) return this.#take(chunk)
+    if (!this.#decodesForCaller) this.#forward(chunk)
+    this.#decoding = this.#decoding.then(() => this.#decoder!.write(chunk))
+  }
+
+  /** Resolves when what was written has been decoded. */
+  settled(): Promise<void> {
+    return this.#decoding
+  }
+
+  /**
+   * The body is complete, with these last bytes. Resolves when the call is in the ledger, or the time that its end may wait is over, with the
+   * bytes that were kept back. Rejects where the end must not leave before.
+   */
+  async end(last?: Buffer): Promise<Buffer | undefined> {
+    this.#bytesLeft = Math.min(this.#bytesLeft, last?.length ?? 0)
+    if (last !== undefined) this.write(last)
+    if (this.#decoder !== undefined) {
+      await this.#decoding
+      await this.#decoder.end()
+    }
+    this.#endOfBody()
+    await this.#finish('complete')
+    const held = this.#held
+    this.#held = undefined
+    return held === undefined || held.length === 0 ? undefined : held.length === 1 ? held[0] : Buffer.concat(held)
+  }
+
+  /** The caller has hung up: what was sent by then is counted. */
+  async abort(): Promise<void> {
+    this.#decoder?.destroy()
+    await this.#finish('aborted')
+  }
+
+  /**
+   * The provider has broken off. Returns the bytes that tell an event stream's reader so, in the dialect of the call;
+   * `undefined` where only a broken connection can tell.
+   */
+  async fail(problem: Omit<Problem, 'requestId'>): Promise<Buffer | undefined> {
+    const wasTerminated = this.#held !== undefined
+    this.#decoder?.destroy()
+    const finished = this.#finish('failed')
+    await finished
+    if (this.#mode !== 'sse' || wasTerminated || (this.#decoder !== undefined && !this.#decodesForCaller))
+      return undefined
+    const { metered, dialect, attemptId } = this.#call
+    const event = problemEvent(metered.match?.adapter.id ?? '', dialect, { ...problem, requestId: attemptId })
+    const isWithinEvent = !this.#filters && (this.#framer.held.length > 0 || this.#framer.isInLongEvent)
+    return Buffer.from(isWithinEvent ? `\n\n${event}` : event)
+  }
+
+  #meter(adapter: Adapter, isSse: boolean, coding: string): void {
+    this.#filters = isSse && this.#call.metered.isUsageInjected
+    if (coding !== '' && coding !== 'identity') {
+      this.#decoder = ContentDecoder.for(coding, (bytes) => this.#take(bytes))
+      if (this.#decoder === undefined) {
+        this.#filters = false
+        return
+      }
+      this.#decodesForCaller = this.#filters
+    }
+    this.#mode = isSse ? 'sse' : 'json'
+    if (isSse) this.#sse = new SseUsageReader(adapter, this.#framer)
+    else this.#json = new JsonUsageReader(adapter)
+  }
+
+  /** Meters decoded bytes, and lets them go on if nobody else did. */
+  #take(bytes: Buffer): void {
+    const goesOn = this.#decoder === undefined || this.#decodesForCaller
+    if (this.#sse === undefined) {
+      this.#json?.write(bytes)
+      if (this.#json !== undefined) this.#kept.add(bytes)
+      if (goesOn) this.#forward(bytes)
+      return
+    }
+    const frames = this.#framer.push(bytes)
+    const { terminalAt, coversOutput } = this.#sse.read(frames)
+    if (coversOutput) this.#kept.clear()
+    else this.#kept.add(this.#filters ? frames.events : bytes)
+    if (!goesOn) return
+    if (terminalAt === -1) return this.#forward(this.#filters ? withoutUsage(frames.events) : bytes)
+    if (this.#filters) {
+      this.#forward(withoutUsage(frames.events.subarray(0, terminalAt)))
+      this.#hold(frames.events.subarray(terminalAt))
+    } else {
+      const at = Math.max(0, terminalAt - frames.carried)
+      this.#forward(bytes.subarray(0, at))
+      this.#hold(bytes.subarray(at))
+    }
+    this.#releaseWhenFinished()
+  }
+
+  #forward(bytes: Buffer): void {
+    if (bytes.length === 0) return
+    this.#bytesLeft -= bytes.length
+    if (this.#held !== undefined || this.#bytesLeft <= 0) return this.#hold(bytes)
+    this.#sink.push(bytes)
+  }
+
+  #hold(bytes: Buffer): void {
+    this.#held ??= []
+    this.#held.push(bytes)
+  }
+
+  /** Lets the event that ends a stream go when the call is in the ledger, also if the connection stays open. */
+  #releaseWhenFinished(): void {
+    this.#finish('complete').then(
+      () => {
+        const held = this.#held ?? []
+        this.#held = undefined
+        for (const bytes of held) this.#sink.push(bytes)
+      },
+      // The end of the answer will meet the same error.
+      () => {},
+    )
+  }
+
+  #endOfBody(): void {
+    this.#json?.end()
+    if (this.#sse === undefined) return
+    const rest = this.#framer.held
+    if (rest.length === 0) return
+    this.#sse.end(rest)
+    this.#kept.add(rest)
+    if (this.#filters) this.#forward(withoutUsage(rest))
+  }
+
+  #finish(outcome: UsageOutcome): Promise<void> {
+    this.#finished ??= this.#call.finish(outcome, {
+      status: this.#status,
+      framing: this.#mode === 'sse' ? 'sse' : 'json',
+      reading: (this.#sse ?? this.#json)?.reading ?? NOTHING_READ,
+      kept: this.#kept,
+      isStream: this.#mode === 'sse',
+      providerRequestId: this.#providerRequestId,
+    })
+    return this.#finished
+  }
+}
+
+function text(value: unknown): string {
+  return typeof value === 'string' ? value : typeof value === 'number' ? String(value) : ''
+}

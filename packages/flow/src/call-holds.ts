@@ -1,0 +1,123 @@
+import type { AdmitRequest, Amounts, BoundLimit, Decision, LimitStatus, Refused, Reservation } from '@tallygate/core'
+import { estimateAmounts } from '@tallygate/metering'
+import type { MeteredRequest } from './metered-request.ts'
+import type { Walk } from './walk.ts'
+
+interface Held {
+  readonly reservation: Reservation
+  readonly isSpared: (status: number | undefined) => boolean
+  extendedAtMs: number
+}
+
+/** Limits to decide under. */
+export interface HoldRequest {
+  readonly bound: readonly BoundLimit[]
+  /** Whether an answer with this status is given back and not counted. Default: none is. */
+  readonly isSpared?: (status: number | undefined) => boolean
+  /** Goes before what the limits say for when the counters can't be reached. */
+  readonly onUnavailable?: 'refuse' | 'admit' | undefined
+}
+
+const NEVER = (): boolean => false
+
+/** What is held for one call, and where the limits stand that it was decided on. */
+export class CallHolds {
+  readonly #walk: Walk
+  readonly #request: MeteredRequest
+  #held: Held[] = []
+  #statuses: LimitStatus[] = []
+  #isOverage = false
+
+  constructor(walk: Walk, request: MeteredRequest) {
+    this.#walk = walk
+    this.#request = request
+  }
+
+  /** What is held, less what an answer with this status gives back. */
+  counted(status: number | undefined): readonly Reservation[] {
+    return this.#held.filter(({ isSpared }) => !isSpared(status)).map(({ reservation }) => reservation)
+  }
+
+  get isEmpty(): boolean {
+    return this.#held.length === 0
+  }
+
+  /** All limits that were decided on so far, as they stood then. */
+  get statuses(): readonly LimitStatus[] {
+    return this.#statuses
+  }
+
+  /** Whether the call passed a limit that flags. */
+  get isOverage(): boolean {
+    return this.#isOverage
+  }
+
+  /** Decides under further limits, and holds what they count. */
+  async admit(attemptId: string, hold: HoldRequest, context: () => string): Promise<Decision> {
+    const { bound, isSpared = NEVER, onUnavailable } = hold
+    const id = this.#held.length === 0 ? attemptId : `${attemptId}.${this.#held.length}`
+    const decision = await this.#decide({ id, bound, context: bound.length === 0 ? '' : context(), onUnavailable })
+    this.#statuses.push(...decision.statuses)
+    if (!decision.admitted) return { ...decision, statuses: this.#statuses }
+    if (decision.reservation !== undefined) {
+      this.#held.push({ reservation: decision.reservation, isSpared, extendedAtMs: this.#walk.clock() })
+    }
+    if (decision.tripped.some(({ bound: { limit } }) => limit.definition.onTrip === 'flag')) this.#isOverage = true
+    return decision
+  }
+
+  /** Keeps from expiring what has not been extended for a third of its lifetime. */
+  async extend(nowMs: number): Promise<void> {
+    for (const held of this.#held) {
+      if (nowMs - held.extendedAtMs < held.reservation.lifetimeMs / 3) continue
+      held.extendedAtMs = nowMs
+      await this.#walk.admission.extend(held.reservation)
+    }
+  }
+
+  /** Settles what an answer with this status counts, and gives back the rest. */
+  settle(actual: Amounts, atMs: number, status: number | undefined): void {
+    const { settler } = this.#walk
+    for (const { reservation, isSpared } of this.#held) {
+      if (isSpared(status)) settler.release(reservation)
+      else settler.settle(reservation, actual, atMs)
+    }
+    this.#held = []
+  }
+
+  release(): void {
+    for (const { reservation } of this.#held) this.#walk.settler.release(reservation)
+    this.#held = []
+  }
+
+  /** First on a bound that costs nothing: the bytes of the request. Only where that has no room, on counted tokens. */
+  async #decide(request: Omit<AdmitRequest, 'amounts'>): Promise<Decision> {
+    const { admission, counter } = this.#walk
+    const { body, bytes, facts, match } = this.#request
+    const amounts = this.#estimate(request.bound, bytes)
+    const decision = await admission.admit({ ...request, amounts })
+    if (decision.admitted || match === undefined || body === undefined || !couldFit(decision, amounts)) return decision
+    const task = { kind: 'prompt', shape: match.adapter.usage, body: new Uint8Array(body), model: facts.model } as const
+    const count = await counter.count(task)
+    if (count.bound >= bytes) return decision
+    return admission.admit({ ...request, amounts: this.#estimate(request.bound, count.bound) })
+  }
+
+  #estimate(bound: readonly BoundLimit[], inputTokens: number): Amounts {
+    if (this.#request.match === undefined) return { requests: 1 }
+    const tightest = Math.min(...bound.map(({ plan }) => plan.tightestTokenQuota ?? Infinity))
+    return estimateAmounts(this.#request.facts, inputTokens, Number.isFinite(tightest) ? tightest : null)
+  }
+}
+
+/** Whether a refusal could turn if the input were counted: it is for input, and the output alone has room. */
+function couldFit({ statuses }: Refused, amounts: Amounts): boolean {
+  return statuses
+    .filter(({ tripped }) => tripped)
+    .every(({ bound: { limit }, remaining }) => {
+      const { unit, trip } = limit.definition
+      if (trip !== 'fits' || remaining === null) return false
+      if (unit === 'tokens') return (amounts['output-tokens'] ?? 0) < remaining
+      return (unit === 'input-tokens' || unit === 'cached-input-tokens') && remaining > 0
+    })
+}

@@ -1,0 +1,383 @@
+import {
+  NO_PLANS,
+  type BoundLimit,
+  type Dimensions,
+  type LimitStatus,
+  type PlanSet,
+  type Refused,
+  type Subject,
+  type Usage,
+  type UsageEntry,
+  type UsageOutcome,
+} from '@tallygate/core'
+import { fingerprint, type CredentialSource } from '@tallygate/identity'
+import { dialectOf, pathOf, type Dialect, type JsonBodyFault, type ProblemKind, type Raw } from '@tallygate/metering'
+import type { CallDescription, CallTelemetry } from '@tallygate/telemetry'
+import { Answer, type AnswerFacts, type AnswerSink } from './answer.ts'
+import { attemptId } from './attempt-id.ts'
+import { actualAmounts, entryCharges, recordedUsage, type RecordedUsage } from './call-entry.ts'
+import { CallHolds, type HoldRequest } from './call-holds.ts'
+import { denialOf, problemDenial, type Denial, type DenialContext } from './denial.ts'
+import { KeptOutput } from './kept-output.ts'
+import { MeteredRequest, type CallRequest } from './metered-request.ts'
+import { rateLimitFields, type Fields, type RateLimitStyle } from './rate-limit-fields.ts'
+import { usageOf } from './usage-of.ts'
+import type { Walk } from './walk.ts'
+
+const MOST_CONTEXT_CHARACTERS = 1_024
+const REPORTABLE = /^[A-Za-z0-9._:/-]{1,128}$/
+const UNANSWERED: AnswerFacts = {
+  status: undefined,
+  framing: 'json',
+  reading: { reported: undefined, coversOutput: false, model: undefined },
+  kept: new KeptOutput(),
+  isStream: false,
+  providerRequestId: undefined,
+}
+
+/**
+ * One attempt on its walk: identify, resolve the plan, read, admit, forward, meter, record, settle. Each step is a method;
+ * a host calls those that it wants, in this order. However the call ends, {@link finish} counts once.
+ */
+export class Call {
+  readonly attemptId = attemptId()
+  readonly request: CallRequest
+  /** What metering knows of the request. */
+  readonly metered: MeteredRequest
+  readonly dialect: Dialect
+  readonly telemetry: CallTelemetry
+  /** Where the list of active calls has it; -1: nowhere. */
+  place = -1
+  readonly #walk: Walk
+  readonly #holds: CallHolds
+  readonly #startedAtMs: number
+  #styles: readonly RateLimitStyle[]
+  #subject: Subject | undefined
+  #credentialSource: CredentialSource | undefined
+  #plans: PlanSet = NO_PLANS
+  #meters = false
+  #records = false
+  #decidedAtMs: number | undefined
+  #recorded: RecordedUsage | undefined
+  #outcome: Promise<void> | undefined
+
+  constructor(walk: Walk, request: CallRequest) {
+    this.#walk = walk
+    this.request = request
+    this.metered = new MeteredRequest(request)
+    this.#holds = new CallHolds(walk, this.metered)
+    const wantsProblem = String(request.headers['accept'] ?? '').includes('application/problem+json')
+    this.dialect = wantsProblem ? 'problem' : (this.metered.match?.adapter.dialect ?? dialectOf(request.url))
+    this.telemetry = walk.telemetry.start()
+    this.#startedAtMs = walk.clock()
+    this.#styles = walk.styles
+  }
+
+  /** Whom the call is attributed to; `undefined` before it was identified. */
+  get subject(): Subject | undefined {
+    return this.#subject
+  }
+
+  /** Where the credential stood; `undefined` where there was none, or a function found it. */
+  get credentialSource(): CredentialSource | undefined {
+    return this.#credentialSource
+  }
+
+  get plans(): PlanSet {
+    return this.#plans
+  }
+
+  /** Where the limits that were decided on stand, as of the decision. */
+  get statuses(): readonly LimitStatus[] {
+    return this.#holds.statuses
+  }
+
+  /** Whether answers are looked into, for what they used. */
+  get meters(): boolean {
+    return this.#meters && this.metered.match !== undefined
+  }
+
+  /** The logical call: attempts of a subject with the same `Idempotency-Key` share it. */
+  get callId(): string {
+    const key = this.request.headers['idempotency-key']
+    if (typeof key !== 'string' || key === '') return this.attemptId
+    return fingerprint(this.#walk.pepper, `${this.#subject?.tenant} ${this.#subject?.id} ${key}`, 'call')
+  }
+
+  /** The run that the call is part of, if its header says so in characters that can stand in a report. */
+  get parentId(): string | undefined {
+    const parent = this.request.headers[this.#walk.parentHeader]
+    return typeof parent === 'string' && REPORTABLE.test(parent) ? parent : undefined
+  }
+
+  /** Tells who calls by the credential. Returns the denial where nobody may. */
+  async identify(): Promise<Denial | undefined> {
+    const found = await this.#walk.identifier.identify(this.request, this.dialect)
+    if (found.outcome === 'refused') return this.problem('unauthenticated', UNAUTHENTICATED[found.reason])
+    this.#subject = found.subject
+    this.#credentialSource = found.source
+    return undefined
+  }
+
+  /** Takes a subject that the host vouches for. */
+  identifyAs(subject: Subject): void {
+    this.#subject = subject
+  }
+
+  /** Finds the plans of the subject, or takes those that are given. */
+  async resolvePlans(plans?: PlanSet): Promise<void> {
+    if (plans !== undefined) this.#plans = plans
+    else if (this.#subject !== undefined) this.#plans = await this.#walk.planSource.plansOf(this.#subject)
+  }
+
+  /** Reads what the request says of itself. Returns the denial where it can't be what it says. */
+  read(body: Buffer): Denial | undefined {
+    if (this.metered.match === undefined) return undefined
+    const fault = this.metered.read(body)
+    return fault === undefined ? undefined : this.problem('invalid-request', BODY_FAULTS[fault])
+  }
+
+  /** As {@link read}, for a body that the host has parsed and whose bytes are gone. */
+  readParsed(value: Raw): void {
+    if (this.metered.match !== undefined) this.metered.readParsed(value)
+  }
+
+  /**
+   * Decides on the call under limits, and holds what it may use. Returns the denial where they refuse; then whatever was
+   * held before is given back.
+   *
+   * @param hold Default: the limits of the caller's plans.
+   */
+  async admit(hold: HoldRequest = { bound: this.bind(this.#plans) }): Promise<Denial | undefined> {
+    if (this.#walk.isBlocked)
+      return this.problem('unavailable', 'Usage can not be recorded right now. Try again in a moment.')
+    const decision = await this.#holds.admit(this.attemptId, hold, () => this.#context())
+    // The caller hung up while the decision was under way.
+    if (this.#outcome !== undefined) this.#holds.release()
+    this.telemetry.decided(decision)
+    this.#decidedAtMs = decision.atMs
+    if (!decision.admitted) return this.#refuse(decision)
+    if (!this.#holds.isEmpty) this.#walk.began(this)
+    return undefined
+  }
+
+  /** Limits of plans for this call, bound to the counters of a partition. */
+  bind(plans: PlanSet, dimensions: Dimensions = this.#subject?.dimensions ?? {}): readonly BoundLimit[] {
+    if (plans.plans.length === 0) return []
+    return this.#walk.limits.of(plans, dimensions, { model: this.metered.facts.model, route: pathOf(this.request.url) })
+  }
+
+  /** From now on the answer is looked into for what it used. */
+  meter(): void {
+    this.#meters = true
+  }
+
+  /** From now on the call is written to the ledger when it ends. */
+  recordAtEnd(): void {
+    this.#records = true
+  }
+
+  /**
+   * The bytes to forward in place of the caller's, where an event stream must be asked for its usage; `undefined` where
+   * the caller's own are to go on. Call it once, when the request is about to be forwarded.
+   */
+  bodyToForward(): Buffer | undefined {
+    const changed = this.meters && this.#walk.injectsUsage ? this.metered.inject() : undefined
+    this.metered.forwarded()
+    return changed
+  }
+
+  /** An answer on its way to the caller. */
+  answer(sink: AnswerSink): Answer {
+    return new Answer(this, sink)
+  }
+
+  /** Tells what the call has used, for a handler that knows; it goes before what is metered. The last word counts. */
+  record(usage: RecordedUsage): void {
+    this.#recorded = usage
+  }
+
+  /** Says where limits stand in other fields than the quota's own. */
+  useStyles(styles: readonly RateLimitStyle[]): void {
+    this.#styles = styles
+  }
+
+  /** RateLimit fields of the limits that were decided on. */
+  rateLimitFields(): Fields {
+    return rateLimitFields(this.#holds.statuses, this.#styles, this.#walk.admission.nowMs())
+  }
+
+  /** An answer of our own in place of the provider's. The call goes no further: whatever is held is given back. */
+  problem(kind: ProblemKind, message: string): Denial {
+    return this.#deny(problemDenial(kind, message, this.#denialContext()))
+  }
+
+  /** As {@link problem}, after the request was sent and no answer came: the attempt counts. */
+  async brokeOff(kind: ProblemKind, message: string): Promise<Denial> {
+    await this.finish('failed', UNANSWERED)
+    return problemDenial(kind, message, this.#denialContext())
+  }
+
+  /** As {@link finish}, for an answer that nobody looked into. */
+  finishUnmetered(outcome: 'complete' | 'aborted', status: number): Promise<void> {
+    return this.finish(outcome, { ...UNANSWERED, status })
+  }
+
+  /** Keeps what is held from expiring while the call runs. */
+  async extend(nowMs: number): Promise<void> {
+    await this.#holds.extend(nowMs)
+  }
+
+  /** Gives back whatever is held, as if the call had never been, and records nothing. */
+  release(): void {
+    this.#outcome ??= Promise.resolve()
+    this.#holds.release()
+    this.#walk.ended(this)
+  }
+
+  /**
+   * Records and settles the call, once. Resolves when its entry is in the ledger, or when the time that an answer's end
+   * may wait for it is over; rejects where the end must not leave then.
+   */
+  finish(outcome: UsageOutcome, answer: AnswerFacts): Promise<void> {
+    this.#outcome ??= this.#finish(outcome, answer)
+    return this.#outcome
+  }
+
+  async #finish(ended: UsageOutcome, answer: AnswerFacts): Promise<void> {
+    if (this.metered.match === undefined && this.#recorded === undefined && this.#holds.isEmpty) {
+      this.#walk.ended(this)
+      this.telemetry.ended()
+      return
+    }
+    const outcome = ended === 'complete' && (answer.status ?? 0) >= 400 ? 'failed' : ended
+    const usage = this.#usage(outcome, answer)
+    // A stream whose figures are there needs no turn of the event loop more than its entry.
+    const written =
+      usage instanceof Promise
+        ? usage.then((counted) => this.#close(outcome, answer, counted))
+        : this.#close(outcome, answer, usage)
+    await this.#walk.endDelay.wait(written)
+  }
+
+  /** What was used: as the handler says, as the provider says, or as counted. An error of the provider's used nothing. */
+  #usage(outcome: UsageOutcome, answer: AnswerFacts): Promise<Usage> | Usage | undefined {
+    if (this.#recorded !== undefined) return recordedUsage(this.#recorded)
+    const { match, facts, body, bytes } = this.metered
+    if (match === undefined || !this.#meters || usedNothing(answer, outcome)) return undefined
+    const { framing, reading, kept } = answer
+    const isComplete = outcome === 'complete'
+    return usageOf(
+      { match, facts, requestBody: body, requestBytes: bytes, framing, reading, kept, isComplete },
+      this.#walk.counter,
+    )
+  }
+
+  /** Writes the entry, then settles: durable first. */
+  async #close(outcome: UsageOutcome, answer: AnswerFacts, usage: Usage | undefined): Promise<void> {
+    const { admission, writer } = this.#walk
+    const reservations = this.#holds.counted(answer.status)
+    const [first] = reservations
+    const atMs = Math.floor(first === undefined ? admission.nowMs() : admission.settlementTime(first))
+    const actual = actualAmounts(usage, this.metered.match !== undefined && usedNothing(answer, outcome))
+    const description = this.#describe()
+    if (this.#records) {
+      const charges = reservations.flatMap((reservation) => entryCharges(reservation, actual))
+      const entry = this.#entry(description, { outcome, answer, usage, atMs, charges })
+      await writer.write(entry)
+      this.telemetry.recorded(description, entry)
+    } else this.telemetry.ended()
+    this.#holds.settle(actual, atMs, answer.status)
+    this.#walk.ended(this)
+  }
+
+  #entry({ callId, parentId, provider, operation, model }: CallDescription, ended: Ended): UsageEntry {
+    const { outcome, answer, usage, atMs, charges } = ended
+    return {
+      kind: 'usage',
+      id: this.attemptId,
+      tenant: this.#subject?.tenant ?? 'default',
+      atMs,
+      callId,
+      parentId,
+      subject: this.#subject?.id ?? 'anonymous',
+      dimensions: this.#subject?.dimensions ?? {},
+      plans: this.#plans.plans.map(({ name, version }) => ({ name, version })),
+      provider,
+      operation,
+      model,
+      responseModel: this.#recorded?.responseModel ?? answer.reading.model,
+      providerRequestId: answer.providerRequestId,
+      status: answer.status,
+      outcome,
+      streamed: answer.isStream,
+      admittedAtMs: Math.floor(this.#decidedAtMs ?? atMs),
+      durationMs: Math.max(0, Math.round(this.#walk.clock() - this.#startedAtMs)),
+      usage,
+      charges,
+      overage: this.#holds.isOverage,
+    }
+  }
+
+  #refuse(decision: Refused): Denial {
+    return this.#deny(denialOf(decision, this.#denialContext()))
+  }
+
+  #deny(denial: Denial): Denial {
+    this.release()
+    this.telemetry.denied(this.#describe(), denial.status, denial.kind)
+    return denial
+  }
+
+  #denialContext(): DenialContext {
+    return { requestId: this.attemptId, dialect: this.dialect, styles: this.#styles, options: this.#walk.denials }
+  }
+
+  /** What the entry of this call will need if its process dies before it is settled: one value a line. */
+  #context(): string {
+    const { tenant = '', id = '' } = this.#subject ?? {}
+    const { provider = '', operation = '' } = this.metered.match?.adapter ?? {}
+    const { model = '' } = this.metered.facts
+    let context = `${tenant}\n${id}\n${this.callId}\n${provider}\n${operation}\n${model}\n`
+    for (const { name, version } of this.#plans.plans) context += `${name}=${version} `
+    return context.length > MOST_CONTEXT_CHARACTERS ? context.slice(0, MOST_CONTEXT_CHARACTERS) : context
+  }
+
+  #describe(): CallDescription {
+    const { adapter } = this.metered.match ?? {}
+    return {
+      attemptId: this.attemptId,
+      callId: this.callId,
+      parentId: this.parentId,
+      operation: this.#recorded?.operation ?? adapter?.operation,
+      provider: this.#recorded?.provider ?? adapter?.provider,
+      model: this.#recorded?.model ?? this.metered.facts.model,
+      subject: this.#subject,
+    }
+  }
+}
+
+interface Ended {
+  readonly outcome: UsageOutcome
+  readonly answer: AnswerFacts
+  readonly usage: Usage | undefined
+  readonly atMs: number
+  readonly charges: UsageEntry['charges']
+}
+
+/** An error of the provider's, or no answer of a provider that broke off. A caller who hung up has used something. */
+function usedNothing({ status }: AnswerFacts, outcome: UsageOutcome): boolean {
+  return status === undefined ? outcome === 'failed' : status >= 400
+}
+
+const UNAUTHENTICATED = {
+  missing: 'No API key was given. Send it as "Authorization: Bearer <key>", or in the header that your provider uses.',
+  malformed: 'The API key is malformed: it is too long, or has characters that no key has.',
+  unknown: 'The API key is not known here. Check it, or ask for a new one.',
+} as const
+
+const BODY_FAULTS: Readonly<Record<JsonBodyFault, string>> = {
+  'not-json': 'The body is not valid JSON.',
+  'not-an-object': 'The body must be a JSON object.',
+  'duplicate-key': 'The body has two members with the same name in one object: send each once.',
+}

@@ -1,0 +1,153 @@
+import type { Refused } from '@tallygate/core'
+import { problemBody, type Dialect, type ProblemKind } from '@tallygate/metering'
+import { rateLimitFields, type Fields, type RateLimitStyle } from './rate-limit-fields.ts'
+
+/** An answer in place of the provider's: all that a host needs to send it. */
+export interface Denial {
+  readonly kind: ProblemKind
+  readonly status: number
+  readonly headers: Fields
+  readonly body: string
+  /** What is said to the caller. */
+  readonly message: string
+  /** Absent where the call did not get as far as a decision. */
+  readonly decision?: Refused | undefined
+}
+
+export interface DenialOptions {
+  /** Status for a quota whose room does not return within a minute. Default: 429. */
+  readonly exhaustedStatus?: 429 | 402 | 403
+  /** Status for a call that can never fit its quota. Default: 413. */
+  readonly neverFitsStatus?: 413 | 400
+}
+
+/** Who is answered, and how. */
+export interface DenialContext {
+  readonly requestId: string
+  readonly dialect: Dialect
+  readonly styles: readonly RateLimitStyle[]
+  readonly options: DenialOptions
+  /** From 0 up to 1. Default: random, so that refused clients don't all come back at once. */
+  readonly jitter?: () => number
+}
+
+/**
+ * Every client library sleeps for what a `Retry-After` says up to this; above it, one of them ignores it and retries at
+ * once, and another sleeps for all of it.
+ */
+const MOST_RETRY_AFTER_MS = 60_000
+const STATUS: Readonly<Partial<Record<ProblemKind, number>>> = {
+  unauthenticated: 401,
+  'invalid-request': 400,
+  'body-too-large': 413,
+  'unsupported-media-type': 415,
+  'not-found': 404,
+  unavailable: 503,
+  'provider-unreachable': 502,
+  'provider-timeout': 504,
+  'provider-broke-off': 502,
+  internal: 500,
+}
+
+/** A refused call in the caller's dialect, with headers that keep client libraries from retrying for nothing. */
+export function denialOf(decision: Refused, context: DenialContext): Denial {
+  if (decision.reason === 'unavailable') {
+    return problemDenial(
+      'unavailable',
+      'The quota of this call can not be checked right now. Try again in a moment.',
+      context,
+    )
+  }
+  const { retryAtMs, atMs, statuses } = decision
+  const violated = statuses
+    .filter(({ tripped, bound }) => tripped && refuses(bound))
+    .map(({ bound }) => bound.limit.name)
+  const waitMs = retryAtMs === null ? Infinity : Math.max(0, retryAtMs - atMs)
+  const fields = rateLimitFields(statuses, context.styles, atMs)
+  if (decision.reason === 'never-fits') {
+    const status = context.options.neverFitsStatus ?? 413
+    return build('too-large-for-quota', status, neverFitsMessage(decision), { ...fields, ...NO_RETRY }, context, {
+      violated,
+      decision,
+    })
+  }
+  if (waitMs <= MOST_RETRY_AFTER_MS) {
+    const jitter = (context.jitter ?? Math.random)()
+    const retryAfterMs = Math.min(MOST_RETRY_AFTER_MS, Math.ceil(Math.max(1, waitMs) * (1 + jitter / 10)))
+    const headers = {
+      ...fields,
+      'Retry-After': String(Math.ceil(retryAfterMs / 1_000)),
+      'retry-after-ms': String(retryAfterMs),
+    }
+    return build('rate-limited', 429, transientMessage(decision, retryAfterMs), headers, context, {
+      violated,
+      decision,
+      retryAfterMs,
+    })
+  }
+  const status = context.options.exhaustedStatus ?? 429
+  return build('quota-exhausted', status, exhaustedMessage(decision), { ...fields, ...NO_RETRY }, context, {
+    violated,
+    decision,
+  })
+}
+
+/** Anything else that we answer by ourselves. */
+export function problemDenial(kind: ProblemKind, message: string, context: DenialContext): Denial {
+  const headers: Record<string, string> = {}
+  if (kind === 'unavailable') headers['Retry-After'] = String(1 + Math.floor((context.jitter ?? Math.random)() * 5))
+  if (kind === 'unauthenticated') headers['WWW-Authenticate'] = 'Bearer'
+  return build(kind, STATUS[kind] ?? 500, message, headers, context, {})
+}
+
+const NO_RETRY = { 'x-should-retry': 'false' }
+
+function refuses({ limit }: Refused['statuses'][number]['bound']): boolean {
+  return limit.definition.mode === 'enforce' && limit.definition.onTrip === 'refuse'
+}
+
+interface Occurrence {
+  readonly violated?: readonly string[]
+  readonly retryAfterMs?: number
+  readonly decision?: Refused
+}
+
+function build(
+  kind: ProblemKind,
+  status: number,
+  message: string,
+  headers: Fields,
+  { requestId, dialect }: DenialContext,
+  { violated, retryAfterMs, decision }: Occurrence,
+): Denial {
+  const { contentType, body } = problemBody(dialect, { kind, status, message, requestId, retryAfterMs, violated })
+  const all = {
+    ...headers,
+    'Content-Type': contentType,
+    'Content-Length': String(Buffer.byteLength(body)),
+    'Cache-Control': 'no-store',
+    'x-request-id': requestId,
+  }
+  return { kind, status, headers: all, body, message, decision }
+}
+
+function limitWords({ binding }: Refused): string {
+  if (binding === undefined) return 'A quota'
+  const { name, definition } = binding.bound.limit
+  return `The quota "${name}" of ${binding.quota} ${definition.unit}`
+}
+
+function transientMessage(decision: Refused, retryAfterMs: number): string {
+  return `${limitWords(decision)} is used up for now. Try again in ${Math.ceil(retryAfterMs / 1_000)} s.`
+}
+
+function exhaustedMessage(decision: Refused): string {
+  const { retryAtMs } = decision
+  const until =
+    retryAtMs === null ? 'It does not come back by itself.' : `It comes back at ${new Date(retryAtMs).toISOString()}.`
+  return `${limitWords(decision)} is used up. ${until}`
+}
+
+function neverFitsMessage(decision: Refused): string {
+  return `${limitWords(decision)} is smaller than this call alone may use. Send less, or ask for fewer output tokens.`
+}

@@ -1,0 +1,133 @@
+import type { Ledger, Outbox, UsageEntry } from '@tallygate/core'
+import { isQuotaError } from '@tallygate/core'
+import type { Telemetry } from '@tallygate/telemetry'
+import type { Logger } from './logger.ts'
+
+export interface EntryWriterOptions {
+  readonly ledger: Ledger
+  readonly outbox: Outbox
+  readonly telemetry: Telemetry
+  readonly logger: Logger
+}
+
+/**
+ * Appends follow each other no faster than this, so that under load many entries share one. What comes after a pause is
+ * written at once.
+ */
+const LEAST_BETWEEN_APPENDS_MS = 2
+/** Entries in one append: more take the event loop too long where the ledger writes in this thread. */
+const MOST_AT_ONCE = 100
+const RETRY_EVERY_MS = 1_000
+
+/**
+ * Brings entries into the ledger, together with those that come at the same time, in order. While the ledger is away they
+ * wait in the outbox; when that is full too, in memory, and {@link isBlocked} says so: then no new call should begin.
+ */
+export class EntryWriter {
+  readonly #options: EntryWriterOptions
+  /** Side by side with who waits for them. */
+  #waiting: UsageEntry[] = []
+  #whenWritten: (() => void)[] = []
+  #overflow: UsageEntry[] = []
+  #working: Promise<void> | undefined
+  #retry: NodeJS.Timeout | undefined
+  #appendedAtMs = -Infinity
+
+  constructor(options: EntryWriterOptions) {
+    this.#options = options
+  }
+
+  /** Whether entries wait that nothing bounded can take. */
+  get isBlocked(): boolean {
+    return this.#overflow.length > 0
+  }
+
+  /** Entries that are not in the ledger yet. */
+  get pending(): number {
+    return this.#waiting.length + this.#overflow.length + this.#options.outbox.size
+  }
+
+  /** Resolves when the entry is in the ledger, or in the outbox. Never rejects. */
+  write(entry: UsageEntry): Promise<void> {
+    return new Promise((written) => {
+      this.#waiting.push(entry)
+      this.#whenWritten.push(written)
+      this.#working ??= this.#work()
+    })
+  }
+
+  /** Writes what is on its way; what the ledger does not take stays in the outbox. */
+  async flush(): Promise<void> {
+    await this.#working
+    await this.#drainOutbox()
+    clearTimeout(this.#retry)
+    this.#retry = undefined
+  }
+
+  async #work(): Promise<void> {
+    while (this.#waiting.length > 0) {
+      await this.#nextTurn()
+      const entries = this.#waiting.splice(0, MOST_AT_ONCE)
+      const whenWritten = this.#whenWritten.splice(0, MOST_AT_ONCE)
+      try {
+        await this.#options.ledger.append(entries)
+      } catch (error) {
+        await this.#delay(entries, error)
+      }
+      for (const written of whenWritten) written()
+    }
+    this.#working = undefined
+  }
+
+  /** Resolves when the next append is due: with those that end in this turn of the event loop, or a little later. */
+  async #nextTurn(): Promise<void> {
+    const waitMs = this.#appendedAtMs + LEAST_BETWEEN_APPENDS_MS - performance.now()
+    if (waitMs > 0) await new Promise((resolve) => setTimeout(resolve, Math.ceil(waitMs)))
+    else await new Promise((resolve) => setImmediate(resolve))
+    this.#appendedAtMs = performance.now()
+  }
+
+  async #delay(entries: readonly UsageEntry[], cause: unknown): Promise<void> {
+    const { outbox, telemetry, logger } = this.#options
+    telemetry.delayed('entry', entries.length)
+    logger.error('the ledger takes no entries: they wait in the outbox', {
+      cause: reasonOf(cause),
+      entries: entries.length,
+    })
+    try {
+      await outbox.put(entries)
+    } catch (error) {
+      if (!isQuotaError(error, 'ERR_QUOTA_OUTBOX_FULL')) logger.error('the outbox failed', { cause: reasonOf(error) })
+      this.#overflow.push(...entries)
+    }
+    this.#scheduleRetry()
+  }
+
+  #scheduleRetry(): void {
+    this.#retry ??= setTimeout(() => {
+      this.#retry = undefined
+      void this.#drainOutbox()
+    }, RETRY_EVERY_MS)
+    this.#retry.unref()
+  }
+
+  async #drainOutbox(): Promise<void> {
+    const { ledger, outbox } = this.#options
+    try {
+      for (;;) {
+        const overflow = this.#overflow.slice(0, MOST_AT_ONCE)
+        const entries = overflow.length > 0 ? overflow : await outbox.peek(MOST_AT_ONCE)
+        if (entries.length === 0) return
+        await ledger.append(entries)
+        if (overflow.length > 0) this.#overflow = this.#overflow.slice(overflow.length)
+        else await outbox.remove(entries)
+      }
+    } catch {
+      this.#scheduleRetry()
+    }
+  }
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}

@@ -1,0 +1,102 @@
+import type { Headers } from '@tallygate/identity'
+import {
+  matchAdapter,
+  parseJsonBody,
+  readRequestFacts,
+  type AdapterMatch,
+  type JsonBodyFault,
+  type Raw,
+  type RequestFacts,
+} from '@tallygate/metering'
+import { injectIncludeUsage } from './inject-usage.ts'
+
+/** A request, as plain values. */
+export interface CallRequest {
+  readonly method: string
+  /** Path and query below the mount point. */
+  readonly url: string
+  readonly headers: Headers
+  /** Of the client, as far as the host trusts its proxies. Read only where there is no key. */
+  readonly address?: string | undefined
+}
+
+/** Bodies above this are not kept for counting them later. */
+const MOST_KEPT_BYTES = 1_048_576
+/** Headers that say that the caller has signed the body: then no byte of it may change. */
+const SIGNATURES = ['signature', 'signature-input', 'content-digest', 'digest', 'x-amz-content-sha256']
+const UNREAD: RequestFacts = { model: undefined, stream: false, outputCeiling: undefined }
+
+/** The request of a call, as far as metering looks into it. */
+export class MeteredRequest {
+  readonly match: AdapterMatch | undefined
+  readonly #headers: Headers
+  #facts = UNREAD
+  #body: Buffer | undefined
+  #parsed: Raw | undefined
+  #bytes = 0
+  #isUsageInjected = false
+
+  constructor({ method, url, headers }: CallRequest) {
+    this.match = matchAdapter(method, url)
+    this.#headers = headers
+  }
+
+  /** What the request says of itself; empty before it was read. */
+  get facts(): RequestFacts {
+    return this.#facts
+  }
+
+  /** Size of the body. */
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  /** The body, for counting it; absent before it was read, and where it is too large to be kept. */
+  get body(): Buffer | undefined {
+    return this.#body
+  }
+
+  /** Whether the stream was asked for its usage in the caller's place, so that the answer is to be changed back. */
+  get isUsageInjected(): boolean {
+    return this.#isUsageInjected
+  }
+
+  /** Reads a body. Returns what is wrong with it. */
+  read(body: Buffer): JsonBodyFault | undefined {
+    const parsed = parseJsonBody(body)
+    if (!parsed.ok) return parsed.fault
+    this.#take(body, parsed.value)
+    return undefined
+  }
+
+  /** As {@link read}, for a body that the host has parsed and whose bytes are gone. */
+  readParsed(value: Raw): void {
+    this.#take(Buffer.from(JSON.stringify(value)), value)
+  }
+
+  /**
+   * The bytes to forward in place of the caller's, where an event stream must be asked for its usage; `undefined` where
+   * the caller's own are to go on.
+   */
+  inject(): Buffer | undefined {
+    if (this.match?.adapter.injects === undefined || !this.#facts.stream) return undefined
+    if (this.#body === undefined || this.#parsed === undefined) return undefined
+    if (SIGNATURES.some((name) => this.#headers[name] !== undefined)) return undefined
+    const changed = injectIncludeUsage(this.#body, this.#parsed)
+    this.#isUsageInjected = changed !== undefined
+    return changed
+  }
+
+  /** Lets go of what only the way to the provider needs. */
+  forwarded(): void {
+    this.#parsed = undefined
+    if (this.#bytes > MOST_KEPT_BYTES) this.#body = undefined
+  }
+
+  #take(body: Buffer, value: Raw): void {
+    this.#facts = readRequestFacts(this.match!, value)
+    this.#bytes = body.length
+    this.#body = body
+    this.#parsed = value
+  }
+}

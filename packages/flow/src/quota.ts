@@ -1,0 +1,298 @@
+import {
+  Admission,
+  bindLimits,
+  MemoryCounterStore,
+  MemoryLedger,
+  MemoryOutbox,
+  MemoryPlanSource,
+  monotonicClock,
+  QuotaError,
+  type CallFacts,
+  type Clock,
+  type CounterStore,
+  type KeyRegistry,
+  type Ledger,
+  type LimitStatus,
+  type Outbox,
+  type Plan,
+  type PlanSource,
+  type Subject,
+  type Unit,
+} from '@tallygate/core'
+import {
+  Identifier,
+  pepperFromFile,
+  pepperOf,
+  type CredentialRequest,
+  type Identification,
+  type IdentifyRequest,
+  type Pepper,
+} from '@tallygate/identity'
+import { TokenCounter } from '@tallygate/metering'
+import { Telemetry, type TelemetryOptions } from '@tallygate/telemetry'
+import { ActiveCalls } from './active-calls.ts'
+import { BoundLimits } from './bound-limits.ts'
+import { Call } from './call.ts'
+import type { DenialOptions } from './denial.ts'
+import { EndDelay, type LateEntry } from './end-delay.ts'
+import { EntryWriter } from './entry-writer.ts'
+import { consoleLogger, type Logger } from './logger.ts'
+import type { CallRequest } from './metered-request.ts'
+import type { RateLimitStyle } from './rate-limit-fields.ts'
+import { Settler } from './settler.ts'
+import type { Walk } from './walk.ts'
+
+export interface QuotaOptions {
+  /** Where units are counted. Default: in this process. */
+  readonly store?: CounterStore
+  /** Where usage is recorded. Default: in this process, bounded. */
+  readonly ledger?: Ledger
+  /** Where entries wait while the ledger is away. Default: in this process, up to 10,000. */
+  readonly outbox?: Outbox
+  /** Plans that callers can have, or a source that knows them. Default: none, so that nothing is limited. */
+  readonly plans?: readonly Plan[] | PlanSource
+  /** Names of the plans of a caller that has none of its own. */
+  readonly defaultPlans?: readonly string[]
+  /** How several plans of a caller combine. Default: `all`. */
+  readonly combine?: 'all' | 'any'
+  /** Keys that were handed out. */
+  readonly registry?: KeyRegistry
+  /** What becomes of keys that the registry does not know. Default: `refuse` with a registry, `pass` without. */
+  readonly unregistered?: 'pass' | 'refuse'
+  /** What becomes of requests without a key. Default: as `unregistered`. */
+  readonly missing?: 'pass' | 'refuse'
+  /** Finds the key of a request by itself, in place of the usual headers. */
+  readonly credential?: (request: CredentialRequest) => string | undefined
+  /** Bits of an IPv6 address that tell callers without a key apart. Default: 56. */
+  readonly ipv6Subnet?: number
+  /**
+   * Fingerprints keys. Default: `TALLYGATE_PEPPER`, else the file that `TALLYGATE_PEPPER_FILE` names, else
+   * `.tallygate/pepper`, which is created once.
+   */
+  readonly pepper?: Pepper | string
+  /** Fields that tell where limits stand. Default: `['draft-8']`. */
+  readonly rateLimitStyles?: readonly RateLimitStyle[]
+  readonly denials?: DenialOptions
+  /** Whether OpenAI-shaped streams are asked for their usage where the caller did not ask. Default: `when-needed`. */
+  readonly injectUsage?: 'when-needed' | 'never'
+  /** Dimensions whose values own a slot together: limits within one owner are decided in one step. Default: tenant and key. */
+  readonly slotOwner?: readonly string[]
+  /** How long a hold lives without a heartbeat, in milliseconds. Default: 60 s. */
+  readonly holdLifetimeMs?: number
+  /** How long the end of an answer may wait for its entry, in milliseconds. Default: 20. */
+  readonly durableWithinMs?: number
+  /** What happens to the end of an answer whose entry takes longer: it leaves, or the connection breaks. Default: `leave`. */
+  readonly onLateEntry?: LateEntry
+  /** What happens to new calls while neither ledger nor outbox takes entries. Default: `refuse`. */
+  readonly onFullOutbox?: 'refuse' | 'admit'
+  /** Header that names the run that a call is part of. Default: `x-tallygate-parent`. */
+  readonly parentHeader?: string
+  readonly telemetry?: TelemetryOptions
+  readonly logger?: Logger
+  readonly clock?: Clock
+}
+
+/** Units that are metered. Others can be counted when something meters them. */
+const METERED: ReadonlySet<Unit> = new Set<Unit>([
+  'requests',
+  'tokens',
+  'input-tokens',
+  'output-tokens',
+  'cached-input-tokens',
+  'reasoning-tokens',
+])
+/** Holds that are swept at once. */
+const SWEPT_AT_ONCE = 100
+const SWEEP_EVERY_MS = 30_000
+
+/** What hosts and report routers share: one set of plans, counters and books. Made by {@link createQuota}. */
+export class Quota {
+  readonly ledger: Ledger
+  readonly logger: Logger
+  readonly #walk: Walk
+  readonly #active: ActiveCalls
+  readonly #store: CounterStore
+  readonly #slotOwner: readonly string[]
+  readonly #closes: (() => Promise<void>)[]
+  #sweeper: NodeJS.Timeout | undefined
+
+  constructor(options: QuotaOptions) {
+    const { clock = monotonicClock, logger = consoleLogger, slotOwner = ['tenant', 'key'] } = options
+    const telemetry = new Telemetry(options.telemetry)
+    const pepper = pepperFrom(options.pepper)
+    this.logger = logger
+    this.#slotOwner = slotOwner
+    this.#store = options.store ?? new MemoryCounterStore({ clock })
+    this.ledger = options.ledger ?? new MemoryLedger()
+    const outbox = options.outbox ?? new MemoryOutbox()
+    const planSource = planSourceOf(options)
+    assertServable(planSource, this.#store)
+    const { holdLifetimeMs: lifetimeMs = 60_000, onFullOutbox = 'refuse' } = options
+    const admission = new Admission({ store: this.#store, clock, lifetimeMs })
+    const writer = new EntryWriter({ ledger: this.ledger, outbox, telemetry, logger })
+    const active = new ActiveCalls(clock, logger)
+    this.#active = active
+    this.#closes = [options.store, options.ledger].map((given, index) => async () => {
+      if (given === undefined) await [this.#store, this.ledger][index]!.close()
+    })
+    this.#walk = {
+      admission,
+      clock,
+      counter: new TokenCounter(),
+      denials: options.denials ?? {},
+      identifier: new Identifier({ ...identifierOptions(options), pepper, clock }),
+      injectsUsage: options.injectUsage !== 'never',
+      limits: new BoundLimits(slotOwner),
+      parentHeader: (options.parentHeader ?? 'x-tallygate-parent').toLowerCase(),
+      pepper,
+      planSource,
+      settler: new Settler({ admission, telemetry, logger }),
+      styles: options.rateLimitStyles ?? ['draft-8'],
+      telemetry,
+      writer,
+      get isBlocked() {
+        return onFullOutbox === 'refuse' && writer.isBlocked
+      },
+      began: (call) => this.#began(call),
+      ended: (call) => active.delete(call),
+      endDelay: new EndDelay(options.durableWithinMs ?? 20, options.onLateEntry ?? 'leave'),
+    }
+  }
+
+  /** Begins the walk of a request. */
+  begin(request: CallRequest): Call {
+    return new Call(this.#walk, request)
+  }
+
+  /** Tells who calls, outside of any call. */
+  identify(request: IdentifyRequest): Promise<Identification> {
+    return this.#walk.identifier.identify(request)
+  }
+
+  /**
+   * Where the limits of a subject stand, counting nothing.
+   *
+   * @param facts Of a call, to see the limits that are for it; default: those that are for any call.
+   */
+  async limitsOf(
+    subject: Subject,
+    facts: CallFacts | 'any' = 'any',
+  ): Promise<{ nowMs: number; statuses: readonly LimitStatus[] }> {
+    const plans = await this.#walk.planSource.plansOf(subject)
+    return this.#walk.admission.read(bindLimits(plans, subject.dimensions, facts, this.#slotOwner))
+  }
+
+  /** Whether calls can be decided and recorded: the counters answer, and entries have a place to go. */
+  async isReady(): Promise<boolean> {
+    if (this.#walk.isBlocked) return false
+    try {
+      await this.#store.read([])
+      return true
+    } catch {
+      return false
+    }
+  }
+
+  /** Calls that hold something, entries and settlements that wait: 0 when all is in the books. */
+  get pending(): number {
+    return this.#active.size + this.#walk.writer.pending + this.#walk.settler.pending
+  }
+
+  /** Waits for calls under way, then writes and settles what is left. */
+  async drain(withinMs = 30_000): Promise<void> {
+    await this.#active.idle(withinMs)
+    await this.#walk.writer.flush()
+    await this.#walk.settler.flush()
+  }
+
+  /** Drains, and frees what this quota itself opened. Stores that were given stay open. */
+  async close(withinMs?: number): Promise<void> {
+    await this.drain(withinMs)
+    clearInterval(this.#sweeper)
+    this.#active.stop()
+    await this.#walk.counter.close()
+    for (const close of this.#closes) await close()
+  }
+
+  #began(call: Call): void {
+    this.#active.add(call)
+    this.#sweeper ??= setInterval(() => void this.#sweep(), SWEEP_EVERY_MS).unref()
+  }
+
+  /** Expires holds whose owners nobody decides on any more. */
+  async #sweep(): Promise<void> {
+    try {
+      const expired = await this.#store.sweep(SWEPT_AT_ONCE)
+      for (const { id, owner } of expired)
+        this.logger.warn('a reservation expired: the process that held it is gone', { id, owner })
+      await this.#store.acknowledge(expired)
+    } catch (error) {
+      this.logger.warn('expired reservations could not be swept', { cause: String(error) })
+    }
+  }
+}
+
+/**
+ * Makes a quota. Mistakes in its options throw here, and not at the first call.
+ *
+ * @throws QuotaError `ERR_QUOTA_CONFIG` or `ERR_QUOTA_CAPABILITY`, naming what is wrong and what to do.
+ */
+export function createQuota(options: QuotaOptions = {}): Quota {
+  return new Quota(options)
+}
+
+function pepperFrom(given: QuotaOptions['pepper']): Pepper {
+  if (typeof given === 'string') return pepperOf(given)
+  if (given !== undefined) return given
+  const { TALLYGATE_PEPPER: text, TALLYGATE_PEPPER_FILE: file = '.tallygate/pepper' } = process.env
+  return text === undefined ? pepperFromFile(file) : pepperOf(text)
+}
+
+function planSourceOf({ plans = [], defaultPlans, combine = 'all' }: QuotaOptions): PlanSource {
+  if ('plansOf' in plans) {
+    if (defaultPlans !== undefined)
+      throw new QuotaError(
+        'ERR_QUOTA_CONFIG',
+        'defaultPlans is set beside a plan source: let the source answer with them',
+      )
+    return plans
+  }
+  return new MemoryPlanSource({ plans, defaults: defaultPlans ?? [], combine })
+}
+
+function identifierOptions({
+  registry,
+  unregistered,
+  missing,
+  credential,
+  ipv6Subnet,
+}: QuotaOptions): Omit<ConstructorParameters<typeof Identifier>[0], 'pepper' | 'clock'> {
+  return {
+    ...(registry === undefined ? {} : { registry }),
+    ...(unregistered === undefined ? {} : { unregistered }),
+    ...(missing === undefined ? {} : { missing }),
+    ...(credential === undefined ? {} : { credential }),
+    ...(ipv6Subnet === undefined ? {} : { ipv6Subnet }),
+  }
+}
+
+function assertServable({ plans }: PlanSource, { capabilities }: CounterStore): void {
+  for (const plan of plans) {
+    for (const need of plan.needs) {
+      if (!capabilities.has(need)) {
+        throw new QuotaError(
+          'ERR_QUOTA_CAPABILITY',
+          `plan ${plan.name} has a window of kind ${need}, which the counter store can't count`,
+        )
+      }
+    }
+    for (const unit of plan.units) {
+      if (!METERED.has(unit)) {
+        throw new QuotaError(
+          'ERR_QUOTA_CONFIG',
+          `plan ${plan.name} counts ${unit}, which nothing meters: use ${[...METERED].join(', ')}`,
+        )
+      }
+    }
+  }
+}

@@ -1,0 +1,37 @@
+import type { Admission, Clock, PlanSource } from '@tallygate/core'
+import type { Identifier, Pepper } from '@tallygate/identity'
+import type { TokenCounter } from '@tallygate/metering'
+import type { Telemetry } from '@tallygate/telemetry'
+import type { BoundLimits } from './bound-limits.ts'
+import type { Call } from './call.ts'
+import type { DenialOptions } from './denial.ts'
+import type { EndDelay } from './end-delay.ts'
+import type { EntryWriter } from './entry-writer.ts'
+import type { RateLimitStyle } from './rate-limit-fields.ts'
+import type { Settler } from './settler.ts'
+
+/** Everything that calls of one quota share on their walk. */
+export interface Walk {
+  readonly admission: Admission
+  readonly clock: Clock
+  readonly counter: TokenCounter
+  readonly denials: DenialOptions
+  readonly endDelay: EndDelay
+  readonly identifier: Identifier
+  readonly injectsUsage: boolean
+  readonly limits: BoundLimits
+  /** Name of the header, in lower case, that names the run that a call is part of. */
+  readonly parentHeader: string
+  readonly pepper: Pepper
+  readonly planSource: PlanSource
+  readonly settler: Settler
+  readonly styles: readonly RateLimitStyle[]
+  readonly telemetry: Telemetry
+  readonly writer: EntryWriter
+  /** Whether no new call may begin, as its entry could not be kept. */
+  readonly isBlocked: boolean
+  /** A call holds something from now on. */
+  began(call: Call): void
+  /** A call holds nothing any more. */
+  ended(call: Call): void
+}

@@ -1,0 +1,37 @@
+import type { LimitStatus } from '@tallygate/core'
+import type { Quota } from '@tallygate/flow'
+import { subjectOf, type ReportAccess } from './report-access.ts'
+import type { ReportTable } from './usage-report.ts'
+
+/** Where each limit of the caller stands, counting nothing; with `?model=`, those for calls of that model. */
+export async function limitsReport(quota: Quota, access: ReportAccess, query: URLSearchParams): Promise<ReportTable> {
+  const subject = subjectOf(access)
+  const model = query.get('model')
+  const { nowMs, statuses } = await quota.limitsOf(subject, model === null ? 'any' : { model })
+  return {
+    about: { subject: subject.id, at: new Date(nowMs).toISOString() },
+    columns: ['plan', 'limit', 'unit', 'window', 'quota', 'used', 'remaining', 'resetAt', 'mode'],
+    rows: statuses.map(rowOf),
+    keyIsSecret: true,
+  }
+}
+
+function rowOf({ bound, quota, used, remaining, resetAtMs }: LimitStatus): Readonly<Record<string, unknown>> {
+  const { name, unit, window, mode } = bound.limit.definition
+  return {
+    plan: bound.plan.name,
+    limit: name,
+    unit,
+    window: windowText(window),
+    quota,
+    used,
+    remaining,
+    resetAt: resetAtMs === null ? null : new Date(resetAtMs).toISOString(),
+    mode,
+  }
+}
+
+function windowText(window: LimitStatus['bound']['limit']['definition']['window']): string {
+  if ('every' in window) return `${window.kind} ${window.count ?? 1} ${window.every} ${window.zone ?? 'UTC'}`
+  return 'durationMs' in window ? `${window.kind} ${window.durationMs / 1_000} s` : window.kind
+}

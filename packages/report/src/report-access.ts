@@ -1,0 +1,53 @@
+import { QuotaError, type Subject } from '@tallygate/core'
+import type { Quota } from '@tallygate/flow'
+import type { Request } from 'express'
+
+/** What somebody may see: everything of a tenant, or what is his own. */
+export type ReportAccess =
+  | { readonly scope: 'tenant'; readonly tenant: string }
+  /** `keyIsCredential`: the query's `key` is the credential, as Gemini's clients send it, and names nobody. */
+  | { readonly scope: 'own'; readonly subject: Subject; readonly keyIsCredential: boolean }
+
+/**
+ * Tells what a request may see. `all`: everything of a tenant (default: `default`). `own`: what belongs to the key that
+ * the request carries. `none`: nothing.
+ */
+export type Authorize = (req: Request) => Authorization | Promise<Authorization>
+export type Authorization = 'own' | 'none' | { readonly all: true; readonly tenant?: string }
+
+/** A request that may not see what it asks for. */
+export class AccessDenied extends Error {
+  readonly status: 401 | 403
+
+  constructor(status: 401 | 403, message: string) {
+    super(message)
+    this.status = status
+  }
+}
+
+/** @throws AccessDenied where nothing may be seen. */
+export async function accessOf(req: Request, quota: Quota, authorize: Authorize | undefined): Promise<ReportAccess> {
+  const authorization = authorize === undefined ? 'own' : await authorize(req)
+  if (authorization === 'none') throw new AccessDenied(403, 'This report is not for you.')
+  if (typeof authorization === 'object') return { scope: 'tenant', tenant: authorization.tenant ?? 'default' }
+  const found = await quota.identify({ headers: req.headers, url: req.url, address: req.ip })
+  if (found.outcome === 'refused') throw new AccessDenied(401, 'Your API key is missing, malformed or unknown.')
+  if (found.subject.standing === 'anonymous')
+    throw new AccessDenied(401, 'Send your API key: the report shows what belongs to it.')
+  return { scope: 'own', subject: found.subject, keyIsCredential: found.source === 'query' }
+}
+
+/** The key that a query is about: the one asked for, where that may be seen. */
+export function keyFor(access: ReportAccess, asked: string | null): string | undefined {
+  if (access.scope === 'tenant') return asked ?? undefined
+  const { id } = access.subject
+  if (asked !== null && asked !== id && !access.keyIsCredential)
+    throw new AccessDenied(403, 'You can see what belongs to your own key only.')
+  return id
+}
+
+/** The subject whose limits are asked for. */
+export function subjectOf(access: ReportAccess): Subject {
+  if (access.scope === 'own') return access.subject
+  throw new QuotaError('ERR_QUOTA_QUERY', 'limits are told to the key that they are for: ask with that key')
+}
