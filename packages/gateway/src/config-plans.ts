@@ -1,0 +1,33 @@
+import type { CalendarUnit, Limit, Plan, Window } from '@tallygate/core'
+import type { PlanConfig, WindowConfig } from './config-schema.ts'
+
+/** A plan of `quota.yaml` in the words of core. */
+export function planOf(name: string, { limits, ...rest }: PlanConfig): Plan {
+  return {
+    name,
+    ...defined(rest),
+    limits: limits.map(({ window, ...limit }) => ({ ...defined(limit), window: windowOf(window) }) as Limit),
+  }
+}
+
+function windowOf(window: WindowConfig): Window {
+  if (typeof window === 'string') {
+    return window === 'lifetime' || window === 'concurrent' ? { kind: window } : { kind: 'fixed', every: window }
+  }
+  if ('sliding' in window)
+    return { kind: 'sliding', durationMs: window.sliding, ...defined({ buckets: window.buckets }) }
+  if ('first-use' in window) return { kind: 'first-use', durationMs: window['first-use'], then: window.then }
+  const { fixed, count, zone, anchor } = window
+  if (typeof fixed === 'number') return { kind: 'fixed', durationMs: fixed }
+  const every: CalendarUnit = fixed
+  return {
+    kind: 'fixed',
+    every,
+    ...defined({ count, zone, anchor: anchor === undefined ? undefined : defined(anchor) }),
+  }
+}
+
+/** Members that have a value: an option that is `undefined` is not the same as one that is absent. */
+export function defined<T extends object>(options: T): { [K in keyof T]: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as never
+}

@@ -1,0 +1,133 @@
+import { UNITS } from '@tallygate/core'
+import { z } from 'zod'
+import { durationMs } from './duration.ts'
+
+const CALENDAR = ['second', 'minute', 'hour', 'day', 'week', 'month', 'year'] as const
+
+const duration = z.string().transform((text, context) => {
+  const ms = durationMs(text)
+  if (ms !== undefined && ms > 0) return ms
+  context.addIssue({ code: 'custom', message: 'use a duration such as 250ms, 30s, 15m, 24h or 7d' })
+  return z.NEVER
+})
+const port = z.number().int().min(0).max(65_535)
+const url = z.string().refine((text) => URL.canParse(text), 'use a URL, such as https://api.openai.com')
+
+const anchor = z.strictObject({
+  dayOfMonth: z.number().int().min(1).max(31).optional(),
+  weekday: z.number().int().min(1).max(7).optional(),
+  hour: z.number().int().min(0).max(23).optional(),
+})
+/** `day`; `{fixed: day, zone: Europe/Berlin}`; `{sliding: 60s, buckets: 10}`; `{first-use: 24h, then: restart}`; `lifetime`. */
+const window = z.union(
+  [
+    z.enum([...CALENDAR, 'lifetime', 'concurrent']),
+    z.strictObject({
+      fixed: z.union([z.enum(CALENDAR), duration]),
+      count: z.number().int().min(1).optional(),
+      zone: z.string().optional(),
+      anchor: anchor.optional(),
+    }),
+    z.strictObject({ sliding: duration, buckets: z.number().int().min(1).max(1_000).optional() }),
+    z.strictObject({ 'first-use': duration, then: z.enum(['restart', 'end']) }),
+  ],
+  { error: 'use day, {fixed: day, zone: …}, {sliding: 60s}, {first-use: 24h, then: restart}, lifetime or concurrent' },
+)
+
+const change = z.enum(['now', 'next-window'])
+const limit = z.strictObject({
+  name: z.string(),
+  unit: z.enum(UNITS),
+  quota: z.number().int().min(0).nullable(),
+  window,
+  per: z.array(z.string()).optional(),
+  when: z
+    .strictObject({
+      model: z.array(z.string()).optional(),
+      service: z.array(z.string()).optional(),
+      route: z.array(z.string()).optional(),
+    })
+    .optional(),
+  trip: z.enum(['fits', 'reached', 'exceeded']).optional(),
+  onTrip: z.enum(['refuse', 'flag']).optional(),
+  mode: z.enum(['enforce', 'shadow']).optional(),
+  onChange: z.strictObject({ quota: change.optional(), duration: change.optional() }).optional(),
+  onUnavailable: z.enum(['refuse', 'admit']).optional(),
+})
+const plan = z.strictObject({
+  limits: z.array(limit),
+  version: z.string().optional(),
+  onExpiry: z.enum(['keep', 'release']).optional(),
+  labels: z.record(z.string(), z.string()).optional(),
+})
+const provider = z.strictObject({
+  /** Where its calls go, and nowhere else. */
+  target: url,
+  /** Path under which the gateway offers it. Default: its name. */
+  path: z
+    .string()
+    .regex(/^\/[A-Za-z0-9._~/-]*$/, 'use a path such as /openai')
+    .optional(),
+  /** `pass`, or the provider's key to swap in. */
+  credential: z.union([z.literal('pass'), z.strictObject({ swap: z.string().min(1) })]).optional(),
+  credentialHeader: z.string().optional(),
+  unmetered: z.enum(['refuse', 'pass']).optional(),
+  timeout: duration.optional(),
+})
+const key = z.strictObject({
+  id: z.string().regex(/^[A-Za-z0-9._:/-]{1,128}$/, 'use letters, digits and . _ : / -'),
+  secret: z.string().min(16, 'use at least 16 characters, at random'),
+  plans: z.array(z.string()).optional(),
+  tenant: z.string().optional(),
+  dimensions: z.record(z.string(), z.string()).optional(),
+  expires: z
+    .string()
+    .refine((text) => !Number.isNaN(Date.parse(text)), 'use a date such as 2027-01-31 or 2027-01-31T12:00:00Z')
+    .optional(),
+  disabled: z.boolean().optional(),
+})
+
+/** What `quota.yaml` can say. Members that are not here are mistakes. */
+export const configSchema = z.strictObject({
+  listen: z.strictObject({ host: z.string().optional(), port: port.optional() }).optional(),
+  /** Health, metrics and the administrators' report; on the loopback interface unless told otherwise. */
+  administration: z
+    .strictObject({ host: z.string().optional(), port: port.optional(), keys: z.array(z.string().min(16)).optional() })
+    .optional(),
+  providers: z.record(z.string(), provider),
+  keys: z.array(key).optional(),
+  unregistered: z.enum(['pass', 'refuse']).optional(),
+  plans: z.record(z.string(), plan).optional(),
+  defaultPlans: z.array(z.string()).optional(),
+  combine: z.enum(['all', 'any']).optional(),
+  /** `memory`, or the URL of a Redis. */
+  counters: z
+    .union([
+      z.literal('memory'),
+      url.refine((text) => /^rediss?:/.test(text), 'use memory, or a URL that begins with redis:// or rediss://'),
+    ])
+    .optional(),
+  /** SQLite file of the ledger. Default: `.tallygate/usage.db`. */
+  ledger: z.string().optional(),
+  durability: z.enum(['process', 'power']).optional(),
+  /** Secret by which keys are fingerprinted. Default: a file beside the ledger, created once. */
+  pepper: z.string().min(32).optional(),
+  /** Path of the callers' own report. Default: `/usage`. */
+  reportPath: z
+    .string()
+    .regex(/^\/[A-Za-z0-9._~/-]+$/, 'use a path such as /usage')
+    .optional(),
+  rateLimitHeaders: z.array(z.enum(['draft-8', 'draft-7', 'draft-6', 'x', 'openai', 'anthropic'])).optional(),
+  exhaustedStatus: z.union([z.literal(429), z.literal(402), z.literal(403)]).optional(),
+  trustProxy: z.union([z.boolean(), z.number().int().min(0), z.string()]).optional(),
+  bodyLimitBytes: z.number().int().min(1_024).optional(),
+  shutdown: z.strictObject({ delay: duration.optional(), timeout: duration.optional() }).optional(),
+  log: z.enum(['debug', 'info', 'warn', 'error', 'silent']).optional(),
+})
+
+/** A configuration that fits the schema. */
+export type Config = z.infer<typeof configSchema>
+/** A window as `quota.yaml` writes it. */
+export type WindowConfig = z.infer<typeof window>
+/** A plan as `quota.yaml` writes it. */
+export type PlanConfig = z.infer<typeof plan>
