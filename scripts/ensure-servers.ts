@@ -7,7 +7,7 @@ import { existsSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 
 const unpacked = join(import.meta.dirname, '../node_modules/.servers')
-const servers = [{ command: 'redis-server', packages: ['redis-server', 'libjemalloc2', 'liblzf1', 'liblua5.1-0'] }]
+const servers = [{ command: 'redis-server', packages: ['redis-server', 'redis-tools', 'libjemalloc2', 'liblzf1'] }]
 
 for (const { command, packages } of servers) if (!isHere(command)) install(command, packages)
 

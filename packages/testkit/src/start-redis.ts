@@ -5,6 +5,8 @@ import { connect, createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
+import { serverCommand } from './server-command.ts'
+
 /** A Redis server that a test has to itself. */
 export interface TestRedis {
   readonly url: string
@@ -25,9 +27,9 @@ export async function startRedis(): Promise<TestRedis> {
   if (given !== undefined) return { url: given, pid: undefined, stop: async () => {} }
   const folder = await mkdtemp(join(tmpdir(), 'tallygate-redis-'))
   const port = await freePort()
-  const binary = process.env['TEST_REDIS_SERVER'] ?? 'redis-server'
+  const { command, env } = serverCommand('redis-server')
   const args = ['--port', String(port), '--bind', '127.0.0.1', '--dir', folder, '--save', '', '--appendonly', 'no']
-  const server = spawn(binary, args, { stdio: 'ignore' })
+  const server = spawn(command, args, { stdio: 'ignore', env })
   const endWithUs = (): void => void server.kill('SIGKILL')
   process.once('exit', endWithUs)
   await Promise.race([answersOn(port), failureOf(server)])
