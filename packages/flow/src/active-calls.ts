@@ -5,7 +5,7 @@ import type { Logger } from './logger.ts'
 /** How often holds are looked at; a hold is extended when a third of its lifetime is over. */
 const HEARTBEAT_MS = 5_000
 
-/** The calls that hold something: one heartbeat for all of them, and a way to wait until they have ended. */
+/** The calls that hold something or will be recorded: one heartbeat for all of them, and a way to wait until they have ended. */
 export class ActiveCalls {
   /** An array, and each call's place in it: of a set, V8 would keep all calls until its next major collection. */
   readonly #calls: Call[] = []

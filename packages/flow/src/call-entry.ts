@@ -1,4 +1,4 @@
-import { amountsOf, type Amounts, type EntryCharge, type Reservation, type Usage } from '@tallygate/core'
+import { amountsOf, wholeUnits, type Amounts, type EntryCharge, type Reservation, type Usage } from '@tallygate/core'
 
 /** What a handler that knows its usage tells of the call. */
 export interface RecordedUsage extends Omit<Usage, 'basis'> {
@@ -20,10 +20,33 @@ const NO_TOKENS: Amounts = {
   'reasoning-tokens': 0,
 }
 
-/** The figures among what a handler has told. */
-export function recordedUsage({ basis = 'reported', ...told }: RecordedUsage): Usage {
-  const { provider: _provider, operation: _operation, model: _model, responseModel: _responseModel, ...figures } = told
-  return { ...figures, basis }
+const FIGURES = [
+  'inputTokens',
+  'outputTokens',
+  'totalTokens',
+  'cacheReadTokens',
+  'cacheWriteTokens',
+  'reasoningTokens',
+  'costNanos',
+  'credits',
+  'seconds',
+  'images',
+] as const satisfies readonly (keyof Usage)[]
+
+/** The figures among what a handler has told, as whole numbers from 0. What is no number is not known, which is not 0. */
+export function recordedUsage(told: RecordedUsage): Usage {
+  const figures: Partial<Record<(typeof FIGURES)[number], number>> = {}
+  const flags = new Set(told.flags)
+  for (const name of FIGURES) {
+    const figure = told[name]
+    if (typeof figure !== 'number' || Number.isNaN(figure)) continue
+    if (figure < 0) flags.add('clamped-negative')
+    figures[name] = wholeUnits(figure)
+  }
+  const { inputTokens, outputTokens } = figures
+  if (inputTokens !== undefined || outputTokens !== undefined)
+    figures.totalTokens ??= (inputTokens ?? 0) + (outputTokens ?? 0)
+  return { ...figures, basis: told.basis ?? 'reported', ...(flags.size === 0 ? {} : { flags: [...flags] }) }
 }
 
 /**

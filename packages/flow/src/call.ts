@@ -172,9 +172,10 @@ export class Call {
     this.#meters = true
   }
 
-  /** From now on the call is written to the ledger when it ends. */
+  /** From now on the call is written to the ledger when it ends; draining waits for it. */
   recordAtEnd(): void {
     this.#records = true
+    if (this.#outcome === undefined) this.#walk.began(this)
   }
 
   /**

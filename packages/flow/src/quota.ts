@@ -193,7 +193,7 @@ export class Quota {
     }
   }
 
-  /** Calls that hold something, entries and settlements that wait: 0 when all is in the books. */
+  /** Calls under way, entries and settlements that wait: 0 when all is in the books. */
   get pending(): number {
     return this.#active.size + this.#walk.writer.pending + this.#walk.settler.pending
   }
