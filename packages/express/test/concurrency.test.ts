@@ -1,0 +1,84 @@
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+import type { Limit, Plan } from '@tallygate/core'
+import { llmProxy, quotaMiddleware } from '@tallygate/express'
+import { RedisCounterStore } from '@tallygate/store-redis'
+import { startRedis, startScriptedProvider } from '@tallygate/testkit'
+import { expect } from 'chai'
+import express from 'express'
+import { ask, closeTestBeds, openTestBed } from './test-bed.ts'
+
+const N = 137
+const limit = (name: string, quota: number, window: Limit['window']): Limit => ({
+  name,
+  unit: 'requests',
+  quota,
+  window,
+})
+const PLAN: Plan = {
+  name: 'p',
+  limits: [
+    limit('per-day', N, { kind: 'fixed', every: 'day' }),
+    limit('within-an-hour', 10 * N, { kind: 'sliding', durationMs: 3_600_000 }),
+  ],
+}
+
+function tally(statuses: readonly number[]): Record<number, number> {
+  const counts: Record<number, number> = {}
+  for (const status of statuses) counts[status] = (counts[status] ?? 0) + 1
+  return counts
+}
+
+describe('many calls at once, counted by the provider', () => {
+  afterEach(closeTestBeds)
+
+  it('500 in one process: exactly as many as the limit allows reach it, and a refused one changes no counter', async () => {
+    const bed = await openTestBed({ plans: [PLAN], defaultPlans: ['p'] })
+    bed.provider.script = { delayMs: 5 }
+    const url = await bed.serve(
+      express().use(quotaMiddleware({ quota: bed.quota }), llmProxy({ target: bed.provider.url })),
+    )
+    const answers = await Promise.all(Array.from({ length: 500 }, () => ask(url)))
+    expect(tally(answers.map(({ status }) => status))).to.deep.equal({ 200: N, 429: 500 - N })
+    expect(bed.provider.requests).to.have.length(N)
+    expect(await bed.entries()).to.have.length(N)
+    for (const { name } of PLAN.limits) expect(await bed.used(name), name).to.equal(N)
+  })
+
+  it('500 in each of 8 processes on one Redis: exactly as many as the limit allows reach it', async function () {
+    this.timeout(120_000)
+    const redis = await startRedis()
+    const provider = await startScriptedProvider()
+    try {
+      const module = fileURLToPath(new URL('many-calls.ts', import.meta.url))
+      const processes = Array.from({ length: 8 }, () =>
+        fork(module, [redis.url, provider.url, JSON.stringify(PLAN), '500'], {
+          stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+        }),
+      )
+      await Promise.all(processes.map((each) => once(each, 'message')))
+      const answers = processes.map(async (each) => (await once(each, 'message'))[0] as number[])
+      for (const each of processes) each.send('go')
+      expect(tally((await Promise.all(answers)).flat())).to.deep.equal({ 200: N, 429: 8 * 500 - N })
+      expect(provider.requests).to.have.length(N)
+      expect(await countersOf(redis.url)).to.deep.equal([N, N])
+      await Promise.all(processes.map((each) => each.exitCode ?? once(each, 'exit')))
+    } finally {
+      await provider.close()
+      await redis.stop()
+    }
+  })
+})
+
+/** What Redis has counted of the one key that called. */
+async function countersOf(url: string): Promise<readonly number[]> {
+  const store = await RedisCounterStore.connect({ url })
+  const bed = await openTestBed({ plans: [PLAN], defaultPlans: ['p'], store })
+  const { subject } = (await bed.quota.identify({ headers: { authorization: 'Bearer sk-a-key' }, url: '/' })) as {
+    subject: Parameters<typeof bed.quota.limitsOf>[0]
+  }
+  const { statuses } = await bed.quota.limitsOf(subject)
+  await store.close()
+  return statuses.map(({ used }) => used)
+}
