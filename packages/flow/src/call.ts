@@ -68,7 +68,7 @@ export class Call {
     this.#holds = new CallHolds(walk, this.metered)
     const wantsProblem = String(request.headers['accept'] ?? '').includes('application/problem+json')
     this.dialect = wantsProblem ? 'problem' : (this.metered.match?.adapter.dialect ?? dialectOf(request.url))
-    this.telemetry = walk.telemetry.start()
+    this.telemetry = walk.telemetry.start(this.metered.match !== undefined)
     this.#startedAtMs = walk.clock()
     this.#styles = walk.styles
   }

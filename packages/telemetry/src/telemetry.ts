@@ -5,6 +5,7 @@ import {
   SpanKind,
   SpanStatusCode,
   trace,
+  type Attributes,
   type Context,
   type MeterProvider,
   type Span,
@@ -34,6 +35,8 @@ export interface CallDescription {
 }
 
 const NAME = '@tallygate/telemetry'
+const NAME_OF_SPAN = 'gen_ai call'
+const KIND = { kind: SpanKind.CLIENT } as const
 
 /**
  * Spans and metrics of calls, on the OpenTelemetry API alone. Without an SDK nothing is recorded and next to nothing is
@@ -50,10 +53,13 @@ export class Telemetry {
     this.#meterProvider = meterProvider
   }
 
-  /** Begins the span of a call, as a child of the span that is active here. */
-  start(): CallTelemetry {
-    const span = this.#tracer().startSpan('gen_ai call', { kind: SpanKind.CLIENT })
-    return new CallTelemetry(span, context.active(), this.#metrics())
+  /**
+   * Begins the span of a call, as a child of the span that is active here.
+   *
+   * @param isCall Whether the request is for a provider. Of any other a span begins, in hindsight, only if it is recorded.
+   */
+  start(isCall = true): CallTelemetry {
+    return new CallTelemetry(this.#tracer(), isCall, this.#metrics())
   }
 
   /** Counts what could not be written or settled at once. */
@@ -78,24 +84,30 @@ export class Telemetry {
 
 /** The span and the measurements of one call. Each method may be called when the call gets so far, in this order. */
 export class CallTelemetry {
-  readonly #span: Span
+  readonly #tracer: Tracer
   readonly #parent: Context
   readonly #metrics: Instruments | undefined
+  readonly #startedAtMs: number
+  #span: Span | undefined
+  #decided: Attributes | undefined
 
-  constructor(span: Span, parent: Context, instruments: Instruments | undefined) {
-    this.#span = span
-    this.#parent = parent
+  constructor(tracer: Tracer, isCall: boolean, instruments: Instruments | undefined) {
+    this.#tracer = tracer
+    this.#parent = context.active()
     this.#metrics = instruments
+    this.#startedAtMs = isCall ? 0 : Date.now()
+    if (isCall) this.#span = tracer.startSpan(NAME_OF_SPAN, KIND)
   }
 
   /** Whether anybody is told. */
   get isOn(): boolean {
-    return this.#span.isRecording() || this.#metrics !== undefined
+    return this.#isTraced || this.#metrics !== undefined
   }
 
   /** Runs the rest of a call as part of its span, so that what it calls becomes a child of it. */
   run<T>(work: () => T): T {
-    return this.#span.isRecording() ? context.with(trace.setSpan(this.#parent, this.#span), work) : work()
+    const span = this.#span
+    return span?.isRecording() === true ? context.with(trace.setSpan(this.#parent, span), work) : work()
   }
 
   /** The decision on the call: its own answer, the limit that is nearest, and what is left in it. */
@@ -104,15 +116,14 @@ export class CallTelemetry {
     const name = nearest === undefined ? undefined : nearest.bound.counter.name
     const said = decision.admitted ? (decision.counted ? 'admitted' : 'uncounted') : 'refused'
     const reason = decision.admitted ? undefined : decision.reason
-    if (this.#span.isRecording()) {
-      this.#span.setAttributes(
-        present({
-          [ATTRIBUTE.decision]: said,
-          [ATTRIBUTE.reason]: reason,
-          [ATTRIBUTE.limit]: name,
-          [ATTRIBUTE.remaining]: nearest?.remaining ?? undefined,
-        }),
-      )
+    if (this.#isTraced || this.#span === undefined) {
+      const remaining = nearest?.remaining ?? undefined
+      this.#decided = present({
+        [ATTRIBUTE.decision]: said,
+        [ATTRIBUTE.reason]: reason,
+        [ATTRIBUTE.limit]: name,
+        [ATTRIBUTE.remaining]: remaining,
+      })
     }
     this.#metrics?.decisions.add(
       1,
@@ -128,19 +139,23 @@ export class CallTelemetry {
 
   /** The call was answered by ourselves; ends the span. */
   denied(call: CallDescription, status: number, problem: string): void {
-    if (!this.#span.isRecording()) return this.#span.end()
-    this.#describe(call)
-    this.#span.setAttributes({ [ATTRIBUTE.status]: status, [ATTRIBUTE.errorType]: problem })
-    this.#span.setStatus({ code: SpanStatusCode.ERROR, message: problem })
-    this.#span.end()
+    const span = this.#span
+    if (span === undefined || !span.isRecording()) return span?.end()
+    this.#describe(span, call)
+    span.setAttributes({ [ATTRIBUTE.status]: status, [ATTRIBUTE.errorType]: problem })
+    span.setStatus({ code: SpanStatusCode.ERROR, message: problem })
+    span.end()
   }
 
   /** The call has ended with this entry; ends the span. */
   recorded(call: CallDescription, entry: UsageEntry): void {
-    if (this.#span.isRecording()) {
-      this.#describe(call)
+    this.#metrics?.recorded(call, entry)
+    const span =
+      this.#span ?? this.#tracer.startSpan(NAME_OF_SPAN, { ...KIND, startTime: this.#startedAtMs }, this.#parent)
+    if (span.isRecording()) {
+      this.#describe(span, call)
       const { usage } = entry
-      this.#span.setAttributes(
+      span.setAttributes(
         present({
           [ATTRIBUTE.responseModel]: cut(entry.responseModel),
           [ATTRIBUTE.inputTokens]: usage?.inputTokens,
@@ -155,21 +170,25 @@ export class CallTelemetry {
           [ATTRIBUTE.plan]: entry.plans.map(({ name }) => name).join('+') || undefined,
         }),
       )
-      if (entry.outcome === 'failed') this.#span.setStatus({ code: SpanStatusCode.ERROR, message: 'provider failed' })
+      if (entry.outcome === 'failed') span.setStatus({ code: SpanStatusCode.ERROR, message: 'provider failed' })
     }
-    this.#metrics?.recorded(call, entry)
-    this.#span.end()
+    span.end()
   }
 
   /** The call ended without an entry and without an answer of ours; ends the span. */
   ended(): void {
-    this.#span.end()
+    this.#span?.end()
   }
 
-  #describe({ attemptId, callId, parentId, operation, provider, model, subject }: CallDescription): void {
-    if (operation !== undefined) this.#span.updateName(model === undefined ? operation : `${operation} ${cut(model)}`)
-    this.#span.setAttributes(
+  get #isTraced(): boolean {
+    return this.#span?.isRecording() === true
+  }
+
+  #describe(span: Span, { attemptId, callId, parentId, operation, provider, model, subject }: CallDescription): void {
+    if (operation !== undefined) span.updateName(model === undefined ? operation : `${operation} ${cut(model)}`)
+    span.setAttributes(
       present({
+        ...this.#decided,
         [ATTRIBUTE.attempt]: attemptId,
         [ATTRIBUTE.call]: callId,
         [ATTRIBUTE.parent]: parentId,
