@@ -130,7 +130,7 @@ class ResponseHook implements AnswerSink {
     const { socket } = this.#res
     if (this.#isFailing) return this.#res
     if (this.#answer.isFinished || this.#isEnding || !this.#res.headersSent || socket === null || socket.destroyed) {
-      if (!this.#answer.isFinished) void this.#answer.fail(BROKE_OFF).catch(() => {})
+      if (!this.#answer.isFinished) void this.#answer.fail().catch(() => {})
       this.#original.destroy.call(this.#res, error)
       return this.#res
     }
@@ -163,17 +163,11 @@ class ResponseHook implements AnswerSink {
   }
 
   async #breakOff(error: Error | undefined): Promise<void> {
-    const event = await this.#answer.fail(BROKE_OFF).catch(() => undefined)
+    const event = await this.#answer.fail().catch(() => undefined)
     if (event === undefined) this.#original.destroy.call(this.#res, error)
     else this.#original.end.call(this.#res, event)
   }
 }
-
-const BROKE_OFF = {
-  kind: 'provider-broke-off',
-  status: 502,
-  message: 'The provider broke off before the end of its answer.',
-} as const
 
 function setAll(res: Response, headers: HeadersArgument): void {
   if (!Array.isArray(headers)) {

@@ -36,6 +36,11 @@ export interface AnswerFacts {
   readonly providerRequestId: string | undefined
 }
 
+const BROKE_OFF: Omit<Problem, 'requestId'> = {
+  kind: 'provider-broke-off',
+  status: 502,
+  message: 'The provider broke off before the end of its answer.',
+}
 const NOTHING_READ: UsageReading = { reported: undefined, coversOutput: false, model: undefined }
 const JSON_TYPE = /^application\/(?:[\w.-]+\+)?json\b/i
 const SSE_TYPE = /^text\/event-stream\b/i
@@ -120,7 +125,7 @@ export class Answer {
 
   /**
    * The body is complete, with these last bytes. Resolves when the call is in the ledger, or the time that its end may wait is over, with the
-   * bytes that were kept back. Rejects where the end must not leave before.
+   * bytes that were kept back. Rejects where the end must not leave before, or not look like one.
    */
   async end(last?: Buffer): Promise<Buffer | undefined> {
     this.#bytesLeft = Math.min(this.#bytesLeft, last?.length ?? 0)
@@ -128,6 +133,7 @@ export class Answer {
     if (this.#decoder !== undefined) {
       await this.#decoding
       await this.#decoder.end()
+      if (this.#decodesForCaller && this.#decoder.isBroken) return this.#failDecoding()
     }
     this.#endOfBody()
     await this.#finish('complete')
@@ -146,7 +152,7 @@ export class Answer {
    * The provider has broken off. Returns the bytes that tell an event stream's reader so, in the dialect of the call;
    * `undefined` where only a broken connection can tell.
    */
-  async fail(problem: Omit<Problem, 'requestId'>): Promise<Buffer | undefined> {
+  async fail(problem = BROKE_OFF): Promise<Buffer | undefined> {
     const wasTerminated = this.#held !== undefined
     this.#decoder?.destroy()
     const finished = this.#finish('failed')
@@ -223,6 +229,13 @@ export class Answer {
       // The end of the answer will meet the same error.
       () => {},
     )
+  }
+
+  /** The caller gets decoded bytes, and there are no more of them. */
+  async #failDecoding(): Promise<Buffer> {
+    const event = await this.fail()
+    if (event === undefined) throw new Error('the answer of the provider can not be decoded')
+    return event
   }
 
   #endOfBody(): void {

@@ -1,0 +1,93 @@
+import { MemoryLedger, MemoryOutbox, QuotaError, type Entry } from '@tallygate/core'
+import { Telemetry } from '@tallygate/telemetry'
+import { expect } from 'chai'
+import { EntryWriter } from '../src/entry-writer.ts'
+import { usageEntry } from './usage-entry.ts'
+
+/** A ledger that can be taken away. */
+class AwayLedger extends MemoryLedger {
+  isAway = false
+  readonly appends: string[][] = []
+
+  override async append(entries: readonly Entry[]): Promise<void> {
+    if (this.isAway) throw new QuotaError('ERR_QUOTA_LEDGER_UNAVAILABLE', 'gone fishing')
+    this.appends.push(entries.map(({ id }) => id))
+    return super.append(entries)
+  }
+
+  async ids(): Promise<string[]> {
+    const found = await this.entries({ tenant: 'default', fromMs: 0, toMs: 9 }, { limit: 1_000 })
+    return found.map(({ id }) => id).toSorted()
+  }
+}
+
+function opened(most?: number): { writer: EntryWriter; ledger: AwayLedger; outbox: MemoryOutbox; logged: string[] } {
+  const ledger = new AwayLedger()
+  const outbox = new MemoryOutbox(most === undefined ? {} : { most })
+  const logged: string[] = []
+  const log = (message: string, about: unknown): void => void logged.push(`${message} ${JSON.stringify(about)}`)
+  const writer = new EntryWriter({ ledger, outbox, telemetry: new Telemetry(), logger: { warn: log, error: log } })
+  return { writer, ledger, outbox, logged }
+}
+
+const ids = (count: number, from = 0): string[] =>
+  Array.from({ length: count }, (_, index) => `e${String(from + index).padStart(3, '0')}`)
+
+describe('EntryWriter', () => {
+  it('resolves when the entry is in the ledger', async () => {
+    const { writer, ledger } = opened()
+    await writer.write(usageEntry('e1'))
+    expect(await ledger.ids()).to.deep.equal(['e1'])
+    expect(writer.pending).to.equal(0)
+  })
+
+  it('writes together what comes together, in order, and never too much at once', async () => {
+    const { writer, ledger } = opened()
+    await Promise.all(ids(250).map((id) => writer.write(usageEntry(id))))
+    expect(ledger.appends.flat()).to.deep.equal(ids(250))
+    expect(ledger.appends.map(({ length }) => length)).to.deep.equal([100, 100, 50])
+  })
+
+  it('keeps entries in the outbox while the ledger is away, and brings them in when it is back', async () => {
+    const { writer, ledger, outbox, logged } = opened()
+    ledger.isAway = true
+    await Promise.all(ids(5).map((id) => writer.write(usageEntry(id))))
+    expect([outbox.size, writer.pending, writer.isBlocked]).to.deep.equal([5, 5, false])
+    expect(logged.join()).to.include('they wait in the outbox').and.include('gone fishing')
+    ledger.isAway = false
+    await writer.write(usageEntry('later'))
+    await writer.flush()
+    expect(await ledger.ids()).to.deep.equal([...ids(5), 'later'])
+    expect([outbox.size, writer.pending]).to.deep.equal([0, 0])
+  })
+
+  it('loses nothing when the outbox is full too, and says that no call should begin', async () => {
+    const { writer, ledger, outbox } = opened(3)
+    ledger.isAway = true
+    for (const id of ids(5)) await writer.write(usageEntry(id))
+    expect([outbox.size, writer.pending, writer.isBlocked]).to.deep.equal([3, 5, true])
+    await writer.flush()
+    expect(writer.isBlocked).to.equal(true)
+    ledger.isAway = false
+    await writer.flush()
+    expect(await ledger.ids()).to.deep.equal(ids(5))
+    expect([writer.pending, writer.isBlocked]).to.deep.equal([0, false])
+  })
+
+  it('tries again by itself', async () => {
+    const { writer, ledger } = opened()
+    ledger.isAway = true
+    await writer.write(usageEntry('e1'))
+    ledger.isAway = false
+    const keepAlive = setInterval(() => {}, 50)
+    while (writer.pending > 0) await new Promise((resolve) => setTimeout(resolve, 20))
+    clearInterval(keepAlive)
+    expect(await ledger.ids()).to.deep.equal(['e1'])
+  })
+
+  it('writes an entry once, however often it is brought', async () => {
+    const { writer, ledger } = opened()
+    await Promise.all([writer.write(usageEntry('e1')), writer.write(usageEntry('e1'))])
+    expect(await ledger.ids()).to.deep.equal(['e1'])
+  })
+})

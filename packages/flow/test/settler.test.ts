@@ -1,0 +1,83 @@
+import {
+  Admission,
+  bindLimits,
+  MemoryCounterStore,
+  MemoryPlanSource,
+  QuotaError,
+  type Reservation,
+} from '@tallygate/core'
+import { Telemetry } from '@tallygate/telemetry'
+import { SettableClock } from '@tallygate/testkit'
+import { expect } from 'chai'
+import { Settler } from '../src/settler.ts'
+
+const { plans } = new MemoryPlanSource({
+  plans: [{ name: 'p', limits: [{ name: 'tokens', unit: 'tokens', quota: 100, window: { kind: 'lifetime' } }] }],
+})
+const bound = bindLimits({ plans, combine: 'all' }, { tenant: 'default', key: 'k' }, {}, ['tenant', 'key'])
+
+/** Counters that can be taken away. */
+class AwayStore extends MemoryCounterStore {
+  isAway = false
+
+  override async settle(
+    ...request: Parameters<MemoryCounterStore['settle']>
+  ): ReturnType<MemoryCounterStore['settle']> {
+    if (this.isAway) throw new QuotaError('ERR_QUOTA_STORE_UNAVAILABLE', 'gone')
+    return super.settle(...request)
+  }
+
+  override async release(
+    ...request: Parameters<MemoryCounterStore['release']>
+  ): ReturnType<MemoryCounterStore['release']> {
+    if (this.isAway) throw new QuotaError('ERR_QUOTA_STORE_UNAVAILABLE', 'gone')
+    return super.release(...request)
+  }
+}
+
+function opened(): { store: AwayStore; admission: Admission; settler: Settler; logged: string[] } {
+  const clock = new SettableClock()
+  const store = new AwayStore({ clock: clock.now })
+  const admission = new Admission({ store, clock: clock.now })
+  const logged: string[] = []
+  const log = (message: string): void => void logged.push(message)
+  const settler = new Settler({ admission, telemetry: new Telemetry(), logger: { warn: log, error: log } })
+  return { store, admission, settler, logged }
+}
+
+async function held(admission: Admission, id: string, tokens: number): Promise<Reservation> {
+  const decision = await admission.admit({ id, bound, amounts: { tokens }, context: '' })
+  if (!decision.admitted) throw new Error('was refused')
+  return decision.reservation!
+}
+
+async function used(admission: Admission): Promise<number> {
+  return (await admission.read(bound)).statuses[0]!.used
+}
+
+describe('Settler', () => {
+  it('replaces what is held by what was used, and gives back what was not', async () => {
+    const { admission, settler } = opened()
+    settler.settle(await held(admission, 'a', 30), { tokens: 12 }, 0)
+    settler.release(await held(admission, 'b', 30))
+    await settler.flush()
+    expect(await used(admission)).to.equal(12)
+  })
+
+  it('tries again what the counters did not take, and counts it once', async () => {
+    const { store, admission, settler, logged } = opened()
+    const [a, b] = [await held(admission, 'a', 30), await held(admission, 'b', 30)]
+    store.isAway = true
+    settler.settle(a, { tokens: 12 }, 0)
+    settler.release(b)
+    await settler.flush()
+    expect(settler.pending).to.equal(2)
+    expect(logged[0]).to.equal('the counters take no settlement: it is tried again')
+    expect(await used(admission)).to.equal(60)
+    store.isAway = false
+    await settler.flush()
+    settler.settle(a, { tokens: 12 }, 0)
+    await settler.flush()
+    expect([settler.pending, await used(admission)]).to.deep.equal([0, 12])
+  })
+})
