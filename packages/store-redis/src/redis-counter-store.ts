@@ -41,12 +41,16 @@ const SETTLE = new LuaScript('settle')
 const RELEASE = new LuaScript('release')
 const READ = new LuaScript('read')
 const SWEEP = new LuaScript('sweep')
+const ANNOUNCE_OWNER = new LuaScript('announce-owner')
+const VISITED_OWNER = new LuaScript('visited-owner')
 
 const GRANTED = 1
 const STALE = 2
 const CLOSED = 3
 /** Owners with holds are announced to the slow sweep at most once in this time, and at most so many remembered. */
 const ANNOUNCE_EVERY_MS = 60_000
+/** The slow sweep visits them this often: longer apart than they are announced. */
+const VISIT_EVERY_MS = 2 * ANNOUNCE_EVERY_MS
 const MOST_ANNOUNCED = 10_000
 
 /**
@@ -92,22 +96,27 @@ export class RedisCounterStore implements CounterStore {
       commandTimeout: commandTimeoutMs,
       connectionName: 'tallygate',
     })
-    client.on('error', onError)
+    // ioredis says only that the connection is closed; the reason comes before, as an event.
+    let reason: Error | undefined
+    const keepReason = (error: Error): void => void (reason = error)
+    client.on('error', keepReason)
     try {
       await client.connect()
     } catch (error) {
       client.disconnect()
-      throw unavailable(error)
+      throw unavailable(reason ?? error)
     }
+    client.off('error', keepReason).on('error', onError)
     const store = new RedisCounterStore({ client, ...rest })
     store.#owned = true
     return store
   }
 
   async reserve(request: ReserveRequest): Promise<ReserveReply> {
-    this.#announce(request.owner)
     const reply = await this.#hold(RESERVE, request)
     const [outcome, nowMs] = reply as [number, number]
+    // Only behind the hold: a visit in between that found nothing must not be the last.
+    if (outcome === GRANTED) this.#announce(request.owner)
     if (outcome === STALE) return { outcome: 'stale', nowMs }
     if (outcome === CLOSED) return { outcome: 'closed', nowMs }
     const statuses = statusesOf(reply, 2, request.charges.length)
@@ -115,8 +124,8 @@ export class RedisCounterStore implements CounterStore {
   }
 
   async extend(request: ReserveRequest): Promise<void> {
-    this.#announce(request.owner)
     await this.#hold(EXTEND, request)
+    this.#announce(request.owner)
   }
 
   async settle({ id, owner, charges, atMs }: SettleRequest): Promise<SettleOutcome> {
@@ -148,11 +157,15 @@ export class RedisCounterStore implements CounterStore {
   async sweep(most: number): Promise<readonly ExpiredHold[]> {
     const nowMs = await this.#serverTime()
     const expired: ExpiredHold[] = []
-    const owners = await this.#try(() => this.#client.zrangebyscore(this.#ownersKey, '-inf', nowMs, 'LIMIT', 0, most))
-    for (const owner of owners) {
+    const due = await this.#try(() =>
+      this.#client.zrangebyscore(this.#ownersKey, '-inf', nowMs, 'WITHSCORES', 'LIMIT', 0, most),
+    )
+    for (let index = 0; index < due.length; index += 2) {
+      const [owner, visit] = [due[index]!, due[index + 1]!]
       const [open, ...listed] = await this.#sweepOwner(owner, most)
       expired.push(...listed.map((hold) => ({ ...hold, owner })))
-      if (open === 0 && listed.length === 0) await this.#try(() => this.#client.zrem(this.#ownersKey, owner))
+      const isEmpty = open === 0 && listed.length === 0
+      await this.#run(VISITED_OWNER, [this.#ownersKey], [owner, visit, nowMs, VISIT_EVERY_MS, isEmpty ? 1 : 0])
     }
     return expired.slice(0, most)
   }
@@ -192,11 +205,9 @@ export class RedisCounterStore implements CounterStore {
     if (nowMs - (this.#announced.get(owner) ?? -Infinity) < ANNOUNCE_EVERY_MS) return
     if (this.#announced.size >= MOST_ANNOUNCED) this.#announced.clear()
     this.#announced.set(owner, nowMs)
-    const announce = async (): Promise<unknown> => {
-      const visitAtMs = (await this.#serverTime()) + 2 * ANNOUNCE_EVERY_MS
-      return this.#client.zadd(this.#ownersKey, visitAtMs, owner)
-    }
-    announce().catch(() => this.#announced.delete(owner))
+    this.#run(ANNOUNCE_OWNER, [this.#ownersKey], [owner, this.#now(), VISIT_EVERY_MS]).catch(() =>
+      this.#announced.delete(owner),
+    )
   }
 
   async #serverTime(): Promise<number> {

@@ -89,6 +89,41 @@ describe('with a real Redis', () => {
       expect(await other.sweep(10)).to.deep.equal([])
     })
 
+    it('sweeps a dead hold of an owner that others go on using', async () => {
+      let nowMs = 1_000_000
+      const options = { client, prefix: prefix(), clock: () => nowMs }
+      const dead = new RedisCounterStore(options)
+      await dead.reserve(request('dead', charge({ window: sliding })))
+      const alive = (): RedisCounterStore => new RedisCounterStore(options)
+      const swept: string[] = []
+      for (let minute = 0; minute < 6; minute += 1) {
+        nowMs += 60_000
+        const store = alive()
+        await store.reserve(request(`alive-${minute}`, charge({ window: sliding })))
+        await store.release({ id: `alive-${minute}`, owner: 'o' })
+        swept.push(...(await alive().sweep(10)).map(({ id }) => id))
+      }
+      expect(new Set(swept)).to.deep.equal(new Set(['dead']))
+    })
+
+    it('forgets an owner that has no holds any more, after a second look', async () => {
+      let nowMs = 1_000_000
+      const name = prefix()
+      const store = new RedisCounterStore({ client, prefix: name, clock: () => nowMs })
+      await store.reserve(request('r1', charge({ window: sliding })))
+      await store.release({ id: 'r1', owner: 'o' })
+      await eventually(async () => {
+        if ((await client.zcard(`${name}owners`)) === 0) throw new Error('not announced yet')
+      })
+      const left: number[] = []
+      for (let look = 0; look < 3; look += 1) {
+        nowMs += 130_000
+        await store.sweep(10)
+        left.push(await client.zcard(`${name}owners`))
+      }
+      expect(left).to.deep.equal([1, 0, 0])
+    })
+
     it('keeps no secret of its own in keys: owner, partition and id only', async () => {
       const name = prefix()
       const store = new RedisCounterStore({ client, prefix: name })
@@ -103,6 +138,7 @@ describe('with a real Redis', () => {
     it('fails fast, with its own code, when nobody listens', async () => {
       const failure = await RedisCounterStore.connect({ url: 'redis://127.0.0.1:1' }).catch((error: unknown) => error)
       expect(failure).to.have.property('code', 'ERR_QUOTA_STORE_UNAVAILABLE')
+      expect(String(failure)).to.include('ECONNREFUSED')
     })
 
     it('gives up on a server that hangs after its timeout, and not after 45 seconds', async () => {
