@@ -11,13 +11,13 @@ export interface EnforceLimitsOptions extends SharedOptions {
 /** The step of {@link enforceLimits}, but for saying in the answer's head where limits stand. */
 export function enforcing({ passOnStoreError }: EnforceLimitsOptions): Step {
   const onUnavailable = passOnStoreError === undefined ? undefined : passOnStoreError ? 'admit' : 'refuse'
-  return ({ call }) => call.admit({ bound: call.bind(call.plans), onUnavailable })
+  return async ({ call }) => (call.isFree ? undefined : call.admit({ bound: call.bind(call.plans), onUnavailable }))
 }
 
 /**
  * Admits the call if it has room under every limit of its plans, in one atomic step, and holds what it may use until the
  * answer has ended; else answers in the caller's dialect. Use it after `resolvePlan`, and after `estimateUsage` where
- * plans count tokens.
+ * plans count tokens. Routes that no provider charges for, such as lists of models, pass.
  */
 export function enforceLimits(options: EnforceLimitsOptions = {}): RequestHandler {
   const enforce = enforcing(options)

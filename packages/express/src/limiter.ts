@@ -8,7 +8,7 @@ import {
   type Unit,
   type Window,
 } from '@tallygate/core'
-import type { HoldRequest } from '@tallygate/flow'
+import type { HoldRequest, Quota } from '@tallygate/flow'
 import type { Request, Response } from 'express'
 import type { SharedOptions } from './middleware-options.ts'
 import type { QuotaContext } from './quota-context.ts'
@@ -85,13 +85,20 @@ export function limiterOf(kind: 'fixed' | 'sliding', options: FixedWindowOptions
     }
     return plan
   }
-  planFor(typeof limit === 'number' ? limit : 0)
+  const general = planFor(typeof limit === 'number' ? limit : 0)
+  /** Where a report can tell of this limit: it is the same for every request of a caller. */
+  const isGeneral = typeof limit === 'number' && keyGenerator === undefined
+  const told = new WeakSet<Quota>()
 
   return {
     name: definition.name,
     options,
     isSpared: (status) => (status === undefined || status >= 400 ? skipFailedRequests : skipSuccessfulRequests),
-    async bind({ call }, req, res) {
+    async bind({ call, quota }, req, res) {
+      if (isGeneral && !told.has(quota)) {
+        told.add(quota)
+        quota.alsoLimits(general)
+      }
       const plan = planFor(typeof limit === 'number' ? limit : await limit(req, res))
       const dimensions = call.subject?.dimensions ?? {}
       const key = keyGenerator === undefined ? {} : { key: await keyGenerator(req, res) }

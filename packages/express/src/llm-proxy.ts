@@ -1,12 +1,13 @@
 import { Agent as HttpAgent } from 'node:http'
 import { Agent as HttpsAgent } from 'node:https'
-import { QuotaError } from '@tallygate/core'
+import { QuotaError, type Subject } from '@tallygate/core'
+import { warnOnce, type Logger, type ProblemKind } from '@tallygate/flow'
 import type { Request, RequestHandler } from 'express'
 import { createProxyMiddleware, type Options, type Plugin } from 'http-proxy-middleware'
 import { credentialOf, prepareHeaders, type OutboundCredential } from './outbound-headers.ts'
 import { bodyInMemory, cleanAnswer, failureOf } from './proxy-events.ts'
 import { refusalOfPath } from './proxied-path.ts'
-import { required } from './quota-context.ts'
+import { contextIn, required } from './quota-context.ts'
 import { SilenceWatch } from './silence-watch.ts'
 import { sendDenial } from './send-denial.ts'
 
@@ -18,6 +19,11 @@ export interface LlmProxyOptions {
    * what a function says, in the header that the dialect of the route uses. Default: `pass`.
    */
   readonly credential?: OutboundCredential
+  /**
+   * What becomes of callers whom nobody vouches for (no registry knows their key, no `keyGenerator` names them) where a
+   * swapped key pays for them: with `pass`, anybody who can reach the server spends it. Default: `refuse`.
+   */
+  readonly unregistered?: 'refuse' | 'pass'
   /** Header that carries a swapped key, where it is not the dialect's own. */
   readonly credentialHeader?: string
   /** Headers that are added to every request. */
@@ -38,8 +44,9 @@ export interface LlmProxyOptions {
  * @throws QuotaError `ERR_QUOTA_CONFIG` for a target that is no http or https URL.
  */
 export function llmProxy(options: LlmProxyOptions): RequestHandler {
-  const { timeoutMs = 600_000, maxSockets = 256, unmetered = 'refuse' } = options
+  const { timeoutMs = 600_000, maxSockets = 256, unmetered = 'refuse', unregistered = 'refuse' } = options
   const target = targetOf(options.target)
+  const paysForAll = unregistered === 'pass' || credentialOf(options.credential) === undefined
   const agentOptions = { keepAlive: true, maxSockets, maxFreeSockets: 64 }
   const forward = createProxyMiddleware<Request>({
     target,
@@ -59,14 +66,28 @@ export function llmProxy(options: LlmProxyOptions): RequestHandler {
 
   return function llmProxy(req, res, next) {
     const run = async (): Promise<void> => {
-      const { call } = required(req.quota, 'subject', 'quotaMiddleware')
-      const refusal = refusalOfPath(req, unmetered)
+      const { call, quota } = required(contextIn(req), 'subject', 'quotaMiddleware')
+      const refusal =
+        refusalOfPath(req, unmetered) ?? (paysForAll ? undefined : refusalOfStranger(call.subject, quota.logger))
       if (refusal !== undefined) return sendDenial(call.problem(refusal.kind, refusal.message), {}, req, res, next)
       prepareHeaders(req, call, options)
       await forward(req, res, next)
     }
     run().catch(next)
   }
+}
+
+/** Why a call is not forwarded under the host's own key: whom it is for, nobody knows. */
+function refusalOfStranger(
+  subject: Subject | undefined,
+  logger: Logger,
+): { kind: ProblemKind; message: string } | undefined {
+  if (subject?.standing === 'registered') return undefined
+  warnOnce(
+    logger,
+    "llmProxy() swaps in the host's key, but a caller is not registered: give createQuota() a registry or identifyKey() a keyGenerator, or set unregistered: 'pass' where another middleware lets nobody else through",
+  )
+  return { kind: 'unauthenticated', message: 'The API key is not known here. Check it, or ask for a new one.' }
 }
 
 function proxyEvents({ credential }: LlmProxyOptions, timeoutMs: number): Plugin<Request> {

@@ -32,7 +32,7 @@ export interface SharedOptions {
 }
 
 /** The quota that a middleware works with. The shared one is made at its first use, not when it is mounted. */
-export function quotaOf({ quota }: SharedOptions): () => Quota {
+export function quotaOf({ quota }: SharedOptions): () => Quota | Promise<Quota> {
   return quota === undefined ? defaultQuota : () => quota
 }
 

@@ -1,5 +1,6 @@
 import { isFreeRoute, pathOf, type ProblemKind } from '@tallygate/flow'
 import type { Request } from 'express'
+import { contextIn } from './quota-context.ts'
 
 /** A dot segment, in any spelling; a backslash, which some servers take for a slash; an encoded slash beside dots. */
 const TRICKS = /(?:^|\/|%2f)(?:\.|%2e){1,2}(?:\/|%2f|$)|\\|%5c/i
@@ -14,7 +15,7 @@ export function refusalOfPath(
   if (!original.startsWith('/') || !path.startsWith('/') || path.startsWith('//') || TRICKS.test(path)) {
     return { kind: 'invalid-request', message: 'The path is not one that a provider has.' }
   }
-  const isKnown = req.quota?.call.meters === true || isFreeRoute(req.method, req.url)
+  const isKnown = contextIn(req)?.call.meters === true || isFreeRoute(req.method, req.url)
   if (unmetered === 'pass' || isKnown) return undefined
   return {
     kind: 'not-found',

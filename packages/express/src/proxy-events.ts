@@ -1,6 +1,7 @@
 import type { ClientRequest, IncomingMessage } from 'node:http'
 import type { Call, Denial } from '@tallygate/flow'
 import type { Request, Response } from 'express'
+import { contextIn } from './quota-context.ts'
 import { sendDenial } from './send-denial.ts'
 
 /** Errors by which no byte of a request has reached its provider. */
@@ -62,11 +63,12 @@ export function cleanAnswer({ headers }: IncomingMessage, isSwapped: boolean): v
  */
 export async function failureOf(error: Error, req: Request, res: Response, wasSilent: boolean): Promise<void> {
   // The caller has hung up, or the answer was under way: it ends as it can.
-  if (res.destroyed || res.headersSent || req.quota === undefined) {
+  const context = contextIn(req)
+  if (res.destroyed || res.headersSent || context === undefined) {
     res.destroy()
     return
   }
-  await sendDenial(await denialOf(error, req.quota.call, wasSilent), {}, req, res, () => {})
+  await sendDenial(await denialOf(error, context.call, wasSilent), {}, req, res, () => {})
 }
 
 function denialOf(error: Error, call: Call, wasSilent: boolean): Denial | Promise<Denial> {

@@ -78,6 +78,14 @@ export class QuotaContext {
   }
 }
 
+/** Where the context is found whatever property it is kept in. */
+const LATEST = Symbol('tallygate context')
+
+/** The context that the last quota middleware has begun; `undefined` where none has run. */
+export function contextIn(req: Request): QuotaContext | undefined {
+  return (req as unknown as Record<symbol, QuotaContext | undefined>)[LATEST]
+}
+
 /** A request as plain values; its address is worked out only when it is asked for. */
 class ExpressRequest implements CallRequest {
   readonly method: string
@@ -98,14 +106,14 @@ class ExpressRequest implements CallRequest {
 }
 
 /** The context of a request, begun by the first quota middleware that it meets. */
-export function contextOf(req: Request, res: Response, quota: () => Quota, property = 'quota'): QuotaContext {
-  const properties = req as unknown as Record<string, QuotaContext | undefined>
+export function contextOf(req: Request, res: Response, quota: Quota, property = 'quota'): QuotaContext {
+  const properties = req as unknown as Record<string | symbol, QuotaContext | undefined>
   const known = properties[property]
   if (known !== undefined) return known
-  const shared = quota()
-  const call = shared.begin(new ExpressRequest(req))
-  const context = new QuotaContext(shared, call)
+  const call = quota.begin(new ExpressRequest(req))
+  const context = new QuotaContext(quota, call)
   properties[property] = context
+  properties[LATEST] = context
   res.once('close', () => endUnhooked(context, res))
   return context
 }

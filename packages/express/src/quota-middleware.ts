@@ -40,7 +40,7 @@ export function quotaMiddleware(options: QuotaMiddlewareOptions = {}): RequestHa
       (await identify(context, req, res)) ??
       (await resolve(context, req, res)) ??
       (await readRequest(req, context, options)) ??
-      (await limiter?.(context, req, res)) ??
+      (context.call.isFree ? undefined : await limiter?.(context, req, res)) ??
       (await enforce(context, req, res)) ??
       (await meter(context, req, res)) ??
       settling(context, req, res),

@@ -24,7 +24,8 @@ export function middlewareOf(
   return function quotaStep(req, res, next) {
     const run = async (): Promise<void> => {
       if (skip !== undefined && (await skip(req, res))) return next()
-      const context = contextOf(req, res, quota, requestPropertyName)
+      const shared = quota()
+      const context = contextOf(req, res, shared instanceof Promise ? await shared : shared, requestPropertyName)
       if (validate) warnOfUntrustedProxy(req, context.quota.logger)
       if (styles !== undefined) context.call.useStyles(styles)
       const denial = await step(context, req, res)

@@ -63,7 +63,7 @@ describe('many calls at once, counted by the provider', () => {
       expect(tally((await Promise.all(answers)).flat())).to.deep.equal({ 200: N, 429: 8 * 500 - N })
       expect(provider.requests).to.have.length(N)
       expect(await countersOf(redis.url)).to.deep.equal([N, N])
-      await Promise.all(processes.map((each) => each.exitCode ?? once(each, 'exit')))
+      for (const each of processes) if (each.exitCode === null) await once(each, 'exit')
     } finally {
       await provider.close()
       await redis.stop()

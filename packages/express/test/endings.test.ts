@@ -248,7 +248,7 @@ describe('a provider that breaks off', () => {
     })
     const app = express().use(quotaMiddleware({ quota: bed.quota }), llmProxy({ target: 'http://127.0.0.1:1' }))
     const url = await bed.serve(app)
-    for (const _time of [1, 2, 3]) {
+    for (let time = 0; time < 3; time += 1) {
       const { status, json } = await ask(url)
       expect(status).to.equal(502)
       expect(json.error.message).to.equal('The provider can not be reached.')

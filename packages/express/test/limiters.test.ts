@@ -170,7 +170,7 @@ describe('the options of limiters', () => {
       fixedWindow({
         quota: bed.quota,
         limit: (req) => (req.query['tier'] === 'gold' ? 2 : 1),
-        keyGenerator: async (req) => String(req.query['who']),
+        keyGenerator: async (req) => req.query['who'] as string,
       }),
     )
     const status = async (query: string): Promise<number> => (await ask(`${url}/any?${query}`)).status

@@ -79,7 +79,9 @@ for (const { version, express } of EXPRESSES) {
     for (const { order, mount, after, isExact } of orders) {
       it(`works ${order}`, async () => {
         const bed = await openTestBed()
-        const app = express().use(...[...mount(), quotaMiddleware({ quota: bed.quota })], after(bed.provider.url))
+        const app = express()
+        for (const middleware of mount()) app.use(middleware)
+        app.use(quotaMiddleware({ quota: bed.quota }), after(bed.provider.url))
         const url = await bed.serve(app)
         expect(await ask(url, { body: ODD })).to.have.property('status', 200)
         const streamed = await ask(url, { body: STREAMED })
@@ -179,7 +181,7 @@ for (const { version, express } of EXPRESSES) {
       const bed = await openTestBed()
       const app = express().use(quotaMiddleware({ quota: bed.quota }), llmProxy({ target: bed.provider.url }))
       const url = await bed.serve(app)
-      for (const _attempt of [1, 2]) await ask(url, { headers: { 'idempotency-key': 'once' } })
+      for (let attempt = 0; attempt < 2; attempt += 1) await ask(url, { headers: { 'idempotency-key': 'once' } })
       await ask(url, { key: 'sk-another', headers: { 'idempotency-key': 'once' } })
       const [first, second, third] = await bed.entries()
       expect(second!.callId).to.equal(first!.callId)

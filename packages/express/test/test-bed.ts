@@ -104,7 +104,12 @@ export async function openTestBed(options: Partial<QuotaOptions> = {}): Promise<
       await quota.drain(5_000)
       const [newest] = await ledger.entries({ tenant: 'default', fromMs: 0, toMs: Number.MAX_SAFE_INTEGER })
       const id = subject ?? newest!.subject
-      const { statuses } = await quota.limitsOf({ id, tenant: 'default', dimensions: { tenant: 'default', key: id } })
+      const { statuses } = await quota.limitsOf({
+        id,
+        tenant: 'default',
+        standing: 'registered',
+        dimensions: { tenant: 'default', key: id },
+      })
       return statuses.find(({ bound }) => bound.limit.name === limit)!.used
     },
   }

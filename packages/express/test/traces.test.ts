@@ -60,6 +60,7 @@ describe('spans and metrics of calls, in a real SDK', () => {
       inner = trace.getActiveSpan()?.spanContext().spanId
       next()
     })
+    app.post('/own', (_req, res) => void res.send('of the host'))
     const url = await bed.serve(app.use(llmProxy({ target: bed.provider.url })))
     return {
       url,
@@ -125,30 +126,43 @@ describe('spans and metrics of calls, in a real SDK', () => {
 
   it('a route of no provider that is counted has a span in hindsight', async () => {
     const { url, found } = await served()
-    await ask(`${url}/v1/models`, { method: 'GET' })
+    await ask(`${url}/own`)
     const [span, ...others] = await found()
     expect(others).to.deep.equal([])
-    expect(span!.attributes).to.deep.include({ 'tallygate.decision': 'admitted', 'tallygate.outcome': 'failed' })
+    expect(span!.attributes).to.deep.include({ 'tallygate.decision': 'admitted', 'tallygate.outcome': 'complete' })
     expect(span!.parentSpanContext).not.to.equal(undefined)
   })
 
-  it('metrics count tokens, decisions and entries', async () => {
+  it('metrics count tokens and entries, and each call’s decision once', async () => {
     const { url, found } = await served()
+    const before = decisionsIn(await collected())
     for (let time = 0; time < 3; time += 1) await ask(url, { key: 'sk-for-metrics' })
     await found()
-    exported.reset()
-    await reader.forceFlush()
-    const metrics = exported.getMetrics()[0]!.scopeMetrics.flatMap(({ metrics: each }) => each)
-    const points = (name: string): { value: unknown; attributes: object }[] =>
-      metrics.find(({ descriptor }) => descriptor.name === name)!.dataPoints as { value: unknown; attributes: object }[]
-    const decided = points('tallygate.decisions').map(
-      ({ attributes }) => (attributes as Record<string, unknown>)['tallygate.decision'],
-    )
+    const points = await collected()
+    const decided = points('tallygate.decisions').map(({ attributes }) => attributes['tallygate.decision'])
     expect(decided).to.include.members(['admitted', 'refused'])
+    expect(decisionsIn(points) - before).to.equal(3)
     const input = points('gen_ai.client.inference.usage.input_tokens')[0]!
     expect(input.value).to.be.a('number').that.is.at.least(200)
     expect(input.attributes).to.deep.include({ 'gen_ai.request.model': 'gpt-4o', 'gen_ai.provider.name': 'openai' })
     expect(points('gen_ai.client.token.usage')).to.have.length.at.least(2)
     expect(points('tallygate.entries')[0]!.attributes).to.deep.include({ 'tallygate.usage.basis': 'reported' })
   })
+
+  interface Point {
+    readonly value: unknown
+    readonly attributes: Readonly<Record<string, unknown>>
+  }
+
+  /** The data points of each metric, by its name. */
+  async function collected(): Promise<(name: string) => readonly Point[]> {
+    exported.reset()
+    await reader.forceFlush()
+    const metrics = (exported.getMetrics()[0]?.scopeMetrics ?? []).flatMap(({ metrics: each }) => each)
+    return (name) => metrics.find(({ descriptor }) => descriptor.name === name)?.dataPoints ?? []
+  }
+
+  function decisionsIn(points: (name: string) => readonly Point[]): number {
+    return points('tallygate.decisions').reduce((sum, { value }) => sum + Number(value), 0)
+  }
 })

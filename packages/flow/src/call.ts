@@ -11,7 +11,15 @@ import {
   type UsageOutcome,
 } from '@tallygate/core'
 import { fingerprint, type CredentialSource } from '@tallygate/identity'
-import { dialectOf, pathOf, type Dialect, type JsonBodyFault, type ProblemKind, type Raw } from '@tallygate/metering'
+import {
+  dialectOf,
+  isFreeRoute,
+  pathOf,
+  type Dialect,
+  type JsonBodyFault,
+  type ProblemKind,
+  type Raw,
+} from '@tallygate/metering'
 import type { CallDescription, CallTelemetry } from '@tallygate/telemetry'
 import { Answer, type AnswerFacts, type AnswerSink } from './answer.ts'
 import { attemptId } from './attempt-id.ts'
@@ -97,6 +105,12 @@ export class Call {
     return this.#meters && this.metered.match !== undefined
   }
 
+  /** Whether this is a route of a provider's that nobody is charged for, such as a list of models: no call to limit. */
+  get isFree(): boolean {
+    const { method, url } = this.request
+    return this.metered.match === undefined && dialectOf(url) !== 'problem' && isFreeRoute(method, url)
+  }
+
   /** The logical call: attempts of a subject with the same `Idempotency-Key` share it. */
   get callId(): string {
     const key = this.request.headers['idempotency-key']
@@ -164,7 +178,11 @@ export class Call {
   /** Limits of plans for this call, bound to the counters of a partition. */
   bind(plans: PlanSet, dimensions: Dimensions = this.#subject?.dimensions ?? {}): readonly BoundLimit[] {
     if (plans.plans.length === 0) return []
-    return this.#walk.limits.of(plans, dimensions, { model: this.metered.facts.model, route: pathOf(this.request.url) })
+    return this.#walk.limits.of(plans, dimensions, {
+      model: this.metered.facts.model,
+      service: dimensions['service'],
+      route: pathOf(this.request.url),
+    })
   }
 
   /** From now on the answer is looked into for what it used. */
@@ -231,9 +249,8 @@ export class Call {
 
   /** Gives back whatever is held, as if the call had never been, and records nothing. */
   release(): void {
-    this.#outcome ??= Promise.resolve()
-    this.#holds.release()
-    this.#walk.ended(this)
+    this.#giveBack()
+    this.telemetry.ended()
   }
 
   /**
@@ -325,9 +342,15 @@ export class Call {
   }
 
   #deny(denial: Denial): Denial {
-    this.release()
+    this.#giveBack()
     this.telemetry.denied(this.#describe(), denial.status, denial.kind)
     return denial
+  }
+
+  #giveBack(): void {
+    this.#outcome ??= Promise.resolve()
+    this.#holds.release()
+    this.#walk.ended(this)
   }
 
   #denialContext(): DenialContext {

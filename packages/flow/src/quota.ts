@@ -8,6 +8,7 @@ import {
   monotonicClock,
   QuotaError,
   type CallFacts,
+  type CompiledPlan,
   type Clock,
   type CounterStore,
   type KeyRegistry,
@@ -114,6 +115,8 @@ export class Quota {
   readonly #store: CounterStore
   readonly #slotOwner: readonly string[]
   readonly #closes: (() => Promise<void>)[]
+  /** Plans of no caller in particular, which middlewares apply to all. */
+  readonly #general = new Set<CompiledPlan>()
   #sweeper: NodeJS.Timeout | undefined
 
   constructor(options: QuotaOptions) {
@@ -169,6 +172,11 @@ export class Quota {
     return this.#walk.identifier.identify(request)
   }
 
+  /** Lets {@link limitsOf} tell of the limits that a middleware applies to every caller, beside the plans of each. */
+  alsoLimits(plan: CompiledPlan): void {
+    this.#general.add(plan)
+  }
+
   /**
    * Where the limits of a subject stand, counting nothing.
    *
@@ -178,8 +186,11 @@ export class Quota {
     subject: Subject,
     facts: CallFacts | 'any' = 'any',
   ): Promise<{ nowMs: number; statuses: readonly LimitStatus[] }> {
-    const plans = await this.#walk.planSource.plansOf(subject)
-    return this.#walk.admission.read(bindLimits(plans, subject.dimensions, facts, this.#slotOwner))
+    const general = { plans: [...this.#general], combine: 'all' } as const
+    const bound = [general, await this.#walk.planSource.plansOf(subject)].flatMap((plans) =>
+      bindLimits(plans, subject.dimensions, facts, this.#slotOwner),
+    )
+    return this.#walk.admission.read(bound)
   }
 
   /** Whether calls can be decided and recorded: the counters answer, and entries have a place to go. */

@@ -1,4 +1,5 @@
-import { isQuotaError } from '@tallygate/core'
+import { randomUUID } from 'node:crypto'
+import { isQuotaError, type QuotaErrorCode } from '@tallygate/core'
 import { defaultQuota, type Quota } from '@tallygate/flow'
 import type { Request, RequestHandler, Response } from 'express'
 import { AccessDenied, accessOf, type Authorize } from './report-access.ts'
@@ -15,6 +16,12 @@ export interface UsageReportRouterOptions {
   readonly clock?: () => number
 }
 
+const UNAVAILABLE: ReadonlySet<QuotaErrorCode> = new Set<QuotaErrorCode>([
+  'ERR_QUOTA_LEDGER_UNAVAILABLE',
+  'ERR_QUOTA_STORE_UNAVAILABLE',
+  'ERR_QUOTA_STALE',
+])
+
 type Report = (quota: Quota, req: Request, query: URLSearchParams) => Promise<ReportTable>
 
 /**
@@ -30,23 +37,32 @@ export function usageReportRouter(options: UsageReportRouterOptions = {}): Reque
     '/limits': async (of, req, query) => limitsReport(of, await accessOf(req, of, authorize), query),
   }
 
+  const answer = async (report: Report, req: Request, query: URLSearchParams): Promise<ReportTable> =>
+    report(quota ?? (await defaultQuota()), req, query)
+
   return function usageReportRouter(req, res, next) {
-    const { pathname, searchParams } = new URL(req.url, 'http://report.invalid')
-    const path = pathname === '/' ? pathname : pathname.replace(/\/$/, '')
+    const path = req.path === '/' ? req.path : req.path.replace(/\/$/, '')
     const report = Object.hasOwn(reports, path) ? reports[path] : undefined
     if (report === undefined || (req.method !== 'GET' && req.method !== 'HEAD')) return next()
-    report(quota ?? defaultQuota(), req, searchParams).then(
-      (table) => send(req, res, searchParams, table),
+    const query = queryOf(req.url)
+    answer(report, req, query).then(
+      (table) => send(req, res, query, table),
       (error: unknown) => {
         if (error instanceof AccessDenied) return sendProblem(res, error.status, error.message)
         if (isQuotaError(error, 'ERR_QUOTA_QUERY')) return sendProblem(res, 400, error.message)
-        if (isQuotaError(error, 'ERR_QUOTA_LEDGER_UNAVAILABLE') || isQuotaError(error, 'ERR_QUOTA_STORE_UNAVAILABLE')) {
+        if (isQuotaError(error) && UNAVAILABLE.has(error.code)) {
           return sendProblem(res, 503, 'The report can not be read right now. Try again in a moment.')
         }
         next(error)
       },
     )
   }
+}
+
+/** Parameters of a url, which may be anything that a client can write: no parser of whole urls has to like it. */
+function queryOf(url: string): URLSearchParams {
+  const at = url.indexOf('?')
+  return new URLSearchParams(at === -1 ? '' : url.slice(at + 1))
 }
 
 function send(
@@ -106,5 +122,6 @@ function respond(res: Response, status: number, type: string, body: string): voi
   res.statusCode = status
   res.setHeader('Content-Type', type)
   res.setHeader('Content-Length', Buffer.byteLength(body))
+  if (!res.hasHeader('x-request-id')) res.setHeader('x-request-id', randomUUID())
   res.end(body)
 }

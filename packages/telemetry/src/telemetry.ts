@@ -1,6 +1,8 @@
 import type { Decision, LimitStatus, Subject, UsageEntry } from '@tallygate/core'
 import {
   context,
+  createNoopMeter,
+  isSpanContextValid,
   metrics,
   SpanKind,
   SpanStatusCode,
@@ -76,7 +78,8 @@ export class Telemetry {
     const provider = this.#meterProvider ?? metrics.getMeterProvider()
     if (provider !== this.#instrumented) {
       this.#instrumented = provider
-      this.#instruments = isNoop(provider) ? undefined : new Instruments(provider.getMeter(NAME))
+      const meter = provider.getMeter(NAME)
+      this.#instruments = meter === createNoopMeter() ? undefined : new Instruments(meter)
     }
     return this.#instruments
   }
@@ -90,6 +93,8 @@ export class CallTelemetry {
   readonly #startedAtMs: number
   #span: Span | undefined
   #decided: Attributes | undefined
+  /** The last word on the call, which is counted when it ends, once. */
+  #counted: Attributes | undefined
 
   constructor(tracer: Tracer, isCall: boolean, instruments: Instruments | undefined) {
     this.#tracer = tracer
@@ -107,7 +112,9 @@ export class CallTelemetry {
   /** Runs the rest of a call as part of its span, so that what it calls becomes a child of it. */
   run<T>(work: () => T): T {
     const span = this.#span
-    return span?.isRecording() === true ? context.with(trace.setSpan(this.#parent, span), work) : work()
+    // Also one that is not sampled: what the call does must not be sampled either.
+    if (span === undefined || !isSpanContextValid(span.spanContext())) return work()
+    return context.with(trace.setSpan(this.#parent, span), work)
   }
 
   /** The decision on the call: its own answer, the limit that is nearest, and what is left in it. */
@@ -125,10 +132,9 @@ export class CallTelemetry {
         [ATTRIBUTE.remaining]: remaining,
       })
     }
-    this.#metrics?.decisions.add(
-      1,
-      present({ [ATTRIBUTE.decision]: said, [ATTRIBUTE.reason]: reason, [ATTRIBUTE.limit]: name }),
-    )
+    if (this.#metrics !== undefined && (name !== undefined || this.#counted === undefined)) {
+      this.#counted = present({ [ATTRIBUTE.decision]: said, [ATTRIBUTE.reason]: reason, [ATTRIBUTE.limit]: name })
+    }
     if (decision.admitted && this.#metrics !== undefined) {
       for (const { bound } of decision.tripped) {
         const would = bound.limit.definition.mode === 'shadow' ? 'shadow-refused' : 'flagged'
@@ -139,6 +145,7 @@ export class CallTelemetry {
 
   /** The call was answered by ourselves; ends the span. */
   denied(call: CallDescription, status: number, problem: string): void {
+    this.#countDecision()
     const span = this.#span
     if (span === undefined || !span.isRecording()) return span?.end()
     this.#describe(span, call)
@@ -149,6 +156,7 @@ export class CallTelemetry {
 
   /** The call has ended with this entry; ends the span. */
   recorded(call: CallDescription, entry: UsageEntry): void {
+    this.#countDecision()
     this.#metrics?.recorded(call, entry)
     const span =
       this.#span ?? this.#tracer.startSpan(NAME_OF_SPAN, { ...KIND, startTime: this.#startedAtMs }, this.#parent)
@@ -170,14 +178,25 @@ export class CallTelemetry {
           [ATTRIBUTE.plan]: entry.plans.map(({ name }) => name).join('+') || undefined,
         }),
       )
-      if (entry.outcome === 'failed') span.setStatus({ code: SpanStatusCode.ERROR, message: 'provider failed' })
+      if (entry.outcome === 'failed') {
+        span.setAttribute(ATTRIBUTE.errorType, errorTypeOf(entry))
+        span.setStatus({ code: SpanStatusCode.ERROR, message: 'provider failed' })
+      }
     }
     span.end()
   }
 
   /** The call ended without an entry and without an answer of ours; ends the span. */
   ended(): void {
+    this.#countDecision()
+    if (this.#decided !== undefined) this.#span?.setAttributes(this.#decided)
     this.#span?.end()
+  }
+
+  #countDecision(): void {
+    if (this.#counted === undefined) return
+    this.#metrics?.decisions.add(1, this.#counted)
+    this.#counted = undefined
   }
 
   get #isTraced(): boolean {
@@ -217,7 +236,7 @@ function nearestLimit(statuses: readonly LimitStatus[]): LimitStatus | undefined
   return nearest
 }
 
-/** The API's own provider hands out one meter for all names. */
-function isNoop(provider: MeterProvider): boolean {
-  return provider.getMeter('a') === provider.getMeter('b')
+/** The status of an answer that is an error; else the answer broke off, or there was none. */
+function errorTypeOf({ status }: UsageEntry): string {
+  return status !== undefined && status >= 400 ? String(status) : 'provider-broke-off'
 }

@@ -1,0 +1,185 @@
+import { MemoryKeyRegistry, QuotaError } from '@tallygate/core'
+import { fixedWindow, llmProxy, quotaMiddleware, type LlmProxyOptions } from '@tallygate/express'
+import type { QuotaOptions } from '@tallygate/flow'
+import { fingerprint, pepperOf } from '@tallygate/identity'
+import { expect } from 'chai'
+import express from 'express'
+import { ask, closeTestBeds, HELLO, openTestBed, PEPPER, type TestBed } from './test-bed.ts'
+
+const OURS = 'sk-of-the-host'
+const known = (): Partial<QuotaOptions> => ({
+  registry: new MemoryKeyRegistry([{ id: 'one', fingerprint: fingerprint(pepperOf(PEPPER), 'sk-a-key') }]),
+})
+const ROUTES = {
+  openai: '/v1/chat/completions',
+  anthropic: '/v1/messages',
+  gemini: '/v1beta/models/gemini-2.5-flash:generateContent',
+}
+
+async function proxied(bed: TestBed, options: Partial<LlmProxyOptions> = {}): Promise<string> {
+  const app = express()
+  return bed.serve(app.use(quotaMiddleware({ quota: bed.quota }), llmProxy({ target: bed.provider.url, ...options })))
+}
+
+describe('llmProxy', () => {
+  afterEach(closeTestBeds)
+
+  for (const { place, headers, path } of [
+    { place: 'Authorization', headers: { authorization: 'Bearer sk-1' }, path: ROUTES.openai },
+    { place: 'x-api-key', headers: { 'x-api-key': 'sk-1' }, path: ROUTES.anthropic },
+    { place: 'api-key', headers: { 'api-key': 'sk-1' }, path: ROUTES.openai },
+    { place: 'x-goog-api-key', headers: { 'x-goog-api-key': 'sk-1' }, path: ROUTES.gemini },
+    { place: 'the query', headers: {}, path: `${ROUTES.gemini}?alt=json&key=sk-1` },
+  ] as const) {
+    it(`passes the caller's key on where it stood: in ${place}`, async () => {
+      const bed = await openTestBed()
+      expect((await ask((await proxied(bed)) + path, { key: '', headers })).status).to.equal(200)
+      const [received] = bed.provider.requests
+      for (const [name, value] of Object.entries(headers)) expect(received!.headers[name]).to.equal(value)
+      expect(received!.url).to.equal(path)
+      const [entry] = await bed.entries()
+      expect(entry!.subject).to.match(/^key_/)
+    })
+  }
+
+  it('passes no other key than the one that the caller was identified by', async () => {
+    const bed = await openTestBed()
+    const others = { 'x-api-key': 'sk-other', 'api-key': 'sk-third', 'x-goog-api-key': 'sk-fourth' }
+    await ask(`${await proxied(bed)}${ROUTES.openai}?key=sk-fifth&a=1`, { headers: others })
+    const [received] = bed.provider.requests
+    expect(received!.headers.authorization).to.equal('Bearer sk-a-key')
+    for (const name of Object.keys(others)) expect(received!.headers[name], name).to.equal(undefined)
+    expect(received!.url).to.equal(`${ROUTES.openai}?a=1`)
+  })
+
+  for (const [dialect, header, value] of [
+    ['openai', 'authorization', `Bearer ${OURS}`],
+    ['anthropic', 'x-api-key', OURS],
+    ['gemini', 'x-goog-api-key', OURS],
+  ] as const) {
+    it(`swaps in the host's key where ${dialect} expects one, and hides the caller's`, async () => {
+      const bed = await openTestBed(known())
+      const url = await proxied(bed, { credential: { swap: OURS } })
+      expect((await ask(url + ROUTES[dialect])).status).to.equal(200)
+      const [received] = bed.provider.requests
+      expect(received!.headers[header]).to.equal(value)
+      expect(JSON.stringify(received!.headers) + received!.url).to.not.include('sk-a-key')
+    })
+  }
+
+  it('swaps in what a function says, in the header that is named', async () => {
+    const bed = await openTestBed(known())
+    const swap = (): string => 'made for this request'
+    await ask(await proxied(bed, { credential: { swap }, credentialHeader: 'X-Provider-Key' }))
+    expect(bed.provider.requests[0]!.headers).to.include({ 'x-provider-key': 'made for this request' })
+    expect(bed.provider.requests[0]!.headers).to.not.have.property('authorization')
+  })
+
+  it('spends the key of the host on nobody whom it does not know', async () => {
+    const bed = await openTestBed()
+    const url = await proxied(bed, { credential: { swap: OURS } })
+    for (const key of ['sk-a-stranger', '']) expect((await ask(url, { key })).status).to.equal(401)
+    expect(bed.provider.requests).to.have.length(0)
+    expect(await bed.entries()).to.deep.equal([])
+    expect(bed.logged.filter((line) => line.includes("swaps in the host's key"))).to.have.length(1)
+    const open = await proxied(bed, { credential: { swap: OURS }, unregistered: 'pass' })
+    expect((await ask(open)).status).to.equal(200)
+  })
+
+  it('knows whom the host vouches for', async () => {
+    const bed = await openTestBed()
+    const app = express()
+    app.use(quotaMiddleware({ quota: bed.quota, keyGenerator: () => 'user-7' }))
+    const url = await bed.serve(app.use(llmProxy({ target: bed.provider.url, credential: { swap: OURS } })))
+    expect((await ask(url, { key: '' })).status).to.equal(200)
+  })
+
+  it('forwards neither cookies, hop-by-hop headers, our own, nor where the caller is', async () => {
+    const bed = await openTestBed()
+    const not = {
+      cookie: 'session=1',
+      'x-forwarded-for': '203.0.113.9',
+      'x-tallygate-parent': 'run-1',
+      forwarded: 'for=203.0.113.9',
+      via: '1.1 x',
+      te: 'trailers',
+    }
+    await ask(await proxied(bed), { headers: { ...not, 'openai-beta': 'assistants=v2', 'x-request-tag': 'kept' } })
+    const { headers } = bed.provider.requests[0]!
+    for (const name of Object.keys(not)) expect(headers[name], name).to.equal(undefined)
+    expect(headers).to.include({ 'openai-beta': 'assistants=v2', 'x-request-tag': 'kept' })
+    expect(headers.host).to.equal(new URL(bed.provider.url).host)
+  })
+
+  it('adds headers, and puts the path of its target first', async () => {
+    const bed = await openTestBed()
+    const url = await proxied(bed, { target: `${bed.provider.url}/deployments/x`, headers: { 'x-org': 'acme' } })
+    await ask(url)
+    expect(bed.provider.requests[0]!.url).to.equal(`/deployments/x${ROUTES.openai}`)
+    expect(bed.provider.requests[0]!.headers).to.include({ 'x-org': 'acme' })
+  })
+
+  it('finds the context wherever it is kept, and works below a mount point', async () => {
+    const bed = await openTestBed()
+    const app = express()
+    app.use('/ai', quotaMiddleware({ quota: bed.quota, requestPropertyName: 'tally' }))
+    const url = await bed.serve(app.use('/ai', llmProxy({ target: bed.provider.url })))
+    expect((await ask(`${url}/ai${ROUTES.openai}`)).status).to.equal(200)
+    expect(bed.provider.requests[0]!.url).to.equal(ROUTES.openai)
+    expect(await bed.entries()).to.have.length(1)
+  })
+
+  it('lets routes pass for free that no provider charges for', async () => {
+    const plans = [
+      { name: 'p', limits: [{ name: 'calls', unit: 'requests', quota: 0, window: { kind: 'lifetime' } }] },
+    ] as const
+    const bed = await openTestBed({ plans, defaultPlans: ['p'] })
+    const app = express().use(quotaMiddleware({ quota: bed.quota, limit: 0 }), llmProxy({ target: bed.provider.url }))
+    const url = await bed.serve(app)
+    await ask(`${url}/v1/models`, { method: 'GET' })
+    expect(bed.provider.requests).to.have.length(1)
+    expect(await bed.entries()).to.deep.equal([])
+    expect((await ask(url)).status).to.equal(429)
+    expect((await ask(`${url}/of-the-host`, { method: 'GET' })).status).to.equal(429)
+    const limited = express().use(fixedWindow({ quota: bed.quota, limit: 0 }), llmProxy({ target: bed.provider.url }))
+    expect((await ask(`${await bed.serve(limited)}/v1/models`, { method: 'GET' })).status).to.equal(429)
+  })
+
+  it('hides what the provider says of the account of the host, and keeps what it says to the caller', async () => {
+    const bed = await openTestBed(known())
+    const upstream = await bed.serve(
+      express().use((_req, res) => {
+        res.set({
+          'x-ratelimit-remaining-requests': '9',
+          'openai-organization': 'the-host',
+          'openai-processing-ms': '12',
+          'set-cookie': 'a=1',
+        })
+        res.json({ usage: { prompt_tokens: 1, completion_tokens: 1 } })
+      }),
+    )
+    const swapped = await ask(await proxied(bed, { target: upstream, credential: { swap: OURS } }))
+    expect(swapped.headers.get('openai-processing-ms')).to.equal('12')
+    for (const name of ['x-ratelimit-remaining-requests', 'openai-organization', 'set-cookie']) {
+      expect(swapped.headers.get(name), name).to.equal(null)
+    }
+    const own = await ask(await proxied(bed, { target: upstream }))
+    expect(own.headers.get('x-ratelimit-remaining-requests')).to.equal('9')
+  })
+
+  it('forwards bodies of every size byte for byte', async () => {
+    const bed = await openTestBed()
+    const url = await proxied(bed)
+    for (const size of [0, 1, 65_000, 2_000_000]) {
+      const body = JSON.stringify({ ...HELLO, user: 'é'.repeat(size) })
+      expect((await ask(url, { body })).status).to.equal(200)
+      expect(bed.provider.requests.at(-1)!.body.toString() === body, String(size)).to.equal(true)
+    }
+  })
+
+  it('refuses a target that is none when it is made', () => {
+    for (const target of ['', 'api.openai.com', 'ftp://x', 'https://x/?q=1', 'https://user@x', 'https://x/#f']) {
+      expect(() => llmProxy({ target }), target).to.throw(QuotaError, /use an http or https URL/)
+    }
+  })
+})

@@ -1,0 +1,243 @@
+import {
+  CompiledPlan,
+  isQuotaError,
+  MemoryCounterStore,
+  MemoryLedger,
+  MemoryOutbox,
+  QuotaError,
+  type CounterStore,
+  type Plan,
+  type Subject,
+} from '@tallygate/core'
+import { createQuota, type Quota, type QuotaOptions } from '@tallygate/flow'
+import { SettableClock } from '@tallygate/testkit'
+import { expect } from 'chai'
+
+const PEPPER = 'a pepper for tests, long enough to be one'
+const BODY = Buffer.from('{"model":"gpt-4o","max_tokens":50,"messages":[{"role":"user","content":"Hello!"}]}')
+const REQUEST = { method: 'POST', url: '/v1/chat/completions', headers: { authorization: 'Bearer sk-1' } }
+const plan = (quota: number, more: Partial<Plan['limits'][number]> = {}): Plan => ({
+  name: 'p',
+  limits: [{ name: 'tokens', unit: 'tokens', quota, window: { kind: 'lifetime' }, ...more }],
+})
+const SUBJECT: Subject = {
+  id: 'user-7',
+  tenant: 'default',
+  standing: 'registered',
+  dimensions: { tenant: 'default', key: 'user-7' },
+}
+
+interface Opened {
+  readonly quota: Quota
+  readonly clock: SettableClock
+  readonly store: MemoryCounterStore
+  readonly ledger: MemoryLedger
+  readonly logged: string[]
+}
+
+const quotas: Quota[] = []
+
+function opened(options: Partial<QuotaOptions> = {}): Opened {
+  const clock = new SettableClock()
+  const store = new MemoryCounterStore({ clock: clock.now })
+  const ledger = new MemoryLedger()
+  const logged: string[] = []
+  const log = (message: string): void => void logged.push(message)
+  const given = { pepper: PEPPER, store, ledger, clock: clock.now, logger: { warn: log, error: log }, ...options }
+  const quota = createQuota(given)
+  quotas.push(quota)
+  return { quota, clock, store, ledger, logged }
+}
+
+/** A call that was admitted, or the status of its refusal. */
+async function admitted(quota: Quota, url = REQUEST.url): Promise<ReturnType<Quota['begin']> | number> {
+  const call = quota.begin({ ...REQUEST, url })
+  call.identifyAs(SUBJECT)
+  await call.resolvePlans()
+  const denial = call.read(BODY) ?? (await call.admit())
+  call.recordAtEnd()
+  return denial?.status ?? call
+}
+
+describe('createQuota', () => {
+  afterEach(async () => {
+    for (const quota of quotas.splice(0)) await quota.close(50)
+  })
+
+  const mistakes: readonly (readonly [mistake: string, options: QuotaOptions, code: string, says: RegExp])[] = [
+    [
+      'a pepper that is too short',
+      { pepper: 'short' },
+      'ERR_QUOTA_CONFIG',
+      /the pepper has 5 characters: use at least 32/,
+    ],
+    [
+      'a unit that nothing meters',
+      { plans: [plan(1, { unit: 'images' })] },
+      'ERR_QUOTA_CONFIG',
+      /plan p counts images, which nothing meters/,
+    ],
+    ['default plans that are not there', { defaultPlans: ['gold'] }, 'ERR_QUOTA_CONFIG', /gold/],
+    ['two plans of one name', { plans: [plan(1), plan(2)] }, 'ERR_QUOTA_CONFIG', /p/],
+    [
+      'default plans beside a plan source',
+      { plans: { plans: [], plansOf: async () => ({ plans: [], combine: 'all' }) }, defaultPlans: ['p'] },
+      'ERR_QUOTA_CONFIG',
+      /defaultPlans is set beside a plan source/,
+    ],
+    [
+      'a window that the store can not count',
+      { plans: [plan(1)], store: { capabilities: new Set() } as unknown as CounterStore },
+      'ERR_QUOTA_CAPABILITY',
+      /plan p has a window of kind lifetime, which the counter store can't count/,
+    ],
+  ]
+  for (const [mistake, options, code, says] of mistakes) {
+    it(`refuses ${mistake}, and says what to do`, () => {
+      expect(() => createQuota({ pepper: PEPPER, ...options }))
+        .to.throw(QuotaError, says)
+        .with.property('code', code)
+    })
+  }
+
+  it('admits on bytes while there is room, and counts the prompt only where bytes would not fit', async () => {
+    const { quota } = opened({ plans: [plan(100)], defaultPlans: ['p'] })
+    // 82 bytes and 50 tokens of output are more than 100, but the prompt has fewer than 20 tokens.
+    const call = await admitted(quota)
+    expect(call).to.be.an('object')
+    const { statuses } = await quota.limitsOf(SUBJECT)
+    expect(statuses[0]!.used).to.be.within(55, 75)
+  })
+
+  it('tells of limits that middlewares apply beside the plans', async () => {
+    const { quota } = opened({ plans: [plan(100)], defaultPlans: ['p'] })
+    const limits = [{ name: 'calls', unit: 'requests', quota: 5, window: { kind: 'lifetime' } }] as const
+    const general = new CompiledPlan({ name: 'limiter', limits })
+    quota.alsoLimits(general)
+    quota.alsoLimits(general)
+    const { statuses } = await quota.limitsOf(SUBJECT)
+    expect(statuses.map(({ bound, remaining }) => [bound.limit.name, remaining])).to.deep.equal([
+      ['calls', 5],
+      ['tokens', 100],
+    ])
+  })
+
+  it('applies a limit on a service to whom the host says it is for', async () => {
+    const { quota } = opened({ plans: [plan(0, { when: { service: ['mail*'] } })], defaultPlans: ['p'] })
+    const statusFor = async (service: string): Promise<number | undefined> => {
+      const call = quota.begin(REQUEST)
+      call.identifyAs({ ...SUBJECT, dimensions: { ...SUBJECT.dimensions, service } })
+      await call.resolvePlans()
+      const status = (call.read(BODY) ?? (await call.admit()))?.status
+      call.release()
+      return status
+    }
+    expect(await statusFor('mailer')).to.equal(429)
+    expect(await statusFor('search')).to.equal(undefined)
+  })
+
+  it('gives back what was held for a caller that hung up while the decision was under way', async () => {
+    const { quota } = opened({ plans: [plan(1_000)], defaultPlans: ['p'] })
+    const call = quota.begin(REQUEST)
+    call.identifyAs(SUBJECT)
+    await call.resolvePlans()
+    call.read(BODY)
+    const deciding = call.admit()
+    call.release()
+    await deciding
+    await quota.drain()
+    expect((await quota.limitsOf(SUBJECT)).statuses[0]!.used).to.equal(0)
+    expect(quota.pending).to.equal(0)
+  })
+
+  it('refuses new calls while neither ledger nor outbox takes entries, unless it is told to admit', async () => {
+    for (const [onFullOutbox, isReady, status] of [
+      ['refuse', false, 503],
+      ['admit', true, undefined],
+    ] as const) {
+      const { quota, ledger } = opened({ outbox: new MemoryOutbox({ most: 0 }), onFullOutbox })
+      const append = ledger.append.bind(ledger)
+      ledger.append = async () => {
+        throw new QuotaError('ERR_QUOTA_LEDGER_UNAVAILABLE', 'gone')
+      }
+      const first = await admitted(quota)
+      if (typeof first === 'number') throw new Error(`refused with ${first}`)
+      await first.finishUnmetered('complete', 200)
+      expect(await quota.isReady()).to.equal(isReady)
+      const second = await admitted(quota)
+      expect(typeof second === 'number' ? second : undefined).to.equal(status)
+      if (typeof second !== 'number') second.release()
+      ledger.append = append
+      await quota.drain(50)
+      expect(await quota.isReady()).to.equal(true)
+      expect(quota.pending).to.equal(0)
+    }
+  })
+
+  it('is not ready while the counters do not answer', async () => {
+    const { quota, store } = opened()
+    store.read = async () => {
+      throw new QuotaError('ERR_QUOTA_STORE_UNAVAILABLE', 'gone')
+    }
+    expect(await quota.isReady()).to.equal(false)
+  })
+
+  it('goes by what each limit says while the counters do not answer', async () => {
+    for (const [onUnavailable, status] of [
+      ['refuse', 503],
+      ['admit', undefined],
+    ] as const) {
+      const { quota, store } = opened({ plans: [plan(100, { onUnavailable })], defaultPlans: ['p'] })
+      store.reserve = async () => {
+        throw new QuotaError('ERR_QUOTA_STORE_UNAVAILABLE', 'gone')
+      }
+      const call = await admitted(quota)
+      expect(typeof call === 'number' ? call : undefined).to.equal(status)
+      if (typeof call !== 'number') await call.finishUnmetered('complete', 200)
+    }
+  })
+
+  it('waits for calls under way when it drains, and closes what it opened itself', async () => {
+    const { quota, ledger } = opened({ plans: [plan(1_000)], defaultPlans: ['p'] })
+    const call = await admitted(quota)
+    if (typeof call === 'number') throw new Error(`refused with ${call}`)
+    let isDrained = false
+    const drained = quota.drain(5_000).then(() => (isDrained = true))
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    expect([isDrained, quota.pending]).to.deep.equal([false, 1])
+    await call.finishUnmetered('complete', 200)
+    await drained
+    expect(await ledger.entries({ tenant: 'default', fromMs: 0, toMs: Number.MAX_SAFE_INTEGER })).to.have.length(1)
+  })
+
+  it('records a call once, however often it ends', async () => {
+    const { quota, ledger } = opened({ plans: [plan(1_000)], defaultPlans: ['p'] })
+    const call = await admitted(quota)
+    if (typeof call === 'number') throw new Error(`refused with ${call}`)
+    await Promise.all([call.finishUnmetered('aborted', 200), call.finishUnmetered('complete', 200)])
+    call.release()
+    await quota.drain()
+    const entries = await ledger.entries({ tenant: 'default', fromMs: 0, toMs: Number.MAX_SAFE_INTEGER })
+    expect(entries.map(({ outcome }) => outcome)).to.deep.equal(['aborted'])
+  })
+
+  it('keeps what a long call holds from expiring', async () => {
+    const { quota, clock, store } = opened({ plans: [plan(100)], defaultPlans: ['p'], holdLifetimeMs: 60_000 })
+    const call = await admitted(quota)
+    if (typeof call === 'number') throw new Error(`refused with ${call}`)
+    for (let half = 0; half < 6; half += 1) {
+      clock.advance(30_000)
+      await call.extend(clock.now())
+    }
+    expect(await store.sweep(10)).to.deep.equal([])
+    clock.advance(61_000)
+    expect(await store.sweep(10)).to.have.length(1)
+  })
+
+  it('says in a QuotaError when a reservation was settled before', async () => {
+    const { quota, store } = opened({ plans: [plan(1_000)], defaultPlans: ['p'] })
+    store.reserve = async () => ({ outcome: 'closed', nowMs: 1 })
+    const error: unknown = await admitted(quota).catch((reason: unknown) => reason)
+    expect(isQuotaError(error, 'ERR_QUOTA_CONFIG')).to.equal(true)
+  })
+})
