@@ -3,13 +3,16 @@ import { bearerKeys } from '@tallygate/identity'
 import { usageReportRouter } from '@tallygate/report'
 import express, { type Express } from 'express'
 import type { Config } from './config-schema.ts'
+import type { Log } from './log.ts'
 import type { Metrics } from './metrics.ts'
+import { internalError, notFound, unauthenticated } from './own-answers.ts'
 
 /** What operators reach: health, metrics, and, where they have keys, the report on everybody. */
 export function administrationApp(
   { administration = {} }: Config,
   quota: Quota,
   metrics: Metrics,
+  log: Log,
   isReady: () => Promise<boolean>,
 ): Express {
   const { keys = [] } = administration
@@ -28,8 +31,7 @@ export function administrationApp(
     const isAdministrator = bearerKeys(keys)
     app.use('/usage', (req, res, next) => {
       if (isAdministrator(req.headers)) return next()
-      res.status(401).set('WWW-Authenticate', 'Bearer').type('application/problem+json')
-      res.send(JSON.stringify({ type: 'about:blank', title: 'Unauthorized', status: 401 }))
+      unauthenticated(req, res, next)
     })
     const authorize = (req: { query: Record<string, unknown> }): { all: true; tenant?: string } => {
       const { tenant } = req.query
@@ -37,5 +39,7 @@ export function administrationApp(
     }
     app.use('/usage', usageReportRouter({ quota, authorize }))
   }
+  app.use(notFound('There is nothing under this path.'))
+  app.use(internalError(log))
   return app
 }

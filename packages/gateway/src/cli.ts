@@ -12,10 +12,10 @@ program
   .option('-c, --config <file>', 'configuration', 'quota.yaml')
   .action(async ({ config }: { config: string }) => {
     const gateway = await startGateway(loadConfig(config))
-    console.log(`tallygate: callers at ${gateway.url}, administration at ${gateway.administrationUrl}`)
     // A terminal's interrupt wants no time for load balancers to notice.
     process.once('SIGTERM', () => void gateway.stop().then(() => process.exit(0)))
     process.once('SIGINT', () => void gateway.stop({ delayMs: 0 }).then(() => process.exit(0)))
+    console.log(`tallygate: callers at ${gateway.url}, administration at ${gateway.administrationUrl}`)
   })
 
 program

@@ -17,8 +17,9 @@ function windowOf(window: WindowConfig): Window {
   if ('sliding' in window)
     return { kind: 'sliding', durationMs: window.sliding, ...defined({ buckets: window.buckets }) }
   if ('first-use' in window) return { kind: 'first-use', durationMs: window['first-use'], then: window.then }
-  const { fixed, count, zone, anchor } = window
+  const { fixed, ...rest } = window
   if (typeof fixed === 'number') return { kind: 'fixed', durationMs: fixed }
+  const { count, zone, anchor }: CalendarConfig = rest
   const every: CalendarUnit = fixed
   return {
     kind: 'fixed',
@@ -26,6 +27,8 @@ function windowOf(window: WindowConfig): Window {
     ...defined({ count, zone, anchor: anchor === undefined ? undefined : defined(anchor) }),
   }
 }
+
+type CalendarConfig = Omit<Extract<WindowConfig, { zone?: string | undefined }>, 'fixed'>
 
 /** Members that have a value: an option that is `undefined` is not the same as one that is absent. */
 export function defined<T extends object>(options: T): { [K in keyof T]: Exclude<T[K], undefined> } {

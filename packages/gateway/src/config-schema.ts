@@ -4,14 +4,21 @@ import { durationMs } from './duration.ts'
 
 const CALENDAR = ['second', 'minute', 'hour', 'day', 'week', 'month', 'year'] as const
 
-const duration = z.string().transform((text, context) => {
-  const ms = durationMs(text)
-  if (ms !== undefined && ms > 0) return ms
-  context.addIssue({ code: 'custom', message: 'use a duration such as 250ms, 30s, 15m, 24h or 7d' })
-  return z.NEVER
-})
+const durationFrom = (leastMs: number): z.ZodType<number, string> =>
+  z.string().transform((text, context) => {
+    const ms = durationMs(text)
+    if (ms !== undefined && ms >= leastMs) return ms
+    context.addIssue({ code: 'custom', message: 'use a duration such as 250ms, 30s, 15m, 24h or 7d' })
+    return z.NEVER
+  })
+const duration = durationFrom(1)
+const LONG_ENOUGH = 'use at least 16 characters, at random'
 const port = z.number().int().min(0).max(65_535)
-const url = z.string().refine((text) => URL.canParse(text), 'use a URL, such as https://api.openai.com')
+/** Characters that a header can carry: with others, no request could present it. */
+const secret = z.string().regex(/^[\x21-\x7e]+$/, 'use visible ASCII characters, without spaces')
+const target = z
+  .string()
+  .refine(isOrigin, 'use an http or https URL without a query or a user, such as https://api.openai.com')
 
 const anchor = z.strictObject({
   dayOfMonth: z.number().int().min(1).max(31).optional(),
@@ -23,11 +30,13 @@ const window = z.union(
   [
     z.enum([...CALENDAR, 'lifetime', 'concurrent']),
     z.strictObject({
-      fixed: z.union([z.enum(CALENDAR), duration]),
+      fixed: z.enum(CALENDAR),
       count: z.number().int().min(1).optional(),
       zone: z.string().optional(),
       anchor: anchor.optional(),
     }),
+    // Aligned to the epoch: it has no calendar, so neither zone nor anchor.
+    z.strictObject({ fixed: duration }),
     z.strictObject({ sliding: duration, buckets: z.number().int().min(1).max(1_000).optional() }),
     z.strictObject({ 'first-use': duration, then: z.enum(['restart', 'end']) }),
   ],
@@ -62,27 +71,37 @@ const plan = z.strictObject({
 })
 const provider = z.strictObject({
   /** Where its calls go, and nowhere else. */
-  target: url,
+  target,
   /** Path under which the gateway offers it. Default: its name. */
   path: z
     .string()
     .regex(/^\/[A-Za-z0-9._~/-]*$/, 'use a path such as /openai')
     .optional(),
   /** `pass`, or the provider's key to swap in. */
-  credential: z.union([z.literal('pass'), z.strictObject({ swap: z.string().min(1) })]).optional(),
-  credentialHeader: z.string().optional(),
+  credential: z
+    .union([z.literal('pass'), z.strictObject({ swap: secret })], {
+      error: 'use pass, or {swap: …} with a key of visible ASCII characters',
+    })
+    .optional(),
+  credentialHeader: z
+    .string()
+    .regex(/^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/, 'use the name of a header')
+    .optional(),
   unmetered: z.enum(['refuse', 'pass']).optional(),
   timeout: duration.optional(),
 })
 const key = z.strictObject({
   id: z.string().regex(/^[A-Za-z0-9._:/-]{1,128}$/, 'use letters, digits and . _ : / -'),
-  secret: z.string().min(16, 'use at least 16 characters, at random'),
+  secret: secret.min(16, LONG_ENOUGH),
   plans: z.array(z.string()).optional(),
   tenant: z.string().optional(),
   dimensions: z.record(z.string(), z.string()).optional(),
   expires: z
     .string()
-    .refine((text) => !Number.isNaN(Date.parse(text)), 'use a date such as 2027-01-31 or 2027-01-31T12:00:00Z')
+    .refine(
+      (text) => /^\d{4}-\d{2}-\d{2}(?:T|$)/.test(text) && !Number.isNaN(Date.parse(text)),
+      'use a date such as 2027-01-31 or 2027-01-31T12:00:00Z',
+    )
     .optional(),
   disabled: z.boolean().optional(),
 })
@@ -92,7 +111,11 @@ export const configSchema = z.strictObject({
   listen: z.strictObject({ host: z.string().optional(), port: port.optional() }).optional(),
   /** Health, metrics and the administrators' report; on the loopback interface unless told otherwise. */
   administration: z
-    .strictObject({ host: z.string().optional(), port: port.optional(), keys: z.array(z.string().min(16)).optional() })
+    .strictObject({
+      host: z.string().optional(),
+      port: port.optional(),
+      keys: z.array(secret.min(16, LONG_ENOUGH)).optional(),
+    })
     .optional(),
   providers: z.record(z.string(), provider),
   keys: z.array(key).optional(),
@@ -102,10 +125,11 @@ export const configSchema = z.strictObject({
   combine: z.enum(['all', 'any']).optional(),
   /** `memory`, or the URL of a Redis. */
   counters: z
-    .union([
-      z.literal('memory'),
-      url.refine((text) => /^rediss?:/.test(text), 'use memory, or a URL that begins with redis:// or rediss://'),
-    ])
+    .string()
+    .refine(
+      (text) => text === 'memory' || (/^rediss?:\/\/./.test(text) && URL.canParse(text)),
+      'use memory, or a URL that begins with redis:// or rediss://',
+    )
     .optional(),
   /** SQLite file of the ledger. Default: `.tallygate/usage.db`. */
   ledger: z.string().optional(),
@@ -118,12 +142,22 @@ export const configSchema = z.strictObject({
     .regex(/^\/[A-Za-z0-9._~/-]+$/, 'use a path such as /usage')
     .optional(),
   rateLimitHeaders: z.array(z.enum(['draft-8', 'draft-7', 'draft-6', 'x', 'openai', 'anthropic'])).optional(),
-  exhaustedStatus: z.union([z.literal(429), z.literal(402), z.literal(403)]).optional(),
-  trustProxy: z.union([z.boolean(), z.number().int().min(0), z.string()]).optional(),
+  exhaustedStatus: z.literal([429, 402, 403]).optional(),
+  trustProxy: z
+    .union([z.boolean(), z.number().int().min(0), z.string()], {
+      error: 'use true, false, a number of proxies, or addresses such as "loopback, 10.0.0.0/8"',
+    })
+    .optional(),
   bodyLimitBytes: z.number().int().min(1_024).optional(),
-  shutdown: z.strictObject({ delay: duration.optional(), timeout: duration.optional() }).optional(),
+  shutdown: z.strictObject({ delay: durationFrom(0).optional(), timeout: duration.optional() }).optional(),
   log: z.enum(['debug', 'info', 'warn', 'error', 'silent']).optional(),
 })
+
+function isOrigin(text: string): boolean {
+  if (!URL.canParse(text)) return false
+  const { protocol, search, hash, username, password } = new URL(text)
+  return /^https?:$/.test(protocol) && search + hash + username + password === ''
+}
 
 /** A configuration that fits the schema. */
 export type Config = z.infer<typeof configSchema>

@@ -1,8 +1,8 @@
 import { once } from 'node:events'
 import { createServer, type Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
 import { join, resolve } from 'node:path'
-import { MemoryKeyRegistry, type CounterStore } from '@tallygate/core'
+import { MemoryKeyRegistry, QuotaError, type CounterStore } from '@tallygate/core'
 import { createQuota, type Quota } from '@tallygate/flow'
 import { fingerprint, pepperFromFile, pepperOf, type Pepper } from '@tallygate/identity'
 import { RedisCounterStore } from '@tallygate/store-redis'
@@ -35,7 +35,7 @@ const DEFAULT_SHUTDOWN = { delay: 5_000, timeout: 60_000 }
 /**
  * Starts a gateway from a configuration.
  *
- * @throws QuotaError when a store can't be reached or a file can't be opened; whatever was opened before is closed.
+ * @throws QuotaError when a store can't be reached, a file can't be opened or a port is taken; whatever was opened before is closed.
  */
 export async function startGateway({ config, folder }: LoadedConfig): Promise<Gateway> {
   const log = createLog(config.log)
@@ -107,7 +107,7 @@ async function listen(config: Config, { quota, metrics, log, closeStores }: Runn
   const isReady = async (): Promise<boolean> => !isStopping && (await quota.isReady())
   const publicServer = await serve(publicApp(config, quota, log), callers.host ?? '127.0.0.1', callers.port ?? 8080)
   const administrationServer = await serve(
-    administrationApp(config, quota, metrics, isReady),
+    administrationApp(config, quota, metrics, log, isReady),
     administration.host ?? '127.0.0.1',
     administration.port ?? 8081,
   ).catch(async (error: unknown) => {
@@ -119,6 +119,7 @@ async function listen(config: Config, { quota, metrics, log, closeStores }: Runn
     await new Promise((resolve) => setTimeout(resolve, delayMs))
     await closed(publicServer, shutdown.timeout ?? DEFAULT_SHUTDOWN.timeout)
     await quota.close()
+    if (quota.pending > 0) log.error({ pending: quota.pending }, 'calls are lost that no ledger or counter has taken')
     await closed(administrationServer, 0)
     await closeStores()
   }
@@ -136,8 +137,11 @@ async function serve(app: Express, host: string, port: number): Promise<Server> 
     { headersTimeout: 15_000, requestTimeout: 60_000, connectionsCheckingInterval: 5_000 },
     app,
   )
+  rememberConnections(server)
   server.listen(port, host)
-  await once(server, 'listening')
+  await once(server, 'listening').catch((cause: Error) => {
+    throw new QuotaError('ERR_QUOTA_CONFIG', `can't listen on ${host}, port ${port}: ${cause.message}`, { cause })
+  })
   return server
 }
 
@@ -147,11 +151,26 @@ async function closed(server: Server, withinMs: number): Promise<void> {
   server.close()
   server.closeIdleConnections()
   const timer = setTimeout(() => server.closeAllConnections(), withinMs)
-  // A connection becomes idle only when its last answer has ended.
-  const idle = setInterval(() => server.closeIdleConnections(), 100)
+  // A connection becomes idle only when its last answer has ended, and one that never asked for anything is not idle.
+  const idle = setInterval(() => {
+    server.closeIdleConnections()
+    for (const socket of connections.get(server) ?? []) if (socket.bytesRead === 0) socket.destroy()
+  }, 100)
   await end
   clearTimeout(timer)
   clearInterval(idle)
+}
+
+/** Open connections by server: browsers open some ahead, which would hold up its end. */
+const connections = new WeakMap<Server, Set<Socket>>()
+
+function rememberConnections(server: Server): void {
+  const open = new Set<Socket>()
+  connections.set(server, open)
+  server.on('connection', (socket) => {
+    open.add(socket)
+    socket.once('close', () => open.delete(socket))
+  })
 }
 
 function urlOf(server: Server): string {

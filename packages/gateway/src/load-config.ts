@@ -1,9 +1,13 @@
 import { readFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
-import { CompiledPlan, QuotaError } from '@tallygate/core'
+import { QuotaError } from '@tallygate/core'
 import { isScalar, LineCounter, parseDocument, visit, type Document } from 'yaml'
-import { planOf } from './config-plans.ts'
+import { contradictions, type Mistake } from './contradictions.ts'
 import { configSchema, type Config } from './config-schema.ts'
+import { expanded, type Environment } from './environment.ts'
+
+const WHOLE = /^\$\{[^}]+\}$/
+const NUMBER = /^-?(?:0|[1-9]\d{0,14})$/
 
 /** A configuration, and the folder that paths in it start from. */
 export interface LoadedConfig {
@@ -33,11 +37,9 @@ export class ConfigError extends QuotaError {
   }
 }
 
-type Environment = Readonly<Record<string, string | undefined>>
-
 /**
- * Reads a configuration: YAML 1.2, with `${NAME}` and `${NAME:-default}` from the environment. A variable that is not set
- * is read from the file that `NAME_FILE` names, as secrets are handed to containers.
+ * Reads a configuration: YAML 1.2, with `${NAME}` and `${NAME:-default}` from the environment, or from the file that
+ * `NAME_FILE` names, as secrets are handed to containers.
  *
  * @throws ConfigError with every mistake and its place.
  */
@@ -61,11 +63,14 @@ export function parseConfig(text: string, file: string, environment: Environment
     const { line, col } = counter.linePos(offset)
     return { line: Math.max(1, line), column: Math.max(1, col) }
   }
-  const broken = document.errors.map(({ pos, message }) => ({ ...place(pos[0]), key: '', message }))
+  const broken = [...document.errors, ...document.warnings].map(({ pos, code, message }) => {
+    const key = code === 'DUPLICATE_KEY' ? /^[\w.~/-]*/.exec(text.slice(pos[0]))![0] : ''
+    return { ...place(pos[0]), key, message }
+  })
   if (broken.length > 0) throw new ConfigError(file, broken)
   const unset = expand(document, environment, place)
   if (unset.length > 0) throw new ConfigError(file, unset)
-  const parsed = configSchema.safeParse(document.toJS())
+  const parsed = configSchema.safeParse(valueOf(document, file))
   const at = (path: readonly PropertyKey[], message: string): ConfigMistake => ({
     ...place(offsetOf(document, path)),
     key: path.map(String).join('.'),
@@ -81,9 +86,13 @@ export function parseConfig(text: string, file: string, environment: Environment
   return parsed.data
 }
 
-interface Mistake {
-  readonly path: readonly PropertyKey[]
-  readonly message: string
+/** @throws ConfigError for aliases that would unfold to more than any configuration needs. */
+function valueOf(document: Document.Parsed, file: string): unknown {
+  try {
+    return document.toJS()
+  } catch (error) {
+    throw new ConfigError(file, [{ line: 1, column: 1, key: '', message: (error as Error).message }])
+  }
 }
 
 /** A key that does not exist stands at the key itself, not at its parent. */
@@ -93,76 +102,28 @@ function mistakesOf(issue: { code: string; path: PropertyKey[]; message: string;
   return issue.keys.map((key) => ({ path: [...issue.path, key], message: 'there is no such key' }))
 }
 
-/** What the schema can't see: names that lead nowhere, plans that can't work, a provider's key that anybody could spend. */
-function contradictions({ plans = {}, defaultPlans = [], keys = [], unregistered, providers }: Config): Mistake[] {
-  const found: Mistake[] = []
-  for (const [name, plan] of Object.entries(plans)) {
-    try {
-      new CompiledPlan(planOf(name, plan))
-    } catch (error) {
-      if (!(error instanceof QuotaError)) throw error
-      const limit = /\.limits\[(\d+)\]/.exec(error.message)
-      found.push({
-        path: limit === null ? ['plans', name] : ['plans', name, 'limits', Number(limit[1])],
-        message: error.message,
-      })
-    }
-  }
-  const missing = (name: string, path: readonly PropertyKey[]): void => {
-    if (!Object.hasOwn(plans, name)) found.push({ path, message: `there is no plan named ${JSON.stringify(name)}` })
-  }
-  defaultPlans.forEach((name, index) => missing(name, ['defaultPlans', index]))
-  keys.forEach((key, index) => key.plans?.forEach((name, at) => missing(name, ['keys', index, 'plans', at])))
-  const passes = unregistered === 'pass' || (unregistered === undefined && keys.length === 0)
-  for (const [name, { credential }] of Object.entries(providers)) {
-    if (passes && typeof credential === 'object') {
-      found.push({
-        path: ['providers', name, 'credential'],
-        message: 'a key is swapped in for callers that nobody knows: list keys, and set unregistered: refuse',
-      })
-    }
-  }
-  return found
-}
-
-/** Puts the environment into the document's strings. Returns the variables that are not set. */
+/** Puts the environment into the document's strings. Returns what is wrong with its references. */
 function expand(
   document: Document.Parsed,
   environment: Environment,
   place: (offset: number) => { line: number; column: number },
 ): ConfigMistake[] {
-  const unset: ConfigMistake[] = []
+  const mistakes: ConfigMistake[] = []
   visit(document, {
     Scalar(_key, node) {
       if (!isScalar(node) || typeof node.value !== 'string' || !node.value.includes('${')) return
-      const isWhole = /^\$\{[^}]+\}$/.test(node.value)
-      const text = node.value.replaceAll(
-        /\$\{([A-Za-z_]\w*)(?::-([^}]*))?\}/g,
-        (_whole, name: string, byDefault?: string) => {
-          const value = environment[name] ?? fromFile(environment[`${name}_FILE`]) ?? byDefault
-          if (value !== undefined) return value
-          unset.push({
-            ...place(node.range?.[0] ?? 0),
-            key: name,
-            message: `the environment has neither ${name} nor ${name}_FILE`,
-          })
-          return ''
-        },
-      )
-      // `port: ${PORT}` is a number.
-      node.value = isWhole && /^-?\d{1,15}$/.test(text) ? Number(text) : text
+      const expansion = expanded(node.value, environment)
+      if ('message' in expansion) {
+        const { variable, message } = expansion
+        mistakes.push({ ...place(node.range?.[0] ?? 0), key: variable, message })
+        return
+      }
+      // `port: ${PORT}` is a number, `"${KEY}"` in quotes a text.
+      const isNumber = node.type === 'PLAIN' && WHOLE.test(node.value) && NUMBER.test(expansion.text)
+      node.value = isNumber ? Number(expansion.text) : expansion.text
     },
   })
-  return unset
-}
-
-function fromFile(file: string | undefined): string | undefined {
-  if (file === undefined) return undefined
-  try {
-    return readFileSync(file, 'utf8').trim()
-  } catch {
-    return undefined
-  }
+  return mistakes
 }
 
 /** Where a path stands in the document, or the nearest of its parents that is there. */

@@ -1,10 +1,13 @@
 import type { LimitStatus } from '@tallygate/core'
 import type { Quota } from '@tallygate/flow'
-import { subjectOf, type ReportAccess } from './report-access.ts'
+import { keyFor, subjectOf, type ReportAccess } from './report-access.ts'
+import { assertParameters } from './report-parameters.ts'
 import type { ReportTable } from './usage-report.ts'
 
 /** Where each limit of the caller stands, counting nothing; with `?model=`, those for calls of that model. */
 export async function limitsReport(quota: Quota, access: ReportAccess, query: URLSearchParams): Promise<ReportTable> {
+  assertParameters(access, query, ['key', 'model'])
+  keyFor(access, query.get('key'))
   const subject = subjectOf(access)
   const model = query.get('model')
   const { nowMs, statuses } = await quota.limitsOf(subject, model === null ? 'any' : { model })

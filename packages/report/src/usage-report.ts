@@ -1,6 +1,7 @@
 import { NO_USAGE, USAGE_GROUPS, type Ledger, type UsageFilter, type UsageGroup, type UsageRow } from '@tallygate/core'
 import { QuotaError } from '@tallygate/core'
 import { keyFor, type ReportAccess } from './report-access.ts'
+import { assertParameters } from './report-parameters.ts'
 import { reportRange } from './report-range.ts'
 
 /** A table of a report, and where its next page is. */
@@ -17,19 +18,7 @@ export interface ReportTable {
 
 const FIGURES = Object.keys(NO_USAGE)
 const FILTERS = ['user', 'group', 'model', 'provider', 'operation', 'plan'] as const
-const PARAMETERS = new Set([
-  'by',
-  'from',
-  'to',
-  'month',
-  'zone',
-  'key',
-  'limit',
-  'offset',
-  'before',
-  'format',
-  ...FILTERS,
-])
+const OF_BOTH = ['from', 'to', 'month', 'zone', 'key', 'limit', ...FILTERS]
 
 /**
  * Sums of usage: `?by=month,key&from=2026-01&to=2026-03&zone=Europe/Berlin&model=gpt-4o&limit=100&offset=0`. Default: by
@@ -41,6 +30,7 @@ export async function usageReport(
   query: URLSearchParams,
   nowMs: number,
 ): Promise<ReportTable> {
+  assertParameters(access, query, [...OF_BOTH, 'by', 'offset'])
   const { filter, zone } = filterOf(access, query, nowMs)
   const by = groupsOf(query)
   const [offset, limit] = [wholeNumber(query, 'offset', 0), wholeNumber(query, 'limit', 1_000)]
@@ -55,19 +45,20 @@ export async function usageReport(
   }
 }
 
-/** Single calls, newest first: `?from=…&to=…&key=…&limit=100&before=<id of the last one seen>`. */
+/** Single calls, newest first: `?from=…&to=…&key=…&limit=100`; `before`, in the link to the next page, names the last seen. */
 export async function callsReport(
   ledger: Ledger,
   access: ReportAccess,
   query: URLSearchParams,
   nowMs: number,
 ): Promise<ReportTable> {
+  assertParameters(access, query, [...OF_BOTH, 'before'])
   const { filter, zone } = filterOf(access, query, nowMs)
   const limit = wholeNumber(query, 'limit', 100)
   if (limit < 1 || limit > 1_000)
     throw new QuotaError('ERR_QUOTA_QUERY', `limit is ${limit}: use a whole number from 1 to 1000`)
-  const before = query.get('before')
-  const entries = await ledger.entries(filter, { limit, ...(before === null ? {} : { before }) })
+  const before = await lastSeen(ledger, filter, query.get('before'))
+  const entries = await ledger.entries(filter, { limit, ...(before === undefined ? {} : { before }) })
   const rows = entries.map(
     ({ usage, plans, charges: _charges, dimensions: _dimensions, kind: _kind, atMs, admittedAtMs, ...entry }) => ({
       ...entry,
@@ -84,8 +75,25 @@ export async function callsReport(
     columns: CALL_COLUMNS,
     keyIsSecret: isKeySecret(access),
     rows,
-    ...(entries.length === limit && last !== undefined ? { next: { before: last.id } } : {}),
+    ...(entries.length === limit && last !== undefined ? { next: { before: `${last.atMs}~${last.id}` } } : {}),
   }
+}
+
+/**
+ * The id that `before` names. It is looked up among the calls that may be seen: a ledger that does not have it any more
+ * would begin anew, and a reader of pages would never come to an end.
+ */
+async function lastSeen(ledger: Ledger, filter: UsageFilter, before: string | null): Promise<string | undefined> {
+  if (before === null) return undefined
+  const [, at, id] = /^(\d{1,15}(?:\.\d{1,9})?)~(.{1,256})$/.exec(before) ?? []
+  const atMs = Number(at)
+  const atThatTime = { ...filter, fromMs: Math.max(filter.fromMs, atMs), toMs: Math.min(filter.toMs, atMs + 0.001) }
+  const candidates = id === undefined ? [] : await ledger.entries(atThatTime, { limit: 1_000 })
+  if (candidates.some((entry) => entry.id === id)) return id
+  throw new QuotaError(
+    'ERR_QUOTA_QUERY',
+    `before is ${JSON.stringify(before.slice(0, 64))}, which names no call here: begin again at the first page`,
+  )
 }
 
 function isKeySecret(access: ReportAccess): boolean {
@@ -120,13 +128,6 @@ const CALL_COLUMNS = [
 ]
 
 function filterOf(access: ReportAccess, query: URLSearchParams, nowMs: number): { filter: UsageFilter; zone: string } {
-  const unknown = [...query.keys()].find((name) => !PARAMETERS.has(name))
-  if (unknown !== undefined) {
-    throw new QuotaError(
-      'ERR_QUOTA_QUERY',
-      `there is no parameter ${JSON.stringify(unknown.slice(0, 64))}: use ${[...PARAMETERS].join(', ')}`,
-    )
-  }
   const { fromMs, toMs, zone } = reportRange(query, nowMs)
   const tenant = access.scope === 'tenant' ? access.tenant : access.subject.tenant
   const equal = FILTERS.map((name) => [name, query.get(name) ?? undefined] as const)

@@ -1,0 +1,104 @@
+import { CompiledPlan, QuotaError } from '@tallygate/core'
+import { createQuota } from '@tallygate/flow'
+import express from 'express'
+import { planOf } from './config-plans.ts'
+import type { Config, PlanConfig } from './config-schema.ts'
+
+/** What is wrong at a place of the configuration. */
+export interface Mistake {
+  readonly path: readonly PropertyKey[]
+  readonly message: string
+}
+
+/** What the schema can't see: names that lead nowhere, plans that can't work, a provider's key that anybody could spend. */
+export function contradictions(config: Config): Mistake[] {
+  const { plans = {}, trustProxy } = config
+  return [
+    ...Object.entries(plans).flatMap(([name, plan]) => [...planMistakes(name, plan), ...unitMistakes(name, plan)]),
+    ...missingPlans(config),
+    ...twins(config),
+    ...pathMistakes(config),
+    ...openCredentials(config),
+    ...failureAt(['trustProxy'], () => trustProxy !== undefined && express().set('trust proxy', trustProxy)),
+  ]
+}
+
+function planMistakes(name: string, plan: PlanConfig): Mistake[] {
+  return failureAt(['plans', name], () => new CompiledPlan(planOf(name, plan))).map(({ path, message }) => {
+    const limit = /\.limits\[(\d+)\]/.exec(message)
+    return { path: limit === null ? path : [...path, 'limits', Number(limit[1])], message }
+  })
+}
+
+/** Limits on what nothing meters, which a quota refuses to be made with. */
+function unitMistakes(name: string, { limits }: PlanConfig): Mistake[] {
+  return limits.flatMap(({ unit }, index) => {
+    const plan = planOf('plan', { limits: [{ name: 'limit', unit, quota: 1, window: 'day' }] })
+    const path = ['plans', name, 'limits', index, 'unit']
+    return failureAt(path, () => createQuota({ plans: [plan], pepper: 'only to see whether it can be made' })).map(
+      ({ message }) => ({ path, message: message.replace('plan plan', `plan ${name}`) }),
+    )
+  })
+}
+
+function missingPlans({ plans = {}, defaultPlans = [], keys = [] }: Config): Mistake[] {
+  const named = [
+    ...defaultPlans.map((name, index) => ({ name, path: ['defaultPlans', index] })),
+    ...keys.flatMap((key, index) => key.plans?.map((name, at) => ({ name, path: ['keys', index, 'plans', at] })) ?? []),
+  ]
+  return named
+    .filter(({ name }) => !Object.hasOwn(plans, name))
+    .map(({ name, path }) => ({ path, message: `there is no plan named ${JSON.stringify(name)}` }))
+}
+
+/** Keys that nobody could tell apart. */
+function twins({ keys = [] }: Config): Mistake[] {
+  return (['id', 'secret'] as const).flatMap((member) => {
+    const values = keys.map((key) => key[member])
+    return values.flatMap((value, index) => {
+      const first = values.indexOf(value)
+      return first === index
+        ? []
+        : [{ path: ['keys', index, member], message: `keys.${first} has the same: change one` }]
+    })
+  })
+}
+
+/** Paths on which no request could reach its provider. */
+function pathMistakes({ providers, reportPath = '/usage' }: Config): Mistake[] {
+  const taken = [{ by: 'reportPath', path: plain(reportPath) }]
+  return Object.entries(providers).flatMap(([name, { path }]) => {
+    const at = path === undefined ? ['providers', name] : ['providers', name, 'path']
+    if (path === undefined && !/^[A-Za-z0-9._~-]+$/.test(name))
+      return [{ path: at, message: 'its name makes no path: give it a path such as /openai' }]
+    const own = plain(path ?? `/${name}`)
+    const other = taken.find((each) => `${own}/`.startsWith(`${each.path}/`))
+    taken.push({ by: `providers.${name}`, path: own })
+    return other === undefined ? [] : [{ path: at, message: `${own}/ belongs to ${other.by}: give it another path` }]
+  })
+}
+
+/** As Express compares paths. */
+function plain(path: string): string {
+  return path.toLowerCase().replace(/\/+$/, '')
+}
+
+function openCredentials({ providers, keys = [], unregistered }: Config): Mistake[] {
+  if (unregistered === 'refuse' || (unregistered === undefined && keys.length > 0)) return []
+  return Object.entries(providers)
+    .filter(([, { credential }]) => typeof credential === 'object')
+    .map(([name]) => ({
+      path: ['providers', name, 'credential'],
+      message: 'a key is swapped in for callers that nobody knows: list keys, and set unregistered: refuse',
+    }))
+}
+
+function failureAt(path: readonly PropertyKey[], attempt: () => unknown): Mistake[] {
+  try {
+    attempt()
+    return []
+  } catch (error) {
+    if (!(error instanceof QuotaError) && !(error instanceof TypeError)) throw error
+    return [{ path, message: error.message }]
+  }
+}

@@ -1,0 +1,192 @@
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { get as httpGet, request, type IncomingMessage } from 'node:http'
+import { connect } from 'node:net'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { SqliteLedger } from '@tallygate/store-sql'
+import { expect } from 'chai'
+import {
+  chat,
+  closeAll,
+  get,
+  onClose,
+  PROMPT,
+  SECRETS,
+  usageOf,
+  writeSetting,
+  type Setting,
+} from './running-gateway.ts'
+
+const manifest = join(dirname(fileURLToPath(import.meta.resolve('@tallygate/gateway'))), '../package.json')
+const { bin } = JSON.parse(readFileSync(manifest, 'utf8')) as { bin: Record<string, string> }
+/** The command of the package, as `npx tallygate` finds it. */
+const COMMAND = join(dirname(manifest), bin['tallygate']!)
+
+describe('tallygate check-config', () => {
+  const LEAST = 'providers: { openai: { target: https://api.openai.com } }\n'
+  const folder = mkdtempSync(join(tmpdir(), 'tallygate-cli-'))
+  after(() => rmSync(folder, { recursive: true, force: true }))
+
+  const check = (...args: string[]): { status: number | null; stdout: string; stderr: string } =>
+    spawnSync(process.execPath, [COMMAND, 'check-config', ...args], { encoding: 'utf8', cwd: folder })
+
+  it('exits 0 for a configuration that can work', () => {
+    writeFileSync(join(folder, 'quota.yaml'), LEAST)
+    expect(check()).to.deep.include({ status: 0, stdout: 'quota.yaml: ok\n', stderr: '' })
+  })
+
+  it('exits 1 with file, line, column and key of every mistake, and nothing else', () => {
+    const text = `providers:\n  a: { target: http://a }\nlog: loud\nlisten: { prot: 1 }\n`
+    writeFileSync(join(folder, 'bad.yaml'), text)
+    const { status, stdout, stderr } = check('bad.yaml')
+    expect([status, stdout]).to.deep.equal([1, ''])
+    expect(
+      stderr
+        .trimEnd()
+        .split('\n')
+        .map((line) => line.slice(0, 32))
+        .sort(),
+    ).to.deep.equal(['bad.yaml:3:1: log: Invalid optio', 'bad.yaml:4:11: listen.prot: ther'])
+  })
+
+  it('exits 1 for a secret that neither the environment nor a file has', () => {
+    writeFileSync(join(folder, 'secret.yaml'), `${LEAST}pepper: \${TEST_PEPPER}\n`)
+    const { status, stderr } = check('secret.yaml')
+    expect(status).to.equal(1)
+    expect(stderr).to.equal(
+      'secret.yaml:2:9: TEST_PEPPER: the environment has neither TEST_PEPPER nor TEST_PEPPER_FILE\n',
+    )
+  })
+
+  it('exits 1 for a file that is not there', () => {
+    const { status, stderr } = check('none.yaml')
+    expect(status).to.equal(1)
+    expect(stderr).to.match(/^none\.yaml:1:1: can't be read: ENOENT[^\n]*\n$/)
+  })
+})
+
+describe('tallygate serve', () => {
+  let setting: Setting
+  let child: ChildProcess
+  let output: string
+  let url: string
+  let administrationUrl: string
+  const start = async (...options: Parameters<typeof writeSetting>): Promise<void> => {
+    setting = await writeSetting(...options)
+    child = spawn(process.execPath, [COMMAND, 'serve', '--config', setting.file], { cwd: setting.folder })
+    onClose(async () => {
+      if (child.exitCode !== null || child.signalCode !== null) return
+      child.kill('SIGKILL')
+      await once(child, 'exit')
+    })
+    output = ''
+    for (const stream of [child.stdout!, child.stderr!]) {
+      stream.setEncoding('utf8').on('data', (chunk: string) => (output += chunk))
+    }
+    while (!output.includes('administration at')) {
+      if (child.exitCode !== null) throw new Error(output)
+      await Promise.race([once(child.stdout!, 'data'), once(child, 'exit')])
+    }
+    const addresses = /callers at (\S+), administration at (\S+)/.exec(output)
+    url = addresses![1]!
+    administrationUrl = addresses![2]!
+  }
+  const exitCode = async (): Promise<number | null> => {
+    if (child.exitCode === null) await once(child, 'exit')
+    return child.exitCode
+  }
+  afterEach(closeAll)
+
+  it('on SIGTERM is not ready at once, serves on, lets a stream finish, records it, and exits 0', async () => {
+    await start('shutdown: { delay: 1500ms, timeout: 10s }')
+    setting.provider.script = { paceMs: 100, pieces: 30, text: 'word '.repeat(30) }
+    expect((await get(`${administrationUrl}/readyz`)).status).to.equal(200)
+    const streamed = chat(url, { stream: true })
+    while (setting.provider.requests.length === 0) await new Promise((resolve) => setTimeout(resolve, 5))
+    child.kill('SIGTERM')
+    while ((await get(`${administrationUrl}/readyz`)).status !== 503)
+      await new Promise((resolve) => setImmediate(resolve))
+    expect((await get(`${administrationUrl}/livez`)).status).to.equal(200)
+    setting.provider.script = {}
+    expect((await chat(url, { key: SECRETS.other })).status).to.equal(200)
+    const { text } = await streamed
+    expect(text.trimEnd().endsWith('data: [DONE]')).to.equal(true)
+    expect(text.split('word')).to.have.length(31)
+    expect(await exitCode()).to.equal(0)
+    const ledger = await SqliteLedger.open({ file: join(setting.folder, '.tallygate/usage.db') })
+    const range = { tenant: 'default', fromMs: 0, toMs: Number.MAX_SAFE_INTEGER }
+    const [entry, ...others] = await ledger.entries(range)
+    await ledger.close()
+    expect(others).to.deep.equal([])
+    expect(entry).to.deep.include({ outcome: 'complete', streamed: true, subject: 'caller' })
+    expect(entry?.usage?.outputTokens).to.be.above(0)
+  })
+
+  it('cuts a stream off that takes longer than it may, records it as broken, and exits 0', async () => {
+    await start('shutdown: { delay: 0s, timeout: 300ms }')
+    setting.provider.script = { paceMs: 200, text: 'word '.repeat(200) }
+    const answer = await new Promise<IncomingMessage>((resolve, reject) => {
+      const headers = { authorization: `Bearer ${SECRETS.caller}`, 'content-type': 'application/json' }
+      const req = request(`${url}/openai/v1/chat/completions`, { method: 'POST', headers }, resolve)
+      req.once('error', reject).end(JSON.stringify({ model: 'gpt-4o', stream: true, messages: [] }))
+    })
+    await once(answer, 'data')
+    answer.on('error', () => {}).resume()
+    child.kill('SIGTERM')
+    expect(await exitCode()).to.equal(0)
+    const ledger = await SqliteLedger.open({ file: join(setting.folder, '.tallygate/usage.db') })
+    const [entry] = await ledger.entries({ tenant: 'default', fromMs: 0, toMs: Number.MAX_SAFE_INTEGER })
+    await ledger.close()
+    expect(entry).to.deep.include({ outcome: 'aborted', streamed: true })
+  })
+
+  it('exits 0 on an interrupt without waiting for load balancers, also with connections left open', async () => {
+    await start('shutdown: { delay: 1h }')
+    const idle = httpGet(`${url}/usage`, { headers: { connection: 'keep-alive' } })
+    const [answer] = (await once(idle, 'response')) as [IncomingMessage]
+    answer.resume()
+    await once(answer, 'end')
+    const silent = connect(Number(new URL(url).port), '127.0.0.1').on('error', () => {})
+    await once(silent, 'connect')
+    child.kill('SIGINT')
+    expect(await exitCode()).to.equal(0)
+  })
+
+  it('prints no secret and no prompt, whatever happens', async () => {
+    await start('rateLimitHeaders: [draft-8, x, openai, anthropic]', { log: 'debug' })
+    await chat(url)
+    await chat(url, { stream: true })
+    await chat(url, { key: 'unknown-key-0000001' })
+    await chat(url, { path: `/gemini/v1beta/models/m:generateContent?key=${SECRETS.caller}` })
+    await chat(url, { path: '/openai/v1/nothing' })
+    await chat(url, { headers: { 'content-type': 'text/plain' } })
+    await chat(url, { headers: { 'x-forwarded-for': '1.2.3.4' } })
+    await usageOf(url)
+    await get(`${administrationUrl}/usage`, { authorization: `Bearer ${SECRETS.administrator}` })
+    await setting.provider.close()
+    expect((await chat(url, { key: SECRETS.other })).status).to.equal(502)
+    child.kill('SIGTERM')
+    child.kill('SIGINT')
+    expect(await exitCode()).to.equal(0)
+    // It has printed something, so that there is something to search.
+    expect(output).to.include('X-Forwarded-For')
+    for (const secret of [...Object.values(SECRETS), 'unknown-key-0000001', PROMPT])
+      expect(output).to.not.include(secret)
+  })
+
+  it('exits 1 with one line that says why it can not start', async () => {
+    await start()
+    const broken = readFileSync(setting.file, 'utf8').replace(
+      'listen: { port: 0 }',
+      `listen: { port: ${new URL(url).port} }`,
+    )
+    writeFileSync(join(setting.folder, 'second.yaml'), broken)
+    const args = [COMMAND, 'serve', '--config', 'second.yaml']
+    const { status, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8', cwd: setting.folder })
+    expect(status).to.equal(1)
+    expect(stderr).to.match(/^can't listen on 127\.0\.0\.1, port \d+: listen EADDRINUSE[^\n]*\n$/)
+  })
+})
