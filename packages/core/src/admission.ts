@@ -168,13 +168,16 @@ function limitStatus(bound: BoundLimit, status: CounterStatus): LimitStatus {
 
 function refusal(charges: readonly Charge[], statuses: readonly LimitStatus[], atMs: number): Refused {
   const inTheWay = statuses.filter(({ tripped }, index) => tripped && charges[index]!.effect === 'refuse')
-  const groups = Map.groupBy(inTheWay, ({ bound }) => bound.alternative)
-  const always = groups.get(0) ?? []
-  groups.delete(0)
-  // Of the alternatives, the one that has room first.
-  const soonest = [...groups.values()].map(latest).sort(byRoom)[0]
-  const binding = latest([...always, ...(soonest === undefined ? [] : [soonest])])
-  const reason = neverFits(charges[statuses.indexOf(binding)]!) ? 'never-fits' : 'no-room'
+  const full = Map.groupBy(inTheWay, ({ bound }) => bound.alternative)
+  const always = full.get(0) ?? []
+  full.delete(0)
+  const alternatives = new Set(charges.map(({ alternative }) => alternative).filter((alternative) => alternative > 0))
+  // One alternative with room is enough; of those that are all full, the one that has room first.
+  const soonest = full.size === alternatives.size ? [...full.values()].map(latest).sort(byRoom)[0] : undefined
+  const decisive = [...always, ...(soonest === undefined ? [] : [soonest])]
+  const tooLarge = decisive.find((status) => neverFits(charges[statuses.indexOf(status)]!))
+  const binding = tooLarge ?? latest(decisive)
+  const reason = tooLarge === undefined ? 'no-room' : 'never-fits'
   return { admitted: false, reason, binding, statuses, retryAtMs: binding.roomAtMs, atMs }
 }
 

@@ -16,13 +16,13 @@ export function conditionHolds(condition: LimitCondition, facts: CallFacts): boo
 function anyMatches(patterns: readonly string[] | undefined, fact: string | undefined): boolean {
   if (patterns === undefined) return true
   const value = (fact ?? '').trim().toLowerCase()
-  return patterns.some((pattern) => matches(pattern.toLowerCase(), value))
+  return patterns.some((pattern) => matches(pattern.trim().toLowerCase(), value))
 }
 
 /** Linear in both lengths, whatever the pattern: each part is looked for once, from left to right. */
 function matches(pattern: string, value: string): boolean {
   const parts = pattern.split('*')
-  if (parts.length === 1) return pattern === value
+  if (parts.length === 1) return pattern === value && value !== ''
   const first = parts[0]!
   const last = parts.at(-1)!
   if (value.length < first.length + last.length || !value.startsWith(first) || !value.endsWith(last)) return false

@@ -1,4 +1,5 @@
 import type { Dimensions } from './subject.ts'
+import { configError } from './config-error.ts'
 import { QuotaError } from './quota-error.ts'
 
 /** A key that was handed out. Its secret is known only by fingerprint. */
@@ -21,15 +22,23 @@ export interface KeyRegistry {
   find(fingerprint: string): Promise<KeyRecord | undefined>
 }
 
+const ID = /^[A-Za-z0-9._:/-]{1,128}$/
+
 /** Keys from a configuration. */
 export class MemoryKeyRegistry implements KeyRegistry {
   readonly #records: ReadonlyMap<string, KeyRecord>
 
-  /** @throws QuotaError `ERR_QUOTA_CONFIG` when two records share an id or a secret. */
+  /** @throws QuotaError `ERR_QUOTA_CONFIG` for an id that could not stand in a key, or when two share an id or a secret. */
   constructor(records: readonly KeyRecord[]) {
     const ids = new Set<string>()
     const byFingerprint = new Map<string, KeyRecord>()
-    for (const record of records) {
+    for (const [index, record] of records.entries()) {
+      if (typeof record.id !== 'string' || !ID.test(record.id)) {
+        throw configError(`keys[${index}].id`, record.id, 'use 1 to 128 letters, digits or . _ : / -')
+      }
+      if (record.expiresAtMs !== undefined && !Number.isFinite(record.expiresAtMs)) {
+        throw configError(`keys[${index}].expiresAtMs`, record.expiresAtMs, 'use milliseconds since 1970')
+      }
       const other = byFingerprint.get(record.fingerprint)
       if (other !== undefined) {
         throw new QuotaError(

@@ -1,5 +1,5 @@
 import { assertWindow, type Window } from './window.ts'
-import { QuotaError } from './quota-error.ts'
+import { assertMembers, assertOneOf, configError } from './config-error.ts'
 import { MAX_UNITS, UNITS, type Unit } from './unit.ts'
 
 /**
@@ -50,6 +50,19 @@ export interface CompleteLimit extends Required<Omit<Limit, 'onChange'>> {
 }
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$/
+const MEMBERS = [
+  'name',
+  'unit',
+  'quota',
+  'window',
+  'per',
+  'when',
+  'trip',
+  'onTrip',
+  'mode',
+  'onChange',
+  'onUnavailable',
+]
 const DIMENSION = /^[A-Za-z][A-Za-z0-9_-]{0,63}$/
 
 /**
@@ -59,25 +72,25 @@ const DIMENSION = /^[A-Za-z][A-Za-z0-9_-]{0,63}$/
  * @throws QuotaError `ERR_QUOTA_CONFIG`, naming the member, its value and the remedy.
  */
 export function completeLimit(limit: Limit, at: string): CompleteLimit {
+  assertMembers(limit, MEMBERS, at)
   const { name, unit, quota, window, per = ['key'], when = {}, trip = 'fits', onTrip = 'refuse' } = limit
   const { mode = 'enforce', onChange = {}, onUnavailable = 'refuse' } = limit
   assertName(name, `${at}.name`)
-  oneOf(unit, UNITS, `${at}.unit`)
+  assertOneOf(unit, UNITS, `${at}.unit`)
   if (quota !== null && !(Number.isInteger(quota) && quota >= 0 && quota <= MAX_UNITS)) {
-    throw invalid(`${at}.quota`, quota, `use a whole number from 0 to ${MAX_UNITS}, or null for no limit`)
+    throw configError(`${at}.quota`, quota, `use a whole number from 0 to ${MAX_UNITS}, or null for no limit`)
   }
   assertWindow(window, `${at}.window`)
-  for (const [index, dimension] of per.entries()) {
-    if (!DIMENSION.test(dimension))
-      throw invalid(`${at}.per[${index}]`, dimension, 'use a dimension such as key, user or model')
-  }
-  oneOf(trip, ['fits', 'reached', 'exceeded'], `${at}.trip`)
-  oneOf(onTrip, ['refuse', 'flag'], `${at}.onTrip`)
-  oneOf(mode, ['enforce', 'shadow'], `${at}.mode`)
-  oneOf(onUnavailable, ['refuse', 'admit'], `${at}.onUnavailable`)
+  assertDimensions(per, `${at}.per`)
+  assertCondition(when, `${at}.when`)
+  assertOneOf(trip, ['fits', 'reached', 'exceeded'], `${at}.trip`)
+  assertOneOf(onTrip, ['refuse', 'flag'], `${at}.onTrip`)
+  assertOneOf(mode, ['enforce', 'shadow'], `${at}.mode`)
+  assertOneOf(onUnavailable, ['refuse', 'admit'], `${at}.onUnavailable`)
+  assertMembers(onChange, ['quota', 'duration'], `${at}.onChange`)
   const { quota: quotaChange = 'now', duration: durationChange = 'now' } = onChange
-  oneOf(quotaChange, ['now', 'next-window'], `${at}.onChange.quota`)
-  oneOf(durationChange, ['now', 'next-window'], `${at}.onChange.duration`)
+  assertOneOf(quotaChange, ['now', 'next-window'], `${at}.onChange.quota`)
+  assertOneOf(durationChange, ['now', 'next-window'], `${at}.onChange.duration`)
   return {
     name,
     unit,
@@ -96,14 +109,26 @@ export function completeLimit(limit: Limit, at: string): CompleteLimit {
 /** @throws QuotaError `ERR_QUOTA_CONFIG` for a name that could not stand in a header, a key or a report as it is. */
 export function assertName(name: unknown, at: string): asserts name is string {
   if (typeof name !== 'string' || !NAME.test(name)) {
-    throw invalid(at, name, 'use 1 to 64 letters, digits or . _ : - and begin with a letter or digit')
+    throw configError(at, name, 'use 1 to 64 letters, digits or . _ : - and begin with a letter or digit')
   }
 }
 
-function oneOf(value: string, allowed: readonly string[], at: string): void {
-  if (!allowed.includes(value)) throw invalid(at, value, `use ${allowed.join(', ')}`)
+function assertDimensions(per: unknown, at: string): void {
+  if (!Array.isArray(per)) throw configError(at, per, 'use a list of dimensions, such as [key]')
+  for (const [index, dimension] of per.entries()) {
+    if (typeof dimension !== 'string' || !DIMENSION.test(dimension))
+      throw configError(`${at}[${index}]`, dimension, 'use a dimension such as key, user or model')
+  }
 }
 
-function invalid(at: string, value: unknown, remedy: string): QuotaError {
-  return new QuotaError('ERR_QUOTA_CONFIG', `${at} is ${JSON.stringify(value) ?? 'undefined'}: ${remedy}`)
+/** A condition that could never hold would leave the limit out without a word. */
+function assertCondition(when: unknown, at: string): void {
+  assertMembers(when, ['model', 'service', 'route'], at)
+  for (const [name, patterns] of Object.entries(when)) {
+    if (patterns === undefined) continue
+    const isList = Array.isArray(patterns) && patterns.length > 0
+    if (!isList || patterns.some((pattern) => typeof pattern !== 'string' || pattern.trim() === '')) {
+      throw configError(`${at}.${name}`, patterns, 'use a list of patterns, such as [gpt-4*]')
+    }
+  }
 }

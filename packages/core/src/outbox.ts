@@ -27,14 +27,18 @@ export class MemoryOutbox implements Outbox {
   }
 
   async put(entries: readonly Entry[]): Promise<void> {
-    const added = entries.filter((entry) => !this.#entries.has(keyOf(entry)))
-    if (this.#entries.size + added.length > this.#most) {
+    const added = new Map<string, Entry>()
+    for (const entry of entries) {
+      const key = keyOf(entry)
+      if (!this.#entries.has(key) && !added.has(key)) added.set(key, entry)
+    }
+    if (this.#entries.size + added.size > this.#most) {
       throw new QuotaError(
         'ERR_QUOTA_OUTBOX_FULL',
         `the outbox holds ${this.#most} entries: bring the ledger back, or allow more`,
       )
     }
-    for (const entry of added) this.#entries.set(keyOf(entry), entry)
+    for (const [key, entry] of added) this.#entries.set(key, entry)
   }
 
   async peek(most: number): Promise<readonly Entry[]> {

@@ -1,4 +1,5 @@
 import { CompiledPlan, NO_PLANS, type Plan, type PlanSet } from './plan.ts'
+import { assertOneOf } from './config-error.ts'
 import { QuotaError } from './quota-error.ts'
 import type { Subject } from './subject.ts'
 
@@ -30,9 +31,11 @@ export class MemoryPlanSource implements PlanSource {
   constructor({ plans = [], defaults = [], combine = 'all' }: MemoryPlanSourceOptions = {}) {
     this.plans = plans.map((plan) => new CompiledPlan(plan))
     this.#byName = new Map(this.plans.map((plan) => [plan.name, plan]))
-    if (this.#byName.size < this.plans.length) {
-      throw new QuotaError('ERR_QUOTA_CONFIG', 'two plans have the same name: rename one')
+    const twice = this.plans.find((plan) => this.#byName.get(plan.name) !== plan)
+    if (twice !== undefined) {
+      throw new QuotaError('ERR_QUOTA_CONFIG', `two plans have the name ${twice.name}: rename one`)
     }
+    assertOneOf(combine, ['all', 'any'], 'combine')
     this.#combine = combine
     this.#defaults = defaults.length === 0 ? NO_PLANS : this.#set(defaults)
   }
@@ -43,10 +46,11 @@ export class MemoryPlanSource implements PlanSource {
 
   /** One object for the same names, so that what is worked out for it can be kept. */
   #set(names: readonly string[]): PlanSet {
-    const key = names.join(' ')
+    const key = JSON.stringify(names)
     let set = this.#sets.get(key)
     if (set === undefined) {
-      set = { plans: names.map((name) => this.#plan(name)), combine: this.#combine }
+      // A plan that is named twice counts once.
+      set = { plans: [...new Set(names)].map((name) => this.#plan(name)), combine: this.#combine }
       this.#sets.set(key, set)
     }
     return set

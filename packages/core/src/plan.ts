@@ -1,6 +1,7 @@
 import { calendarBucket } from './calendar.ts'
 import { conditionHolds } from './condition.ts'
 import type { Charge, ChargeWindow, Counter, CounterStoreCapability } from './counter-store.ts'
+import { assertMembers, assertOneOf, configError } from './config-error.ts'
 import { assertName, completeLimit, type CompleteLimit, type Limit } from './limit.ts'
 import { QuotaError } from './quota-error.ts'
 import type { CallFacts, Dimensions } from './subject.ts'
@@ -52,10 +53,13 @@ export class CompiledPlan {
 
   /** @throws QuotaError `ERR_QUOTA_CONFIG`, naming plan, limit and member. */
   constructor(plan: Plan, at = `plans.${plan.name}`) {
+    assertMembers(plan, ['name', 'version', 'limits', 'onExpiry', 'labels'], at)
     assertName(plan.name, `${at}.name`)
+    if (!Array.isArray(plan.limits)) throw configError(`${at}.limits`, plan.limits, 'use a list of limits')
     this.name = plan.name
     this.limits = plan.limits.map((limit, index) => new CompiledLimit(completeLimit(limit, `${at}.limits[${index}]`)))
     this.onExpiry = plan.onExpiry ?? 'keep'
+    assertOneOf(this.onExpiry, ['keep', 'release'], `${at}.onExpiry`)
     this.labels = plan.labels ?? {}
     const names = this.limits.map(({ name }) => name)
     const twice = names.find((name, index) => names.indexOf(name) !== index)
@@ -66,7 +70,7 @@ export class CompiledPlan {
     this.units = new Set(this.limits.map(({ definition }) => definition.unit))
     const quotas = this.limits
       .filter(({ definition: { unit } }) => unit === 'tokens' || unit === 'output-tokens')
-      .map(({ definition: { quota } }) => quota ?? Infinity)
+      .flatMap(({ definition: { quota } }) => quota ?? [])
     this.tightestTokenQuota = quotas.length === 0 ? null : Math.min(...quotas)
     const depends = (fact: 'model' | 'service' | 'route'): boolean =>
       this.limits.some(({ definition: { per, when } }) => per.includes(fact) || when[fact] !== undefined)
@@ -200,7 +204,7 @@ function counterOf(plan: CompiledPlan, limit: CompiledLimit, values: Dimensions,
 function partitionOf(values: Dimensions, per: readonly string[]): string {
   let partition = `tenant=${escaped(values['tenant'])}`
   for (const name of per) {
-    if (name !== 'tenant') partition += `,${name}=${escaped(values[name])}`
+    if (name !== 'tenant') partition += `,${name}=${Object.hasOwn(values, name) ? escaped(values[name]) : ''}`
   }
   return partition
 }

@@ -1,3 +1,5 @@
+/** Zones are named by callers of a report too, in any case: so that what is kept has an end. */
+const MOST_FORMATS = 1_000
 const formats = new Map<string, Intl.DateTimeFormat>()
 
 /** Whether this runtime's time zone database knows the name. */
@@ -11,9 +13,9 @@ export function isTimeZone(zone: unknown): zone is string {
   }
 }
 
-/** What a wall clock in the zone shows at an instant, as if it were UTC: milliseconds, floored to the second. */
+/** What a wall clock in the zone shows at an instant, as if it were UTC: whole milliseconds. */
 export function localTime(zone: string, atMs: number): number {
-  if (zone === 'UTC') return atMs
+  if (zone === 'UTC') return Math.floor(atMs)
   const parts: Record<string, number> = {}
   for (const { type, value } of formatOf(zone).formatToParts(atMs)) parts[type] = Number(value)
   const { year, month, day, hour, minute, second } = parts
@@ -71,6 +73,7 @@ function formatOf(zone: string): Intl.DateTimeFormat {
       minute: 'numeric',
       second: 'numeric',
     })
+    if (formats.size >= MOST_FORMATS) formats.clear()
     formats.set(zone, format)
   }
   return format

@@ -17,6 +17,10 @@ export interface DateSpan {
 /** Longest ranges that are told day by day, and month by month. */
 const MOST_MS = { day: 1_100 * 86_400_000, month: 2_000 * 31 * 86_400_000 } as const
 
+/** Within them, a date has four digits for its year in every zone. */
+const FIRST_MS = Date.parse('0001-01-02T00:00:00Z')
+const LAST_MS = Date.parse('9999-12-31T00:00:00Z')
+
 /** @throws QuotaError `ERR_QUOTA_QUERY`, naming what is wrong and what to use. */
 export function completeUsageQuery(query: UsageQuery): CompleteUsageQuery {
   const { filter, by, zone = 'UTC', offset = 0, limit = 1_000 } = query
@@ -29,6 +33,9 @@ export function completeUsageQuery(query: UsageQuery): CompleteUsageQuery {
   for (const every of ['day', 'month'] as const) {
     if (by.includes(every) && filter.toMs - filter.fromMs > MOST_MS[every]) {
       throw wrong(`the range is too long to be told by ${every}: ask for at most ${MOST_MS[every] / 86_400_000} days`)
+    }
+    if (by.includes(every) && (filter.fromMs < FIRST_MS || filter.toMs > LAST_MS)) {
+      throw wrong(`the range can't be told by ${every}: ask for years from 1 to 9999`)
     }
   }
   if (!Number.isSafeInteger(offset) || offset < 0) throw wrong(`offset is ${offset}: use a whole number from 0`)

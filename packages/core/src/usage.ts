@@ -61,12 +61,16 @@ export function amountsOf(usage: Usage | undefined): Amounts {
     const amount = usage[FIELD_OF_UNIT[unit]]
     if (amount !== undefined) amounts[unit] = wholeUnits(amount)
   }
-  if (usage.inputTokens !== undefined || usage.outputTokens !== undefined) {
-    amounts.tokens = wholeUnits(usage.inputTokens ?? 0) + wholeUnits(usage.outputTokens ?? 0)
-  } else if (usage.totalTokens !== undefined) {
-    amounts.tokens = wholeUnits(usage.totalTokens)
-  }
+  const tokens = tokensOf(usage)
+  if (tokens !== undefined) amounts.tokens = wholeUnits(tokens)
   return amounts
+}
+
+/** Input plus output; where one of them is unknown, a stated total knows of it. */
+function tokensOf({ inputTokens, outputTokens, totalTokens }: Usage): number | undefined {
+  if (inputTokens === undefined && outputTokens === undefined) return totalTokens
+  const sum = wholeUnits(inputTokens ?? 0) + wholeUnits(outputTokens ?? 0)
+  return inputTokens === undefined || outputTokens === undefined ? Math.max(sum, totalTokens ?? 0) : sum
 }
 
 /** Rounds up to a whole number from 0 to {@link MAX_UNITS}; NaN counts as 0. */

@@ -1,5 +1,5 @@
 import { isTimeZone } from './time-zone.ts'
-import { QuotaError } from './quota-error.ts'
+import { assertMembers, configError } from './config-error.ts'
 
 /** A step of the calendar. */
 export type CalendarUnit = 'second' | 'minute' | 'hour' | 'day' | 'week' | 'month' | 'year'
@@ -62,6 +62,14 @@ export type Window = CalendarWindow | EpochWindow | SlidingWindow | FirstUseWind
 /** Bounds of durations: 1 ms to 400 years, so that every sum of two instants is exact. */
 export const MAX_DURATION_MS = 400 * 366 * 86_400_000
 
+const KINDS = 'fixed, sliding, first-use, lifetime or concurrent'
+const MEMBERS_OF_KIND: ReadonlyMap<unknown, readonly string[]> = new Map([
+  ['fixed', ['kind', 'every', 'count', 'zone', 'anchor']],
+  ['sliding', ['kind', 'durationMs', 'buckets']],
+  ['first-use', ['kind', 'durationMs', 'then']],
+  ['lifetime', ['kind']],
+  ['concurrent', ['kind']],
+])
 const CALENDAR_UNITS: readonly string[] = ['second', 'minute', 'hour', 'day', 'week', 'month', 'year']
 const MOST_OF_UNIT: Record<CalendarUnit, number> = {
   second: 86_400,
@@ -79,6 +87,10 @@ const MOST_OF_UNIT: Record<CalendarUnit, number> = {
  * @throws QuotaError `ERR_QUOTA_CONFIG`, naming `at` and the member that is wrong.
  */
 export function assertWindow(window: Window, at: string): void {
+  if (typeof window !== 'object' || window === null) fail(at, window, `use an object with a kind: ${KINDS}`)
+  const members = MEMBERS_OF_KIND.get(window.kind)
+  if (members === undefined) fail(`${at}.kind`, window.kind, `use ${KINDS}`)
+  assertMembers(window, 'durationMs' in window && window.kind === 'fixed' ? ['kind', 'durationMs'] : members, at)
   switch (window.kind) {
     case 'fixed':
       if ('durationMs' in window) return assertDuration(window.durationMs, at)
@@ -97,9 +109,6 @@ export function assertWindow(window: Window, at: string): void {
       return
     case 'lifetime':
     case 'concurrent':
-      return
-    default:
-      fail(`${at}.kind`, (window as { kind: unknown }).kind, 'use fixed, sliding, first-use, lifetime or concurrent')
   }
 }
 
@@ -117,10 +126,10 @@ function assertAnchor(anchor: WindowAnchor, every: CalendarUnit, at: string): vo
     weekday: [1, 7, ['week']],
     hour: [0, 23, ['day', 'week', 'month', 'year']],
   }
-  for (const [name, value] of Object.entries(anchor) as [string, number][]) {
-    const rule = allowed[name]
-    if (rule === undefined) fail(`${at}.${name}`, value, 'use dayOfMonth, weekday or hour')
-    const [least, most, units] = rule
+  assertMembers(anchor, Object.keys(allowed), at)
+  for (const [name, value] of Object.entries(anchor)) {
+    if (value === undefined) continue
+    const [least, most, units] = allowed[name]!
     if (!units.includes(every)) fail(`${at}.${name}`, value, `only windows of ${units.join(', ')} have one`)
     assertWhole(value, least, most, `${at}.${name}`)
   }
@@ -136,5 +145,5 @@ function assertWhole(value: number, least: number, most: number, at: string): vo
 }
 
 function fail(at: string, value: unknown, remedy: string): never {
-  throw new QuotaError('ERR_QUOTA_CONFIG', `${at} is ${JSON.stringify(value) ?? 'undefined'}: ${remedy}`)
+  throw configError(at, value, remedy)
 }

@@ -33,14 +33,15 @@ const BEARER = /^Bearer(?: +|$)/i
 
 /**
  * Finds the API key of a request: `Authorization: Bearer` (RFC 6750), `x-api-key`, `api-key`, `x-goog-api-key`, or the
- * query parameter `key`, which Gemini's clients use. Other schemes of `Authorization` are none of ours.
+ * query parameter `key`, which Gemini's clients use. Other schemes of `Authorization` are none of ours. A place that is
+ * empty holds none; one that is filled twice is malformed, as nobody knows which of the two a provider obeys.
  *
  * @param dialect Whose clients call; decides which place counts if a request has several.
  */
 export function findCredential({ headers, url }: CredentialRequest, dialect = 'problem'): CredentialSearch {
   for (const source of ORDER[dialect] ?? ANY_ORDER) {
     const value = source === 'query' ? queryKey(url) : headerKey(headers, source)
-    if (value === undefined) continue
+    if (value === undefined || value === '') continue
     return KEY.test(value) ? { outcome: 'found', value, source } : { outcome: 'malformed', source }
   }
   return { outcome: 'missing' }
@@ -59,20 +60,21 @@ export function withoutQueryKey(url: string): string {
 
 function headerKey(headers: Headers, source: Exclude<CredentialSource, 'query'>): string | undefined {
   const value = headers[source]
-  const text = typeof value === 'string' ? value : value?.join(', ')
-  if (source !== 'authorization' || text === undefined) return text?.trim()
+  const text = (typeof value === 'string' ? value : value?.join(', '))?.trim()
+  if (source !== 'authorization' || text === undefined) return text
   if (text.startsWith('Bearer ')) return text.slice(7).trim()
-  return BEARER.test(text) ? text.replace(BEARER, '').trim() : undefined
+  return BEARER.test(text) ? text.replace(BEARER, '') : undefined
 }
 
 function queryKey(url: string): string | undefined {
   const at = url.indexOf('?')
   if (at === -1) return undefined
-  const pair = url
+  const values = url
     .slice(at + 1)
     .split('&')
-    .find((each) => nameOf(each) === 'key')
-  return pair === undefined ? undefined : decoded(pair.slice(pair.indexOf('=') + 1))
+    .filter((pair) => nameOf(pair) === 'key')
+    .map((pair) => (pair.includes('=') ? decoded(pair.slice(pair.indexOf('=') + 1)) : ''))
+  return values.length === 0 ? undefined : values.join(', ')
 }
 
 function nameOf(pair: string): string {

@@ -2,6 +2,7 @@ import { hash, randomBytes } from 'node:crypto'
 import {
   DEFAULT_TENANT,
   monotonicClock,
+  QuotaError,
   type Clock,
   type KeyRecord,
   type KeyRegistry,
@@ -19,11 +20,11 @@ export interface IdentifierOptions {
   readonly registry?: KeyRegistry
   /** What becomes of keys that the registry does not know. Default: `refuse` with a registry, `pass` without. */
   readonly unregistered?: 'pass' | 'refuse'
-  /** What becomes of requests without a key. Default: as `unregistered`. */
+  /** What becomes of requests without a key; malformed ones are always refused. Default: as `unregistered`. */
   readonly missing?: 'pass' | 'refuse'
   /** Finds the key by itself, in place of the usual headers. It is a secret: it is fingerprinted. */
   readonly credential?: (request: CredentialRequest) => string | undefined
-  /** Bits of an IPv6 address that tell callers without a key apart. Default: 56. */
+  /** Bits of an IPv6 address that tell callers without a key apart, from 32 to 64. Default: 56. */
   readonly ipv6Subnet?: number
   /** How long the registry's answer is used again, in milliseconds. Default: 30 s. */
   readonly cacheMs?: number
@@ -64,8 +65,12 @@ export class Identifier {
   /** Keeps the cache's digests from being looked up anywhere. */
   readonly #salt = randomBytes(16).toString('hex')
 
+  /** @throws QuotaError `ERR_QUOTA_CONFIG` for options that can't work. */
   constructor(options: IdentifierOptions) {
     const { registry, unregistered = registry === undefined ? 'pass' : 'refuse', missing = unregistered } = options
+    assertPassOrRefuse(unregistered, 'unregistered')
+    assertPassOrRefuse(missing, 'missing')
+    assertIpv6Subnet(options.ipv6Subnet)
     this.#options = options
     this.#unregistered = unregistered
     this.#missing = missing
@@ -80,7 +85,8 @@ export class Identifier {
   async identify(request: IdentifyRequest, dialect?: string): Promise<Identification> {
     const found = this.#find(request, dialect)
     if (found.outcome !== 'found') {
-      if (this.#missing === 'refuse') return { outcome: 'refused', reason: found.outcome }
+      if (found.outcome === 'malformed' || this.#missing === 'refuse')
+        return { outcome: 'refused', reason: found.outcome }
       return { outcome: 'identified', subject: this.#anonymous(request.address), source: undefined }
     }
     const nowMs = this.#clock()
@@ -125,6 +131,17 @@ export class Identifier {
 export function hostSubject(id: string, dimensions: Readonly<Record<string, string>> = {}): Subject {
   const tenant = dimensions['tenant'] ?? DEFAULT_TENANT
   return { id, tenant, standing: 'registered', dimensions: { ...dimensions, tenant, key: id } }
+}
+
+/** A misspelt option must not let callers pass. */
+function assertPassOrRefuse(value: unknown, name: string): void {
+  if (value !== 'pass' && value !== 'refuse')
+    throw new QuotaError('ERR_QUOTA_CONFIG', `${name} is ${String(value)}: use pass or refuse`)
+}
+
+function assertIpv6Subnet(bits = 56): void {
+  if (!Number.isInteger(bits) || bits < 32 || bits > 64)
+    throw new QuotaError('ERR_QUOTA_CONFIG', `ipv6Subnet is ${bits}: use a whole number from 32 to 64`)
 }
 
 function registeredSubject({ id, tenant = DEFAULT_TENANT, plans, dimensions }: KeyRecord): Subject {

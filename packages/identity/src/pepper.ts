@@ -28,7 +28,7 @@ export function pepperOf(text: string): Pepper {
  * The pepper in a file, which is created with a random one, readable by its owner alone, if it is not there. Processes
  * that create it at the same time all get the same.
  *
- * @throws QuotaError `ERR_QUOTA_CONFIG` when the file can be neither read nor created.
+ * @throws QuotaError `ERR_QUOTA_CONFIG` when the file can be neither read nor created, or holds less than a pepper.
  */
 export function pepperFromFile(file: string): Pepper {
   try {
@@ -59,8 +59,10 @@ function create(file: string): void {
 }
 
 function unusable(file: string, cause: unknown): QuotaError {
-  if (cause instanceof QuotaError) return cause
-  const remedy = 'make its folder writable, or set TALLYGATE_PEPPER to a secret of the deployment'
+  const remedy =
+    cause instanceof QuotaError
+      ? 'write a longer secret into it, or remove it, so that a new one is made'
+      : 'make its folder writable, or set TALLYGATE_PEPPER to a secret of the deployment'
   return new QuotaError(
     'ERR_QUOTA_CONFIG',
     `the pepper file ${file} can't be used (${(cause as Error).message}): ${remedy}`,
