@@ -21,6 +21,7 @@ export type { AdjustmentEntry, Entry, EntryCharge, UsageEntry, UsageOutcome, Win
 export { MemoryKeyRegistry, type KeyRecord, type KeyRegistry } from './key-registry.ts'
 export {
   USAGE_GROUPS,
+  type EntryPage,
   type Ledger,
   type UsageFilter,
   type UsageGroup,

@@ -70,6 +70,13 @@ export interface UsagePage {
   readonly nextOffset?: number | undefined
 }
 
+/** Which of the entries that a filter lets through. */
+export interface EntryPage {
+  /** The place of the last one seen, whether or not it is still there. Default: from the newest. */
+  readonly before?: Pick<UsageEntry, 'atMs' | 'id'>
+  readonly limit?: number
+}
+
 /** The append-only list of what happened. */
 export interface Ledger {
   /**
@@ -87,11 +94,8 @@ export interface Ledger {
    */
   sum(query: UsageQuery): Promise<UsagePage>
 
-  /** Usage entries, newest first. `before` is the id of the last one seen. At most 1,000; default 100. */
-  entries(
-    filter: UsageFilter,
-    page?: { readonly before?: string; readonly limit?: number },
-  ): Promise<readonly UsageEntry[]>
+  /** Usage entries, newest first by `atMs`, then by id. At most 1,000; default 100. */
+  entries(filter: UsageFilter, page?: EntryPage): Promise<readonly UsageEntry[]>
 
   /** Writes what is on its way, and frees what the ledger itself opened. */
   close(): Promise<void>

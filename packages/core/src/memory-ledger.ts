@@ -1,5 +1,5 @@
 import type { Entry, UsageEntry } from './entry.ts'
-import type { Ledger, UsageFilter, UsageGroup, UsagePage, UsageQuery, UsageRow } from './ledger.ts'
+import type { EntryPage, Ledger, UsageFilter, UsageGroup, UsagePage, UsageQuery, UsageRow } from './ledger.ts'
 import { addSums, completeUsageQuery, groupOf, NO_USAGE, planLabel, sumOf } from './usage-query.ts'
 
 /**
@@ -45,13 +45,10 @@ export class MemoryLedger implements Ledger {
     return { rows: ordered.slice(offset, offset + limit), total, nextOffset }
   }
 
-  async entries(
-    filter: UsageFilter,
-    { before, limit = 100 }: { readonly before?: string; readonly limit?: number } = {},
-  ): Promise<readonly UsageEntry[]> {
-    const newestFirst = [...this.#usage(filter)].reverse()
-    const from = before === undefined ? 0 : newestFirst.findIndex(({ id }) => id === before) + 1
-    return newestFirst.slice(from, from + Math.min(limit, 1_000))
+  async entries(filter: UsageFilter, { before, limit = 100 }: EntryPage = {}): Promise<readonly UsageEntry[]> {
+    const newestFirst = [...this.#usage(filter)].sort(fromNewest)
+    const left = before === undefined ? newestFirst : newestFirst.filter((entry) => fromNewest(before, entry) < 0)
+    return left.slice(0, Math.min(limit, 1_000))
   }
 
   async close(): Promise<void> {}
@@ -61,6 +58,12 @@ export class MemoryLedger implements Ledger {
       if (entry.kind === 'usage' && passes(entry, filter)) yield entry
     }
   }
+}
+
+type Place = Pick<UsageEntry, 'atMs' | 'id'>
+
+function fromNewest(one: Place, other: Place): number {
+  return other.atMs - one.atMs || (one.id < other.id ? 1 : one.id > other.id ? -1 : 0)
 }
 
 function passes(entry: UsageEntry, filter: UsageFilter): boolean {

@@ -163,7 +163,7 @@ export function bindLimits(
   for (const [index, plan] of plans.entries()) {
     for (const limit of plan.limits) {
       const { when, per } = limit.definition
-      const isFor = facts === 'any' ? !per.includes('model') && !per.includes('service') : conditionHolds(when, facts)
+      const isFor = facts === 'any' ? !OF_A_CALL.some((fact) => per.includes(fact)) : conditionHolds(when, facts)
       if (!isFor) continue
       const counter = counterOf(plan, limit, values, ownedBy)
       bound.push({ limit, plan, counter, alternative: combine === 'any' ? index + 1 : 0 })
@@ -214,11 +214,15 @@ function escaped(value = ''): string {
   return encodeURIComponent(value.toWellFormed())
 }
 
-function withFacts(dimensions: Dimensions, { model, service }: CallFacts): Dimensions {
+/** Facts of a call by which its counters can be told apart, beside the dimensions of its caller. */
+const OF_A_CALL = ['model', 'service', 'route'] as const
+
+function withFacts(dimensions: Dimensions, { model, service, route }: CallFacts): Dimensions {
   return {
     ...dimensions,
     ...(model === undefined ? {} : { model: model.trim().toLowerCase() }),
     ...(service === undefined ? {} : { service }),
+    ...(route === undefined ? {} : { route }),
   }
 }
 

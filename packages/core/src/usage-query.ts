@@ -106,6 +106,7 @@ export const NO_USAGE: UsageSum = {
 export function sumOf({ usage, outcome, overage }: UsageEntry): UsageSum {
   const inputTokens = usage?.inputTokens ?? 0
   const outputTokens = usage?.outputTokens ?? 0
+  const isSplit = usage?.inputTokens !== undefined || usage?.outputTokens !== undefined
   return {
     calls: 1,
     estimated: usage !== undefined && usage.basis !== 'reported' ? 1 : 0,
@@ -115,7 +116,7 @@ export function sumOf({ usage, outcome, overage }: UsageEntry): UsageSum {
     overage: overage ? 1 : 0,
     inputTokens,
     outputTokens,
-    totalTokens: inputTokens + outputTokens,
+    totalTokens: isSplit ? inputTokens + outputTokens : (usage?.totalTokens ?? 0),
     cacheReadTokens: usage?.cacheReadTokens ?? 0,
     cacheWriteTokens: usage?.cacheWriteTokens ?? 0,
     reasoningTokens: usage?.reasoningTokens ?? 0,

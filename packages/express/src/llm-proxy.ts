@@ -2,7 +2,7 @@ import { Agent as HttpAgent } from 'node:http'
 import { Agent as HttpsAgent } from 'node:https'
 import { QuotaError, type Subject } from '@tallygate/core'
 import { warnOnce, type Logger, type ProblemKind } from '@tallygate/flow'
-import type { Request, RequestHandler } from 'express'
+import type { Request, RequestHandler, Response } from 'express'
 import { createProxyMiddleware, type Options, type Plugin } from 'http-proxy-middleware'
 import { credentialOf, prepareHeaders, type OutboundCredential } from './outbound-headers.ts'
 import { bodyInMemory, cleanAnswer, failureOf } from './proxy-events.ts'
@@ -95,7 +95,7 @@ function proxyEvents({ credential }: LlmProxyOptions, timeoutMs: number): Plugin
   const watch = new SilenceWatch(timeoutMs)
   return (proxy) => {
     proxy.on('proxyReq', (proxyReq, req) => watch.watch(proxyReq, req))
-    proxy.on('proxyRes', (proxyRes) => cleanAnswer(proxyRes, isSwapped))
+    proxy.on('proxyRes', (proxyRes, _req, res) => cleanAnswer(proxyRes, res as Response, isSwapped))
     proxy.on('error', (error, req, res) => {
       if (req === undefined || res === undefined || !('setHeader' in res)) return
       void failureOf(error, req, res as NonNullable<Request['res']>, watch.wasSilent(req))

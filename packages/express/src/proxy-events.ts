@@ -47,11 +47,13 @@ export function bodyInMemory(req: Request): BodyInMemory | undefined {
 }
 
 /** Takes out of an answer what is between two hops, or between us and the provider. */
-export function cleanAnswer({ headers }: IncomingMessage, isSwapped: boolean): void {
+export function cleanAnswer({ headers }: IncomingMessage, res: Response, isSwapped: boolean): void {
   for (const name in headers) {
     if (name === 'keep-alive' || name === 'proxy-authenticate' || (isSwapped && OF_THE_ACCOUNT.test(name)))
       delete headers[name]
   }
+  // It is for this hop to say whether its own connection stays.
+  headers.connection = res.shouldKeepAlive ? 'keep-alive' : 'close'
   // A proxy in front of us must not collect a stream before it passes it on.
   if (headers['content-type']?.startsWith('text/event-stream') === true) headers['x-accel-buffering'] = 'no'
 }

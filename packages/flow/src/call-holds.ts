@@ -111,7 +111,8 @@ export class CallHolds {
 }
 
 /** Whether a refusal could turn if the input were counted: it is for input, and the output alone has room. */
-function couldFit({ statuses }: Refused, amounts: Amounts): boolean {
+function couldFit({ reason, statuses }: Refused, amounts: Amounts): boolean {
+  if (reason === 'unavailable') return false
   return statuses
     .filter(({ tripped }) => tripped)
     .every(({ bound: { limit }, remaining }) => {

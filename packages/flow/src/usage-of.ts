@@ -24,7 +24,7 @@ export interface EndedAnswer {
 }
 
 /** Models that think without showing it: what they wrote is less than what they used. */
-const REASONING = /(?:^|\/)(?:o[1-9]|gpt-5)/
+const REASONING = /(?:^|[/:])(?:o[1-9]|gpt-5)/
 
 /** The figures of an answer: its provider's where it stated them, counted from the text where it did not. */
 export function usageOf(answer: EndedAnswer, counter: TokenCounter): Usage | Promise<Usage> {

@@ -47,7 +47,7 @@ export const ADAPTERS: readonly Adapter[] = [
     provider: 'openai',
     operation: 'chat',
     dialect: 'openai',
-    route: /(?:\/deployments\/(?<deployment>[^/]+))?\/chat\/completions\/?$/,
+    route: /(?:\/deployments\/(?<deployment>[^/]+))?\/chat\/completions\/?$/i,
     request: OPENAI_CHAT,
     usage: 'openai-chat',
     injects: 'stream_options',
@@ -57,7 +57,7 @@ export const ADAPTERS: readonly Adapter[] = [
     provider: 'openai',
     operation: 'chat',
     dialect: 'openai',
-    route: /\/responses\/?$/,
+    route: /\/responses\/?$/i,
     request: { model: ['model'], stream: ['stream'], ceiling: [['max_output_tokens']], answers: [] },
     usage: 'openai-responses',
   },
@@ -66,7 +66,7 @@ export const ADAPTERS: readonly Adapter[] = [
     provider: 'anthropic',
     operation: 'chat',
     dialect: 'anthropic',
-    route: /\/messages\/?$/,
+    route: /\/messages\/?$/i,
     request: { model: ['model'], stream: ['stream'], ceiling: [['max_tokens']], answers: [] },
     usage: 'anthropic',
   },
@@ -75,7 +75,7 @@ export const ADAPTERS: readonly Adapter[] = [
     provider: 'gcp.gemini',
     operation: 'generate_content',
     dialect: 'gemini',
-    route: /\/models\/(?<model>[^/:]+):(?:generateContent|(?<stream>streamGenerateContent))$/,
+    route: /\/models\/(?<model>[^/:]+):(?:generateContent|(?<stream>streamGenerateContent))$/i,
     request: {
       model: 'path',
       stream: 'path',
@@ -101,6 +101,7 @@ const FREE_ROUTES: readonly RegExp[] = [
 
 /** Words by which a path tells its dialect where no operation is known, so that a refusal still speaks it. */
 const DIALECT_ROUTES: readonly (readonly [RegExp, Dialect])[] = [
+  [/\/openai\//, 'openai'],
   [/\/(?:messages|complete)(?:\/|$)/, 'anthropic'],
   [/\/(?:models|tunedModels|cachedContents|files)\/[^/]+:|\/v1(?:beta|alpha)\d*\//, 'gemini'],
   [/\/(?:chat|completions|responses|embeddings|images|audio|models|batches|files|moderations)(?:\/|$)/, 'openai'],
@@ -117,11 +118,27 @@ export interface AdapterMatch {
 export function matchAdapter(method: string, path: string): AdapterMatch | undefined {
   if (method !== 'POST') return undefined
   const plain = pathOf(path)
+  return matchPath(plain) ?? (MORE_SPELLINGS.test(plain) ? matchPath(normalPath(plain)) : undefined)
+}
+
+function matchPath(path: string): AdapterMatch | undefined {
   for (const adapter of ADAPTERS) {
-    const match = adapter.route.exec(plain)
+    const match = adapter.route.exec(path)
     if (match !== null) return { adapter, named: match.groups ?? {} }
   }
   return undefined
+}
+
+/** What a path has that can be written in another way. */
+const MORE_SPELLINGS = /%[0-7][0-9a-f]|\/\/|\/\.|\\/i
+
+/** A path as a provider's server may understand it. Taking too many for metered harms nobody: their provider refuses them. */
+function normalPath(path: string): string {
+  const decoded = path.replace(/%[0-7][0-9a-f]/gi, (escaped) =>
+    String.fromCharCode(Number.parseInt(escaped.slice(1), 16)),
+  )
+  const url = `http://host${decoded.startsWith('/') ? '' : '/'}${decoded}`
+  return URL.canParse(url) ? new URL(url).pathname.replaceAll(/\/{2,}/g, '/') : decoded
 }
 
 /** Whether a request costs nothing at its provider: it reads, deletes, or counts. */
@@ -137,8 +154,8 @@ export function dialectOf(path: string): Dialect {
   return DIALECT_ROUTES.find(([route]) => route.test(plain))?.[1] ?? 'problem'
 }
 
-/** A path without its query. */
+/** A path without its query and without a fragment, which clients should not send but can. */
 export function pathOf(url: string): string {
-  const query = url.indexOf('?')
-  return query === -1 ? url : url.slice(0, query)
+  const end = url.search(/[?#]/)
+  return end === -1 ? url : url.slice(0, end)
 }

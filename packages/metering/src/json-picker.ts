@@ -138,7 +138,7 @@ export class JsonPicker {
   /** A key. Most lie whole in their chunk, and are as long as none that is wanted: those need no look. */
   #key(chunk: Buffer, from: number): number {
     const quote = chunk.indexOf(QUOTE, from)
-    if (quote !== -1 && chunk[quote - 1] !== BACKSLASH && !this.#levels.at(-1)!.lengths.has(quote - from)) {
+    if (quote !== -1 && !this.#levels.at(-1)!.lengths.has(quote - from) && !hasBackslash(chunk, from, quote)) {
       this.#wanted = undefined
       this.#mode = 'colon'
       return quote + 1
@@ -309,6 +309,12 @@ function lengthsOf(picks: JsonPicks): ReadonlySet<number> {
     known.set(picks, lengths)
   }
   return lengths
+}
+
+/** Keys are short: a loop is faster than a search that does not know where to end. */
+function hasBackslash(chunk: Buffer, from: number, to: number): boolean {
+  for (let at = from; at < to; at += 1) if (chunk[at] === BACKSLASH) return true
+  return false
 }
 
 /** A key as it is meant: escapes undone. */

@@ -14,6 +14,7 @@ export class LongEventReader {
   #matched = 0
   #isLineEmpty = true
   #isAfterColon = false
+  #isAfterCr = false
 
   constructor(picks: JsonPicks, target: JsonPickTarget) {
     this.#picks = picks
@@ -25,8 +26,10 @@ export class LongEventReader {
     let at = 0
     while (at < chunk.length) {
       const byte = chunk[at]!
+      const isSecondOfCrLf = byte === LF && this.#isAfterCr
+      this.#isAfterCr = byte === CR
       if (byte === LF || byte === CR) {
-        this.#endLine()
+        if (!isSecondOfCrLf) this.#endLine()
         at += 1
       } else if (this.#matched === DATA.length) {
         const end = endOfLine(chunk, at)
@@ -44,7 +47,6 @@ export class LongEventReader {
   }
 
   #endLine(): void {
-    // The LF of a CRLF looks like an empty line: it ends an event at worst between two of its lines.
     if (this.#isLineEmpty) this.#picker = new JsonPicker(this.#picks, this.#target)
     this.#isLineEmpty = true
     this.#matched = 0

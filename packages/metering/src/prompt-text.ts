@@ -32,6 +32,12 @@ const PLUMBING: ReadonlySet<string> = new Set([
   'tool_use_id',
   'call_id',
   'cache_control',
+  'media_type',
+  // What providers hand out for themselves.
+  'encrypted_content',
+  'signature',
+  'thoughtSignature',
+  'thought_signature',
 ])
 
 /** The text of a request, by the shape of its operation. */
@@ -89,13 +95,21 @@ class PromptCollector {
       const value = open.pop()
       if (typeof value === 'string') parts.push(value)
       else if (typeof value === 'number' || typeof value === 'boolean') parts.push(String(value))
-      else if (Array.isArray(value)) open.push(...value.toReversed())
-      else if (isRaw(value)) {
+      else if (Array.isArray(value)) {
+        // One by one: arguments go on the stack, and an array can be longer than that.
+        for (let at = value.length - 1; at >= 0; at -= 1) open.push(value[at])
+      } else if (isRaw(value)) {
         for (const [name, member] of Object.entries(value).toReversed()) {
-          if (MEDIA_MEMBERS.has(name)) this.media += 1
+          if (MEDIA_MEMBERS.has(name) && !isTextSource(name, member)) this.media += 1
           else if (!PLUMBING.has(name)) open.push(member)
         }
       }
     }
   }
+}
+
+/** Anthropic's documents and search results can be text; everybody else's media are not. */
+function isTextSource(name: string, member: unknown): boolean {
+  if (name !== 'source') return false
+  return typeof member === 'string' || (isRaw(member) && (member['type'] === 'text' || member['type'] === 'content'))
 }

@@ -14,8 +14,9 @@ const MOST_MODEL_CHARACTERS = 256
 
 /** Reads what a request says of itself, by the row of its operation. */
 export function readRequestFacts({ adapter: { request }, named }: AdapterMatch, body: Raw): RequestFacts {
+  // Where the path names a deployment, the provider ignores the model that the body names.
   const model =
-    request.model === 'path' ? decoded(named['model']) : (at(body, request.model) ?? decoded(named['deployment']))
+    request.model === 'path' ? decoded(named['model']) : (decoded(named['deployment']) ?? at(body, request.model))
   const ceiling = largest(body, request.ceiling)
   const answers = largest(body, request.answers) ?? 1
   return {
@@ -42,7 +43,7 @@ function largest(body: Raw, paths: readonly (readonly string[])[]): number | und
   let most: number | undefined
   for (const path of paths) {
     const value = at(body, path)
-    if (typeof value === 'number' && Number.isFinite(value) && value > 0 && value > (most ?? 0)) most = value
+    if (typeof value === 'number' && Number.isFinite(value) && value > (most ?? 0)) most = value
   }
   return most
 }

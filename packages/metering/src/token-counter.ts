@@ -1,5 +1,5 @@
 import { Worker } from 'node:worker_threads'
-import type { TokenCount, TokenReply, TokenRequest, TokenTask } from './token-work.ts'
+import { BYTES_PER_TOKEN, type TokenCount, type TokenReply, type TokenRequest, type TokenTask } from './token-work.ts'
 
 export interface TokenCounterOptions {
   /** How long one text is counted before the rest is extrapolated, in milliseconds. Default: 250. */
@@ -15,8 +15,6 @@ interface Waiting {
 
 /** A worker that says nothing for this long after a task's deadline is ended. Loading the encoder takes up to 2 s. */
 const GRACE_MS = 5_000
-/** Bytes for one token, where nothing can be counted: English text has about 4. */
-const BYTES_PER_TOKEN = 4
 
 /**
  * Counts tokens with tiktoken, in a worker thread that is started by the first count: nothing is loaded while providers
@@ -75,7 +73,11 @@ export class TokenCounter {
   }
 
   #start(): Worker {
-    const worker = new Worker(new URL('./token-worker.js', import.meta.url), { name: 'tallygate-tokens' })
+    const worker = new Worker(new URL('./token-worker.js', import.meta.url), {
+      name: 'tallygate-tokens',
+      // Flags of the process (`--input-type`, `--import` of an instrumentation) are not meant for it.
+      execArgv: [],
+    })
     worker.on('message', (reply: TokenReply) => {
       if (worker !== this.#worker || reply.id !== this.#running?.request.id) return
       this.#finish('count' in reply ? reply.count : boundOf(this.#running.request.task))

@@ -40,13 +40,13 @@ const FAMILIES: readonly (readonly [RegExp, TokenFamily])[] = [
   [/deepseek/, family('deepseek', 1.03, 0.92, 5, 1)],
   [/qwen|qwq/, family('qwen', 1.061, 1.1, 9, 3)],
   [/kimi|moonshot/, family('kimi', 1.205, 1.2, 5, 2)],
-  [/(?:^|\/)(?:o[1-9]|gpt-5)/, OPENAI_REASONING],
+  [/(?:^|[/:])(?:o[1-9]|gpt-5)/, OPENAI_REASONING],
   [
     /gpt-oss/,
     { name: 'gpt-oss', encoding: 'o200k_base', outputFactor: 1, prompt: { factor: 1, base: 67, perMessage: 0 } },
   ],
   [
-    /gpt-3\.5|gpt-4(?!o|\.\d)|text-embedding|davinci-002|babbage-002/,
+    /gpt-3\.?5|gpt-4(?!o|\.\d)|text-embedding|davinci-002|babbage-002/,
     { name: 'openai-cl100k', encoding: 'cl100k_base', outputFactor: 1, prompt: EXACT },
   ],
 ]

@@ -1,5 +1,8 @@
 import type { UsageShape } from './usage-shapes.ts'
 
+/** Bytes for one token, where nothing can be counted: English text has about 4. */
+export const BYTES_PER_TOKEN = 4
+
 /** What a worker is asked to count. Bodies go as bytes, and are neither kept nor logged. */
 export type TokenTask =
   | {

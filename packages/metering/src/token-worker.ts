@@ -1,12 +1,12 @@
 import { createRequire } from 'node:module'
 import { parentPort } from 'node:worker_threads'
 import type { Tiktoken } from 'tiktoken/lite'
-import { cutRuns } from './cut-runs.ts'
+import { cutRuns, isLowSurrogate } from './cut-runs.ts'
 import { outputText } from './output-text.ts'
 import { promptText } from './prompt-text.ts'
 import { isRaw } from './reported-usage.ts'
 import { tokenFamily, type Encoding } from './token-family.ts'
-import type { TokenCount, TokenReply, TokenRequest, TokenTask } from './token-work.ts'
+import { BYTES_PER_TOKEN, type TokenCount, type TokenReply, type TokenRequest, type TokenTask } from './token-work.ts'
 
 /** Names a tool and wraps its arguments, in tokens. */
 const PER_TOOL_CALL = 7
@@ -16,7 +16,12 @@ const PER_DEFINITIONS = 9
 const PER_MEDIUM = 1_600
 /** Characters between two looks at the clock. */
 const SLICE = 8_192
-const SAFE_CUT = /\S(?= )/
+/**
+ * Between two pieces that no encoding merges: before a space behind something else, before punctuation (but not the
+ * apostrophe of a contraction) behind a letter or digit of ASCII, before Chinese punctuation behind a Chinese character.
+ */
+const SAFE_CUT =
+  /\S(?= )|[A-Za-z\d](?=[!-&(-/:-@[-`{-~])|\p{Script=Han}(?=[\u3001\u3002\uff01\uff0c\uff1a\uff1b\uff1f])/u
 
 const load = createRequire(import.meta.url)
 const encoders = new Map<Encoding, Tiktoken>()
@@ -42,8 +47,7 @@ class Tally {
   readonly #encoder: Tiktoken
   readonly #untilMs: number
   #counted = 0
-  #countedCharacters = 0
-  #leftCharacters = 0
+  #countedBytes = 0
   #leftBytes = 0
 
   constructor(encoding: Encoding, deadlineMs: number) {
@@ -54,32 +58,33 @@ class Tally {
   add(text: string): void {
     for (const slice of slices(text)) {
       if (performance.now() > this.#untilMs) {
-        this.#leftCharacters += slice.length
         this.#leftBytes += Buffer.byteLength(slice)
         continue
       }
       // Special tokens in a text are text.
       for (const piece of cutRuns(slice)) this.#counted += this.#encoder.encode_ordinary(piece).length
-      this.#countedCharacters += slice.length
+      this.#countedBytes += Buffer.byteLength(slice)
     }
   }
 
   get count(): TokenCount {
-    const perCharacter = this.#countedCharacters === 0 ? 0.25 : this.#counted / this.#countedCharacters
+    // By bytes: they differ less between scripts than characters do.
+    const perByte = this.#countedBytes === 0 ? 1 / BYTES_PER_TOKEN : this.#counted / this.#countedBytes
     return {
-      tokens: this.#counted + Math.ceil(this.#leftCharacters * perCharacter),
+      tokens: this.#counted + Math.ceil(this.#leftBytes * perByte),
       bound: this.#counted + this.#leftBytes,
-      isComplete: this.#leftCharacters === 0,
+      isComplete: this.#leftBytes === 0,
     }
   }
 }
 
-/** Pieces of a text that can be encoded apart without changing the count: cut before a space that follows something else. */
+/** Pieces of a text that can be encoded apart without changing the count, if there are any; else whole characters. */
 function* slices(text: string): Generator<string> {
   let from = 0
   while (text.length - from > 2 * SLICE) {
     const cut = SAFE_CUT.exec(text.slice(from + SLICE, from + 2 * SLICE))
-    const end = from + SLICE + (cut === null ? SLICE : cut.index + 1)
+    let end = from + SLICE + (cut === null ? SLICE : cut.index + cut[0].length)
+    if (isLowSurrogate(text.charCodeAt(end))) end += 1
     yield text.slice(from, end)
     from = end
   }
@@ -126,9 +131,10 @@ parentPort?.on('message', ({ id, task, deadlineMs }: TokenRequest) => {
     const count = task.kind === 'output' ? countOutput(task, deadlineMs) : countPrompt(task, deadlineMs)
     reply = { id, count }
   } catch (error) {
-    reply = { id, error: error instanceof Error ? error.name : 'unknown' }
-    // A trap in WebAssembly leaves the encoder unusable: the next count makes a new one.
-    encoders.clear()
+    // A trap in WebAssembly leaves its memory unusable: only the end of the thread gives that back. What a body can
+    // cause (no JSON, too deep, too long) does not cost the encoders.
+    if (!(error instanceof SyntaxError || error instanceof RangeError)) throw error
+    reply = { id, error: error.name }
   }
   parentPort?.postMessage(reply)
 })

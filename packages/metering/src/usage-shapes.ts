@@ -77,8 +77,8 @@ function readAnthropic(raw: Raw): ReportedUsage | undefined {
     output,
     total: known(input, output),
     // What is left out of input is stated whenever there is some.
-    cacheRead: cacheRead ?? 0,
-    cacheWrite: cacheWrite ?? 0,
+    cacheRead: cacheRead ?? noneUnless(parts, 'cache_read_input_tokens'),
+    cacheWrite: cacheWrite ?? noneUnless(parts, 'cache_creation_input_tokens'),
     reasoning: figure(raw['output_tokens_details'], 'thinking_tokens'),
   }
 }
@@ -95,7 +95,7 @@ function readGemini(raw: Raw): ReportedUsage | undefined {
   if (prompt === undefined && candidates === undefined && total === undefined) return undefined
   const input = known(prompt, figure(raw, 'toolUsePromptTokenCount'))
   // Nothing generated is stated by leaving the count out.
-  const output = known(candidates ?? 0, thoughts)
+  const output = known(candidates ?? noneUnless([raw], 'candidatesTokenCount'), thoughts)
   return {
     input,
     output,
@@ -103,4 +103,9 @@ function readGemini(raw: Raw): ReportedUsage | undefined {
     cacheRead: figure(raw, 'cachedContentTokenCount'),
     reasoning: thoughts,
   }
+}
+
+/** 0 where nothing is said, as its provider means it so; unknown where something is said that is no figure. */
+function noneUnless(parts: readonly Raw[], name: string): 0 | undefined {
+  return parts.every((part) => part[name] === undefined || part[name] === null) ? 0 : undefined
 }

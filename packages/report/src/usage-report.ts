@@ -1,5 +1,13 @@
-import { NO_USAGE, USAGE_GROUPS, type Ledger, type UsageFilter, type UsageGroup, type UsageRow } from '@tallygate/core'
-import { QuotaError } from '@tallygate/core'
+import {
+  NO_USAGE,
+  QuotaError,
+  USAGE_GROUPS,
+  type EntryPage,
+  type Ledger,
+  type UsageFilter,
+  type UsageGroup,
+  type UsageRow,
+} from '@tallygate/core'
 import { keyFor, type ReportAccess } from './report-access.ts'
 import { assertParameters } from './report-parameters.ts'
 import { reportRange } from './report-range.ts'
@@ -57,7 +65,7 @@ export async function callsReport(
   const limit = wholeNumber(query, 'limit', 100)
   if (limit < 1 || limit > 1_000)
     throw new QuotaError('ERR_QUOTA_QUERY', `limit is ${limit}: use a whole number from 1 to 1000`)
-  const before = await lastSeen(ledger, filter, query.get('before'))
+  const before = lastSeen(query.get('before'))
   const entries = await ledger.entries(filter, { limit, ...(before === undefined ? {} : { before }) })
   const rows = entries.map(
     ({ usage, plans, charges: _charges, dimensions: _dimensions, kind: _kind, atMs, admittedAtMs, ...entry }) => ({
@@ -79,20 +87,14 @@ export async function callsReport(
   }
 }
 
-/**
- * The id that `before` names. It is looked up among the calls that may be seen: a ledger that does not have it any more
- * would begin anew, and a reader of pages would never come to an end.
- */
-async function lastSeen(ledger: Ledger, filter: UsageFilter, before: string | null): Promise<string | undefined> {
+/** The place of the last call seen, as the link to the next page writes it. */
+function lastSeen(before: string | null): EntryPage['before'] {
   if (before === null) return undefined
-  const [, at, id] = /^(\d{1,15}(?:\.\d{1,9})?)~(.{1,256})$/.exec(before) ?? []
-  const atMs = Number(at)
-  const atThatTime = { ...filter, fromMs: Math.max(filter.fromMs, atMs), toMs: Math.min(filter.toMs, atMs + 0.001) }
-  const candidates = id === undefined ? [] : await ledger.entries(atThatTime, { limit: 1_000 })
-  if (candidates.some((entry) => entry.id === id)) return id
+  const [, atMs, id] = /^(\d{1,15}(?:\.\d{1,9})?)~(.{1,256})$/.exec(before) ?? []
+  if (id !== undefined) return { atMs: Number(atMs), id }
   throw new QuotaError(
     'ERR_QUOTA_QUERY',
-    `before is ${JSON.stringify(before.slice(0, 64))}, which names no call here: begin again at the first page`,
+    `before is ${JSON.stringify(before.slice(0, 64))}: use the link to the next page as it is`,
   )
 }
 

@@ -19,6 +19,7 @@ export const ENTRY_COLUMNS = [
   'basis',
   'input_tokens',
   'output_tokens',
+  'total_tokens',
   'cache_read_tokens',
   'cache_write_tokens',
   'reasoning_tokens',
@@ -29,29 +30,11 @@ export const ENTRY_COLUMNS = [
 export function rowOf(entry: Entry): (string | number | null)[] {
   const { tenant, id, kind, atMs } = entry
   if (entry.kind !== 'usage') {
-    const detail = JSON.stringify(entry)
-    return [
-      tenant,
-      id,
-      kind,
-      atMs,
-      null,
-      null,
-      null,
-      null,
-      null,
-      null,
-      null,
-      null,
-      0,
-      null,
-      null,
-      null,
-      null,
-      null,
-      null,
-      detail,
-    ]
+    const row: (string | number | null)[] = Array.from({ length: ENTRY_COLUMNS.length }, () => null)
+    row.splice(0, 4, tenant, id, kind, atMs)
+    row[ENTRY_COLUMNS.indexOf('overage')] = 0
+    row[ENTRY_COLUMNS.indexOf('detail')] = JSON.stringify(entry)
+    return row
   }
   const { subject, dimensions, provider, operation, model, outcome, overage, usage } = entry
   return [
@@ -71,6 +54,7 @@ export function rowOf(entry: Entry): (string | number | null)[] {
     usage?.basis ?? null,
     usage?.inputTokens ?? null,
     usage?.outputTokens ?? null,
+    usage?.inputTokens === undefined && usage?.outputTokens === undefined ? (usage?.totalTokens ?? null) : null,
     usage?.cacheReadTokens ?? null,
     usage?.cacheWriteTokens ?? null,
     usage?.reasoningTokens ?? null,
@@ -78,47 +62,57 @@ export function rowOf(entry: Entry): (string | number | null)[] {
   ]
 }
 
-/** Figures that have no column. */
-type FurtherUsage = Omit<
-  Usage,
-  'basis' | 'inputTokens' | 'outputTokens' | 'cacheReadTokens' | 'cacheWriteTokens' | 'reasoningTokens'
->
+/** Figures that have no column, and are seldom there. */
+type FurtherUsage = Pick<Usage, 'costNanos' | 'credits' | 'seconds' | 'images' | 'flags'>
 
 /**
- * What of a usage entry has no column, as a JSON list: shorter and quicker than an object, and most of what a row costs.
- * Owners and partitions, which charges share, are named once.
+ * What of a usage entry has no column, as a JSON list, written by hand: most of it is plain words and numbers, and to
+ * write them as such takes a third of the time. Owners and partitions, which charges share, are named once.
  */
 function detailOf(entry: UsageEntry): string {
   const { id, callId, parentId, dimensions, plans, responseModel, model, providerRequestId, status, streamed } = entry
-  const {
-    basis: _,
-    inputTokens: _1,
-    outputTokens: _2,
-    cacheReadTokens: _3,
-    cacheWriteTokens: _4,
-    reasoningTokens: _5,
-    ...further
-  } = entry.usage ?? NO_FIGURES
   const places: string[] = []
-  const charges: (string | number)[] = []
+  let charges = ''
   for (const { owner, partition, counter, unit, reserved, actual } of entry.charges) {
-    charges.push(placeOf(owner, places), placeOf(partition, places), counter, unit, reserved, actual)
+    if (charges !== '') charges += ','
+    charges += `${placeOf(owner, places)},${placeOf(partition, places)},${quoted(counter)},"${unit}",${reserved},${actual}`
   }
-  return JSON.stringify([
-    callId === id ? 0 : callId,
-    parentId ?? 0,
-    isPlain(entry) ? 0 : dimensions,
-    plans.map(({ version }) => version),
-    responseModel === model ? 0 : (responseModel ?? null),
-    providerRequestId ?? 0,
-    status ?? 0,
-    streamed ? 1 : 0,
-    entry.admittedAtMs,
-    entry.durationMs,
-    further,
-    places,
-    charges,
-  ])
+  const sameModel = responseModel === model
+  return (
+    `[${callId === id ? 0 : quoted(callId)},${wordOr0(parentId)},${isPlain(entry) ? 0 : JSON.stringify(dimensions)},` +
+    `[${plans.map(({ version }) => quoted(version)).join()}],` +
+    `${sameModel ? 0 : responseModel === undefined ? null : quoted(responseModel)},${wordOr0(providerRequestId)},` +
+    `${status ?? 0},${streamed ? 1 : 0},${entry.admittedAtMs},${entry.durationMs},` +
+    `${totalOf(entry.usage)},${furtherOf(entry.usage)},[${places.map(quoted).join()}],[${charges}]]`
+  )
+}
+
+/** Characters that JSON writes as they are. */
+const AS_IT_IS = /^[\w .:/=,;+@%()|-]*$/
+
+function quoted(text: string): string {
+  return AS_IT_IS.test(text) ? `"${text}"` : JSON.stringify(text)
+}
+
+function wordOr0(text: string | undefined): string {
+  return text === undefined ? '0' : quoted(text)
+}
+
+/** The stated total where it is not the sum of input and output; -1 where it is, `null` where there is none. */
+function totalOf(usage: Usage | undefined): number | null {
+  const { inputTokens, outputTokens, totalTokens } = usage ?? NO_FIGURES
+  if (totalTokens === undefined) return null
+  const isSum =
+    (inputTokens !== undefined || outputTokens !== undefined) &&
+    totalTokens === (inputTokens ?? 0) + (outputTokens ?? 0)
+  return isSum ? -1 : totalTokens
+}
+
+function furtherOf(usage: Usage | undefined): string {
+  const { costNanos, credits, seconds, images, flags } = usage ?? NO_FIGURES
+  const none = costNanos === undefined && credits === undefined && seconds === undefined && images === undefined
+  if (none && flags === undefined) return '0'
+  return JSON.stringify({ costNanos, credits, seconds, images, flags })
 }
 
 const NO_FIGURES: Usage = { basis: 'reported' }
@@ -150,7 +144,8 @@ type Detail = [
   streamed: 0 | 1,
   admittedAtMs: number,
   durationMs: number,
-  further: FurtherUsage,
+  total: number | null,
+  further: FurtherUsage | 0,
   places: string[],
   charges: (string | number)[],
 ]
@@ -191,19 +186,21 @@ export function usageEntryOf(row: EntryTable): UsageEntry {
     streamed: streamed === 1,
     admittedAtMs,
     durationMs,
-    usage: usageOf(row, detail[10]),
-    charges: chargesOf(detail[11], detail[12]),
+    usage: usageOf(row, detail[10], detail[11]),
+    charges: chargesOf(detail[12], detail[13]),
     overage: row.overage === 1,
   })
 }
 
-function usageOf(row: EntryTable, further: FurtherUsage): Usage | undefined {
+function usageOf(row: EntryTable, total: number | null, further: FurtherUsage | 0): Usage | undefined {
   if (row.basis === null) return undefined
+  const sum = (row.input_tokens ?? 0) + (row.output_tokens ?? 0)
   return present({
     basis: row.basis as Usage['basis'],
     inputTokens: row.input_tokens ?? undefined,
     outputTokens: row.output_tokens ?? undefined,
-    ...further,
+    totalTokens: total === -1 ? sum : (total ?? undefined),
+    ...(further === 0 ? {} : further),
     cacheReadTokens: row.cache_read_tokens ?? undefined,
     cacheWriteTokens: row.cache_write_tokens ?? undefined,
     reasoningTokens: row.reasoning_tokens ?? undefined,

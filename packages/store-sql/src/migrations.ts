@@ -23,6 +23,7 @@ const MIGRATIONS: Readonly<Record<string, Migration>> = {
         .addColumn('basis', 'text')
         .addColumn('input_tokens', 'integer')
         .addColumn('output_tokens', 'integer')
+        .addColumn('total_tokens', 'integer')
         .addColumn('cache_read_tokens', 'integer')
         .addColumn('cache_write_tokens', 'integer')
         .addColumn('reasoning_tokens', 'integer')

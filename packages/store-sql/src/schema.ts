@@ -21,6 +21,8 @@ export interface EntryTable {
   basis: string | null
   input_tokens: number | null
   output_tokens: number | null
+  /** Only where neither input nor output is known: else it is their sum. */
+  total_tokens: number | null
   cache_read_tokens: number | null
   cache_write_tokens: number | null
   reasoning_tokens: number | null

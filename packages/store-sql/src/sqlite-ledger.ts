@@ -6,6 +6,7 @@ import {
   NO_USAGE,
   QuotaError,
   type Entry,
+  type EntryPage,
   type Ledger,
   type UsageEntry,
   type UsageFilter,
@@ -97,12 +98,8 @@ export class SqliteLedger implements Ledger {
     return { rows: page, total: sumOf(total), ...(rows.length > limit ? { nextOffset: offset + limit } : {}) }
   }
 
-  async entries(
-    filter: UsageFilter,
-    { before, limit = 100 }: { readonly before?: string; readonly limit?: number } = {},
-  ): Promise<readonly UsageEntry[]> {
-    const last = sql`(select at_ms from entries where tenant = ${filter.tenant} and id = ${before})`
-    const older = before === undefined ? sql`` : sql`and (at_ms < ${last} or (at_ms = ${last} and id < ${before}))`
+  async entries(filter: UsageFilter, { before, limit = 100 }: EntryPage = {}): Promise<readonly UsageEntry[]> {
+    const older = before === undefined ? sql`` : sql`and (at_ms, id) < (${before.atMs}, ${before.id})`
     const rows = await this.#read(sql`
       select * from entries where ${conditions(filter)} ${older}
       order by at_ms desc, id desc limit ${Math.min(limit, 1_000)}`)
@@ -167,7 +164,7 @@ function forKysely(database: DatabaseSync): ConstructorParameters<typeof SqliteD
 function sumOf(row: SumRow | undefined): UsageSum {
   const figures = Object.fromEntries(Object.keys(NO_USAGE).map((figure) => [figure, Number(row?.[figure] ?? 0)]))
   const sum = figures as unknown as UsageSum
-  return { ...sum, totalTokens: sum.inputTokens + sum.outputTokens }
+  return sum
 }
 
 function unavailable(message: string, cause: unknown): QuotaError {

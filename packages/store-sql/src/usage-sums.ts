@@ -24,6 +24,10 @@ const SUMS = sql`
   coalesce(sum(overage), 0) as overage,
   coalesce(sum(input_tokens), 0) as "inputTokens",
   coalesce(sum(output_tokens), 0) as "outputTokens",
+  coalesce(sum(case
+    when input_tokens is null and output_tokens is null then total_tokens
+    else coalesce(input_tokens, 0) + coalesce(output_tokens, 0)
+  end), 0) as "totalTokens",
   coalesce(sum(cache_read_tokens), 0) as "cacheReadTokens",
   coalesce(sum(cache_write_tokens), 0) as "cacheWriteTokens",
   coalesce(sum(reasoning_tokens), 0) as "reasoningTokens"`

@@ -123,7 +123,9 @@ export class CallTelemetry {
     const name = nearest === undefined ? undefined : nearest.bound.counter.name
     const said = decision.admitted ? (decision.counted ? 'admitted' : 'uncounted') : 'refused'
     const reason = decision.admitted ? undefined : decision.reason
-    if (this.#isTraced || this.#span === undefined) {
+    // An admission without limits does not take back what an earlier decision said of some.
+    const isWord = said !== 'admitted' || name !== undefined
+    if ((this.#isTraced || this.#span === undefined) && (isWord || this.#decided === undefined)) {
       const remaining = nearest?.remaining ?? undefined
       this.#decided = present({
         [ATTRIBUTE.decision]: said,
@@ -132,7 +134,7 @@ export class CallTelemetry {
         [ATTRIBUTE.remaining]: remaining,
       })
     }
-    if (this.#metrics !== undefined && (name !== undefined || this.#counted === undefined)) {
+    if (this.#metrics !== undefined && (isWord || this.#counted === undefined)) {
       this.#counted = present({ [ATTRIBUTE.decision]: said, [ATTRIBUTE.reason]: reason, [ATTRIBUTE.limit]: name })
     }
     if (decision.admitted && this.#metrics !== undefined) {

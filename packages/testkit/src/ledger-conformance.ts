@@ -51,7 +51,24 @@ export function describeLedger(name: string, open: OpenLedger): void {
       await ledger.append(written)
       const first = await ledger.entries(ALWAYS, { limit: 2 })
       expect(first).to.deep.equal([written[2], written[1]])
-      expect(await ledger.entries(ALWAYS, { before: first[1]!.id })).to.deep.equal([written[0]])
+      expect(await ledger.entries(ALWAYS, { before: first[1]! })).to.deep.equal([written[0]])
+    })
+
+    it('orders entries by when they happened, not by when they came, and goes on behind one that is not there', async () => {
+      const [late, early, same] = [usage('b', { atMs: NOON + HOUR }), usage('c'), usage('a')]
+      await ledger.append([late, early, same])
+      expect((await ledger.entries(ALWAYS)).map(({ id }) => id)).to.deep.equal(['b', 'c', 'a'])
+      const before = { atMs: early.atMs, id: 'bb' }
+      expect((await ledger.entries(ALWAYS, { before })).map(({ id }) => id)).to.deep.equal(['a'])
+    })
+
+    it('sums totals that nobody has split', async () => {
+      await ledger.append([
+        usage('a', { usage: { basis: 'reported', totalTokens: 40 } }),
+        usage('b', { usage: tokens(1, 2) }),
+      ])
+      expect((await ledger.sum({ filter: ALWAYS, by: [] })).total).to.include({ inputTokens: 1, totalTokens: 43 })
+      expect((await ledger.entries(ALWAYS)).map(({ usage: each }) => each!.totalTokens)).to.include(40)
     })
 
     it('sums what was known, and counts what was not', async () => {

@@ -1,0 +1,232 @@
+import { promptText, type UsageShape } from '@tallygate/metering'
+import { expect } from 'chai'
+
+type Row = readonly [
+  what: string,
+  shape: UsageShape,
+  body: Record<string, unknown>,
+  texts: readonly string[],
+  media?: number,
+]
+
+describe('promptText', () => {
+  const table: readonly Row[] = [
+    [
+      'one text for each message',
+      'openai-chat',
+      {
+        model: 'm',
+        messages: [
+          { role: 'system', content: 'a' },
+          { role: 'user', content: 'b' },
+        ],
+      },
+      ['a', 'b'],
+    ],
+    [
+      'parts and names',
+      'openai-chat',
+      {
+        messages: [
+          {
+            role: 'user',
+            name: 'n',
+            content: [
+              { type: 'text', text: 'a' },
+              { type: 'text', text: 'b' },
+            ],
+          },
+        ],
+      },
+      ['nab'],
+    ],
+    [
+      'images as media',
+      'openai-chat',
+      {
+        messages: [
+          {
+            role: 'user',
+            content: [
+              { type: 'text', text: 'a' },
+              { type: 'image_url', image_url: { url: 'data:,' } },
+            ],
+          },
+        ],
+      },
+      ['a'],
+      1,
+    ],
+    [
+      'tool calls without their ids',
+      'openai-chat',
+      {
+        messages: [
+          { role: 'assistant', tool_calls: [{ id: 'i', type: 'function', function: { name: 'f', arguments: '{}' } }] },
+          { role: 'tool', tool_call_id: 'i', content: 'r' },
+        ],
+      },
+      ['f{}', 'r'],
+    ],
+    ['a prompt', 'openai-chat', { prompt: ['a', 'b'] }, ['a', 'b']],
+    ['a text as input', 'openai-responses', { input: 'a' }, ['a']],
+    [
+      'instructions and items',
+      'openai-responses',
+      {
+        instructions: 'i',
+        input: [
+          {
+            role: 'user',
+            content: [
+              { type: 'input_text', text: 'a' },
+              { type: 'input_image', image_url: 'data:,' },
+            ],
+          },
+        ],
+      },
+      ['i', 'a'],
+      1,
+    ],
+    [
+      'reasoning without what the provider encrypted',
+      'openai-responses',
+      { input: [{ type: 'reasoning', summary: [{ type: 'summary_text', text: 's' }], encrypted_content: 'xxxx' }] },
+      ['s'],
+    ],
+    [
+      'system and messages',
+      'anthropic',
+      {
+        system: [{ type: 'text', text: 's', cache_control: { type: 'ephemeral' } }],
+        messages: [{ role: 'user', content: 'a' }],
+      },
+      ['s', 'a'],
+    ],
+    [
+      'images and documents as media',
+      'anthropic',
+      {
+        messages: [
+          {
+            role: 'user',
+            content: [
+              { type: 'image', source: { type: 'base64', data: 'x' } },
+              { type: 'document', source: { type: 'url', url: 'u' } },
+            ],
+          },
+        ],
+      },
+      [''],
+      2,
+    ],
+    [
+      'documents of text as text',
+      'anthropic',
+      {
+        messages: [
+          {
+            role: 'user',
+            content: [
+              { type: 'document', source: { type: 'text', media_type: 'text/plain', data: 'a' } },
+              { type: 'document', source: { type: 'content', content: [{ type: 'text', text: 'b' }] } },
+            ],
+          },
+        ],
+      },
+      ['ab'],
+    ],
+    [
+      'uses and results of tools',
+      'anthropic',
+      {
+        messages: [
+          {
+            role: 'assistant',
+            content: [
+              { type: 'thinking', thinking: 't', signature: 'x' },
+              { type: 'tool_use', id: 'i', name: 'f', input: { city: 'b' } },
+            ],
+          },
+          { role: 'user', content: [{ type: 'tool_result', tool_use_id: 'i', content: 'r' }] },
+        ],
+      },
+      ['tfb', 'r'],
+    ],
+    [
+      'instruction and contents',
+      'gemini',
+      {
+        systemInstruction: { parts: [{ text: 's' }] },
+        contents: [{ role: 'user', parts: [{ text: 'a' }, { inlineData: { mimeType: 'm', data: 'x' } }] }],
+      },
+      ['s', 'a'],
+      1,
+    ],
+    [
+      'one content that is no array',
+      'gemini',
+      { system_instruction: { parts: { text: 's' } }, contents: { parts: [{ text: 'a' }] } },
+      ['s', 'a'],
+    ],
+    [
+      'calls and answers of functions',
+      'gemini',
+      {
+        contents: [
+          { parts: [{ functionCall: { name: 'f', args: { n: 1, b: true } }, thoughtSignature: 'x' }] },
+          { parts: [{ functionResponse: { name: 'f', response: { r: 'x' } } }] },
+        ],
+      },
+      ['f1true', 'fx'],
+    ],
+    ['nothing', 'openai-chat', {}, []],
+    ['nothing of null', 'anthropic', { messages: null }, []],
+  ]
+  for (const [what, shape, body, texts, media = 0] of table) {
+    it(`takes ${what} out of a request of ${shape}`, () => {
+      expect(promptText(shape, body)).to.deep.equal({ texts, messages: texts.length, definitions: '', media })
+    })
+  }
+
+  const definitions: readonly (readonly [member: string, shape: UsageShape])[] = [
+    ['tools', 'openai-chat'],
+    ['functions', 'openai-chat'],
+    ['response_format', 'openai-chat'],
+    ['text', 'openai-responses'],
+    ['tools', 'anthropic'],
+    ['tools', 'gemini'],
+  ]
+  for (const [member, shape] of definitions) {
+    it(`takes ${member} for definitions, in a request of ${shape}`, () => {
+      expect(promptText(shape, { [member]: { x: 'y' } }).definitions).to.equal('[{"x":"y"}]')
+    })
+  }
+
+  it('throws nothing, whatever stands where something else belongs', () => {
+    for (const wrong of [null, 1, 'x', [], {}, [null], [1], [[]], true]) {
+      const body = {
+        messages: wrong,
+        input: wrong,
+        contents: wrong,
+        system: wrong,
+        instructions: wrong,
+        systemInstruction: wrong,
+      }
+      for (const shape of ['openai-chat', 'openai-responses', 'anthropic', 'gemini'] as const) {
+        expect(promptText(shape, body).media).to.equal(0)
+      }
+    }
+  })
+
+  it('goes through a message that is nested 100,000 levels deep', () => {
+    let content: unknown = 'a'
+    for (let depth = 0; depth < 100_000; depth += 1) content = [content]
+    expect(promptText('openai-chat', { messages: [{ content }] }).texts).to.deep.equal(['a'])
+  })
+
+  it('goes through a message of 500,000 parts', () => {
+    const content = Array.from({ length: 500_000 }, () => 'a')
+    expect(promptText('openai-chat', { messages: [{ content }] }).texts[0]).to.have.lengthOf(500_000)
+  })
+})
