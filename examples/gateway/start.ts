@@ -10,6 +10,7 @@ const environment: NodeJS.ProcessEnv = {
   ...process.env,
   PROVIDER_URL: provider.url,
 }
+// #region gateway
 const gateway = await startGateway(loadConfig(fileURLToPath(new URL('quota.yaml', import.meta.url)), environment))
 
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
@@ -17,6 +18,7 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     void gateway.stop({ delayMs: 0 }).then(() => provider.close())
   })
 }
+// #endregion gateway
 
 // A key of your own is not printed: the shell puts it in.
 const key = environment['DEMO_KEY'] === undefined ? 'tallygate-demo-key' : '$DEMO_KEY'

@@ -1,3 +1,3 @@
 #!/usr/bin/env node
 // In the repository, and not built: npm links it at `npm ci`, before there is a build.
-import '../dist/cli.js'
+await import('../dist/cli.js')

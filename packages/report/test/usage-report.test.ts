@@ -242,7 +242,7 @@ for (const [name, open] of LEDGERS) {
         expect([before, status, json.detail?.slice(0, 9)]).to.deep.equal([before, 400, 'before is'])
       }
       const idsAfter = async (before: string): Promise<string[]> =>
-        (await app.get(`/usage/calls?before=${before}`)).json.rows.map(({ id }: { id: string }) => id)
+        (await app.get(`/usage/calls?before=${before}`)).json.rows.map(({ id }) => String(id))
       expect(await idsAfter(`${NOW}~mine`)).to.deep.equal([])
       expect(await idsAfter(`${NOW}~nothing`)).to.deep.equal(['mine'])
       expect(await idsAfter(`${NOW + 1}~gone`)).to.deep.equal(['mine'])
