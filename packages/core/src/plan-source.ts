@@ -8,7 +8,7 @@ export interface PlanSource {
   /** All plans that it can answer with, for checking them at start. */
   readonly plans: readonly CompiledPlan[]
   /** @throws QuotaError `ERR_QUOTA_CONFIG` when a subject names a plan that does not exist. */
-  plansOf(subject: Subject): Promise<PlanSet>
+  plansOf(subject: Subject): PlanSet | Promise<PlanSet>
 }
 
 export interface MemoryPlanSourceOptions {
@@ -40,7 +40,7 @@ export class MemoryPlanSource implements PlanSource {
     this.#defaults = defaults.length === 0 ? NO_PLANS : this.#set(defaults)
   }
 
-  async plansOf({ plans }: Subject): Promise<PlanSet> {
+  plansOf({ plans }: Subject): PlanSet {
     return plans === undefined ? this.#defaults : this.#set(plans)
   }
 

@@ -15,6 +15,7 @@ export interface IdentifyKeyOptions extends SharedOptions {
 
 /** The step of {@link identifyKey}, for those that identify on their way. */
 export function identifying({ keyGenerator, dimensions }: IdentifyKeyOptions): Step {
+  if (keyGenerator === undefined && dimensions === undefined) return ({ call }) => call.identify()
   return async ({ call }, req, res) => {
     const further = dimensions?.(req, res)
     if (keyGenerator !== undefined) {

@@ -2,7 +2,7 @@ import { Agent as HttpAgent } from 'node:http'
 import { Agent as HttpsAgent } from 'node:https'
 import { QuotaError, type Subject } from '@tallygate/core'
 import { warnOnce, type Logger, type ProblemKind } from '@tallygate/flow'
-import type { Request, RequestHandler, Response } from 'express'
+import type { Request, RequestHandler } from 'express'
 import { createProxyMiddleware, type Options, type Plugin } from 'http-proxy-middleware'
 import { credentialOf, prepareHeaders, type OutboundCredential } from './outbound-headers.ts'
 import { bodyInMemory, cleanAnswer, failureOf } from './proxy-events.ts'
@@ -37,6 +37,12 @@ export interface LlmProxyOptions {
 }
 
 /**
+ * A connection that was not used for so long is closed by us, before its provider does just when the next call is on its
+ * way. Where a provider announces a shorter time, a second less than that counts.
+ */
+const MOST_IDLE_MS = 30_000
+
+/**
  * Forwards calls to one provider, through http-proxy-middleware: use it after `quotaMiddleware()`. Bodies go on byte for
  * byte. Hop-by-hop headers, cookies and our own headers do not; a key reaches only the provider that it is for. Errors
  * are answered in the caller's dialect and never name the upstream.
@@ -47,7 +53,7 @@ export function llmProxy(options: LlmProxyOptions): RequestHandler {
   const { timeoutMs = 600_000, maxSockets = 256, unmetered = 'refuse', unregistered = 'refuse' } = options
   const target = targetOf(options.target)
   const paysForAll = unregistered === 'pass' || credentialOf(options.credential) === undefined
-  const agentOptions = { keepAlive: true, maxSockets, maxFreeSockets: 64 }
+  const agentOptions = { keepAlive: true, maxSockets, maxFreeSockets: 64, timeout: MOST_IDLE_MS }
   const forward = createProxyMiddleware<Request>({
     target,
     changeOrigin: true,
@@ -95,7 +101,7 @@ function proxyEvents({ credential }: LlmProxyOptions, timeoutMs: number): Plugin
   const watch = new SilenceWatch(timeoutMs)
   return (proxy) => {
     proxy.on('proxyReq', (proxyReq, req) => watch.watch(proxyReq, req))
-    proxy.on('proxyRes', (proxyRes, _req, res) => cleanAnswer(proxyRes, res as Response, isSwapped))
+    proxy.on('proxyRes', (proxyRes) => cleanAnswer(proxyRes, isSwapped))
     proxy.on('error', (error, req, res) => {
       if (req === undefined || res === undefined || !('setHeader' in res)) return
       void failureOf(error, req, res as NonNullable<Request['res']>, watch.wasSilent(req))

@@ -10,9 +10,7 @@ export interface MeterUsageOptions extends SharedOptions, BodyOptions {}
 
 /** The step of {@link meterUsage}. */
 export function metering(options: MeterUsageOptions): Step {
-  return async (context, req, res) => {
-    const denial = await readRequest(req, context, options)
-    if (denial !== undefined) return denial
+  const meter: Step = (context, req, res) => {
     const { call } = context
     call.meter()
     if (!call.meters) return undefined
@@ -22,6 +20,11 @@ export function metering(options: MeterUsageOptions): Step {
     if (changed !== undefined) forwardInstead(changed, req)
     hookResponse(res, context)
     return undefined
+  }
+  return (context, req, res) => {
+    const read = readRequest(req, context, options)
+    if (!(read instanceof Promise)) return read ?? meter(context, req, res)
+    return read.then((denial) => denial ?? meter(context, req, res))
   }
 }
 

@@ -47,15 +47,20 @@ export function bodyInMemory(req: Request): BodyInMemory | undefined {
 }
 
 /** Takes out of an answer what is between two hops, or between us and the provider. */
-export function cleanAnswer({ headers }: IncomingMessage, res: Response, isSwapped: boolean): void {
+export function cleanAnswer({ headers }: IncomingMessage, isSwapped: boolean): void {
   for (const name in headers) {
-    if (name === 'keep-alive' || name === 'proxy-authenticate' || (isSwapped && OF_THE_ACCOUNT.test(name)))
-      delete headers[name]
+    if (name === 'proxy-authenticate' || (isSwapped && OF_THE_ACCOUNT.test(name))) delete headers[name]
   }
-  // It is for this hop to say whether its own connection stays.
-  headers.connection = res.shouldKeepAlive ? 'keep-alive' : 'close'
+  // Hidden and not deleted: the agent goes by them when it decides whether, and how long, a connection can be used again,
+  // and the proxy would make up what is missing. Of our own connection to the caller, the server tells by itself.
+  hide(headers, 'connection', 'keep-alive')
+  hide(headers, 'keep-alive', '')
   // A proxy in front of us must not collect a stream before it passes it on.
   if (headers['content-type']?.startsWith('text/event-stream') === true) headers['x-accel-buffering'] = 'no'
+}
+
+function hide(headers: IncomingMessage['headers'], name: 'connection' | 'keep-alive', otherwise: string): void {
+  Object.defineProperty(headers, name, { value: headers[name] ?? otherwise, enumerable: false })
 }
 
 /**

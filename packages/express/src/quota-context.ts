@@ -100,6 +100,10 @@ class ExpressRequest implements CallRequest {
     this.#req = req
   }
 
+  get connection(): object {
+    return this.#req.socket
+  }
+
   get address(): string | undefined {
     return this.#req.ip
   }

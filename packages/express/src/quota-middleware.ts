@@ -6,7 +6,7 @@ import { metering, withinSpan, type MeterUsageOptions } from './meter-usage.ts'
 import { readRequest } from './read-request.ts'
 import { resolving, type ResolvePlanOptions } from './resolve-plan.ts'
 import { settling } from './settle-usage.ts'
-import { middlewareOf } from './step.ts'
+import { middlewareOf, type Step } from './step.ts'
 
 export interface QuotaMiddlewareOptions
   extends IdentifyKeyOptions, ResolvePlanOptions, EnforceLimitsOptions, MeterUsageOptions {
@@ -35,16 +35,9 @@ export function quotaMiddleware(options: QuotaMiddlewareOptions = {}): RequestHa
   const limiter =
     limit === undefined ? undefined : limiting([limiterOf('fixed', { identifier: 'requests', ...rest, limit })])
 
-  return middlewareOf(
-    async (context, req, res) =>
-      (await identify(context, req, res)) ??
-      (await resolve(context, req, res)) ??
-      (await readRequest(req, context, options)) ??
-      (context.call.isFree ? undefined : await limiter?.(context, req, res)) ??
-      (await enforce(context, req, res)) ??
-      (await meter(context, req, res)) ??
-      settling(context, req, res),
-    options,
-    withinSpan,
-  )
+  const read: Step = (context, req) => readRequest(req, context, options)
+  const limiters: readonly Step[] =
+    limiter === undefined ? [] : [(context, req, res) => (context.call.isFree ? undefined : limiter(context, req, res))]
+
+  return middlewareOf([identify, resolve, read, ...limiters, enforce, meter, settling], options, withinSpan)
 }

@@ -15,7 +15,14 @@ export type BodyFault = 'too-large' | 'broken-off'
  * Reads a body to its end and puts it back, so that whatever comes next (a parser, a proxy) finds the stream as it was.
  * Reading by exact size never lets the stream end before.
  */
-export function readBody(req: IncomingMessage, limitBytes: number): Promise<Buffer | BodyFault> {
+export async function readBody(req: IncomingMessage, limitBytes: number): Promise<Buffer | BodyFault> {
+  // A body that came in one piece with its head is here when the parser is done with that piece.
+  if (!req.complete) await Promise.resolve()
+  if (req.complete && req.readableLength > 0 && req.readableLength <= limitBytes) {
+    const body = req.read() as Buffer
+    req.unshift(body)
+    return body
+  }
   return new Promise((resolve) => {
     const chunks: Buffer[] = []
     let size = 0

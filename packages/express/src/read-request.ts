@@ -19,12 +19,11 @@ type Parsed = { readonly bytes: Buffer } | { readonly value: Readonly<Record<str
  * Lets a call read its request, once, and leaves the request as it was. Returns the denial of a request whose body can't
  * be what it says it is.
  */
-export async function readRequest(
+export function readRequest(
   req: Request,
-  context: QuotaContext,
+  { call, quota }: QuotaContext,
   { bodyLimitBytes = DEFAULT_LIMIT_BYTES }: BodyOptions,
-): Promise<Denial | undefined> {
-  const { call, quota } = context
+): Denial | undefined | Promise<Denial | undefined> {
   if (call.metered.match === undefined || call.metered.bytes > 0) return undefined
   const parsed = parsedBody(req)
   if (parsed !== undefined && 'bytes' in parsed) return call.read(parsed.bytes)
@@ -49,10 +48,11 @@ export async function readRequest(
   }
   const tooLarge = `The body is larger than ${bodyLimitBytes} bytes.`
   if (Number(req.headers['content-length'] ?? 0) > bodyLimitBytes) return call.problem('body-too-large', tooLarge)
-  const body = await readBody(req, bodyLimitBytes)
-  if (body === 'too-large') return call.problem('body-too-large', tooLarge)
-  if (body === 'broken-off') return call.problem('invalid-request', 'The body broke off before its end.')
-  return call.read(body)
+  return readBody(req, bodyLimitBytes).then((body) => {
+    if (body === 'too-large') return call.problem('body-too-large', tooLarge)
+    if (body === 'broken-off') return call.problem('invalid-request', 'The body broke off before its end.')
+    return call.read(body)
+  })
 }
 
 function parsedBody(req: Request): Parsed {

@@ -13,12 +13,14 @@ export interface ResolvePlanOptions extends SharedOptions {
 export function resolving({ plan }: ResolvePlanOptions): Step {
   const fixed = typeof plan === 'object' ? setOf(plan) : undefined
   const known = new WeakMap<Plan, PlanSet>()
+  if (typeof plan !== 'function') {
+    return ({ call }) => {
+      required(call.subject, 'subject', 'identifyKey')
+      return call.resolvePlans(fixed)?.then(() => undefined)
+    }
+  }
   return async ({ call }, req) => {
     const subject = required(call.subject, 'subject', 'identifyKey')
-    if (typeof plan !== 'function') {
-      await call.resolvePlans(fixed)
-      return undefined
-    }
     const chosen = await plan(subject, req)
     let set = known.get(chosen)
     if (set === undefined) known.set(chosen, (set = setOf(chosen)))

@@ -4,7 +4,7 @@ import { hookResponse } from './response-hook.ts'
 import { middlewareOf, type Step } from './step.ts'
 
 /** The step of {@link settleUsage}. */
-export const settling: Step = async (context, _req, res) => {
+export const settling: Step = (context, _req, res) => {
   context.call.recordAtEnd()
   hookResponse(res, context)
   return undefined

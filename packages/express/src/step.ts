@@ -5,20 +5,23 @@ import { contextOf, type QuotaContext } from './quota-context.ts'
 import { sendDenial } from './send-denial.ts'
 import { warnOfUntrustedProxy } from './untrusted-proxy.ts'
 
-/** What a step does with a request. Returns the denial where the request must not go on. */
-export type Step = (context: QuotaContext, req: Request, res: Response) => Promise<Denial | undefined>
+type Outcome = Denial | undefined
+
+/** What a step does with a request. Returns the denial where the request must not go on; a promise only if it takes time. */
+export type Step = (context: QuotaContext, req: Request, res: Response) => Outcome | Promise<Outcome>
 
 /**
- * Makes a middleware of a step: skips what is to be skipped, answers denials, passes errors on, and calls `next` at most
- * once. A request whose caller has hung up goes no further.
+ * Makes a middleware of steps, taken in turn until one denies: skips what is to be skipped, answers denials, passes errors
+ * on, and calls `next` at most once. A request whose caller has hung up goes no further.
  */
 export function middlewareOf(
-  step: Step,
+  steps: Step | readonly Step[],
   options: SharedOptions,
   runNext: (context: QuotaContext, next: () => void) => void = plainly,
 ): RequestHandler {
   const quota = quotaOf(options)
   const styles = stylesOf(options)
+  const inTurn = typeof steps === 'function' ? [steps] : steps
   const { skip, requestPropertyName, validate = true } = options
 
   return function quotaStep(req, res, next) {
@@ -28,8 +31,11 @@ export function middlewareOf(
       const context = contextOf(req, res, shared instanceof Promise ? await shared : shared, requestPropertyName)
       if (validate) warnOfUntrustedProxy(req, context.quota.logger)
       if (styles !== undefined) context.call.useStyles(styles)
-      const denial = await step(context, req, res)
-      if (denial !== undefined) return sendDenial(denial, options, req, res, next)
+      for (const step of inTurn) {
+        const outcome = step(context, req, res)
+        const denial = outcome instanceof Promise ? await outcome : outcome
+        if (denial !== undefined) return sendDenial(denial, options, req, res, next)
+      }
       if (res.destroyed) return
       context.pass()
       runNext(context, next)

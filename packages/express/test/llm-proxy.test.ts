@@ -1,3 +1,6 @@
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import { connect, type AddressInfo } from 'node:net'
 import { MemoryKeyRegistry, QuotaError } from '@tallygate/core'
 import { fixedWindow, llmProxy, quotaMiddleware, type LlmProxyOptions } from '@tallygate/express'
 import type { QuotaOptions } from '@tallygate/flow'
@@ -176,6 +179,42 @@ describe('llmProxy', () => {
       expect(bed.provider.requests.at(-1)!.body.toString() === body, String(size)).to.equal(true)
     }
   })
+
+  it('uses a connection to the provider again, but not when the provider is about to close it', async () => {
+    const bed = await openTestBed()
+    let connections = 0
+    const upstream = createServer((_req, res) => res.end('{}'))
+    upstream.keepAliveTimeout = 2_000
+    upstream.on('connection', () => (connections += 1))
+    upstream.listen(0, '127.0.0.1')
+    await once(upstream, 'listening')
+    const url = await proxied(bed, { target: `http://127.0.0.1:${(upstream.address() as AddressInfo).port}` })
+    const first = await ask(url)
+    expect([first.headers.get('connection'), first.headers.get('keep-alive')]).to.deep.equal([
+      'keep-alive',
+      'timeout=5',
+    ])
+    await ask(url)
+    expect(connections).to.equal(1)
+    await new Promise((resolve) => setTimeout(resolve, 1_300))
+    await ask(url)
+    expect(connections).to.equal(2)
+    upstream.closeAllConnections()
+    upstream.close()
+  })
+
+  it('closes the connection to a caller who asks for it', async () => {
+    const bed = await openTestBed()
+    const socket = connect(Number(new URL(await proxied(bed)).port), '127.0.0.1')
+    const body = JSON.stringify(HELLO)
+    const head = `POST ${ROUTES.openai} HTTP/1.1\r\nHost: t\r\nConnection: close\r\nContent-Type: application/json\r\n`
+    socket.write(`${head}Content-Length: ${body.length}\r\n\r\n${body}`)
+    let answer = ''
+    for await (const chunk of socket) answer += String(chunk)
+    expect(answer)
+      .to.match(/^HTTP\/1\.1 200 /)
+      .and.match(/\r\nConnection: close\r\n/)
+  }).timeout(3_000)
 
   it('refuses a target that is none when it is made', () => {
     for (const target of ['', 'api.openai.com', 'ftp://x', 'https://x/?q=1', 'https://user@x', 'https://x/#f']) {

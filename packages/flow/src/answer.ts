@@ -184,7 +184,9 @@ export class Answer {
   #take(bytes: Buffer): void {
     const goesOn = this.#decoder === undefined || this.#decodesForCaller
     if (this.#sse === undefined) {
-      this.#json?.write(bytes)
+      // A body of a known length that comes in one piece needs no reader that can be interrupted.
+      if (this.#bytesLeft === bytes.length && this.#kept.isEmpty && goesOn) this.#json?.whole(bytes)
+      else this.#json?.write(bytes)
       if (this.#json !== undefined) this.#kept.add(bytes)
       if (goesOn) this.#forward(bytes)
       return

@@ -10,7 +10,7 @@ import {
   type UsageEntry,
   type UsageOutcome,
 } from '@tallygate/core'
-import { fingerprint, type CredentialSource } from '@tallygate/identity'
+import { fingerprint, type CredentialSource, type Identification } from '@tallygate/identity'
 import {
   dialectOf,
   isFreeRoute,
@@ -124,9 +124,13 @@ export class Call {
     return typeof parent === 'string' && REPORTABLE.test(parent) ? parent : undefined
   }
 
-  /** Tells who calls by the credential. Returns the denial where nobody may. */
-  async identify(): Promise<Denial | undefined> {
-    const found = await this.#walk.identifier.identify(this.request, this.dialect)
+  /** Tells who calls by the credential. Returns the denial where nobody may. A promise only where that takes time. */
+  identify(): Denial | undefined | Promise<Denial | undefined> {
+    const found = this.#walk.identifier.identify(this.request, this.dialect)
+    return found instanceof Promise ? found.then((late) => this.#identified(late)) : this.#identified(found)
+  }
+
+  #identified(found: Identification): Denial | undefined {
     if (found.outcome === 'refused') return this.problem('unauthenticated', UNAUTHENTICATED[found.reason])
     this.#subject = found.subject
     this.#credentialSource = found.source
@@ -138,10 +142,16 @@ export class Call {
     this.#subject = subject
   }
 
-  /** Finds the plans of the subject, or takes those that are given. */
-  async resolvePlans(plans?: PlanSet): Promise<void> {
-    if (plans !== undefined) this.#plans = plans
-    else if (this.#subject !== undefined) this.#plans = await this.#walk.planSource.plansOf(this.#subject)
+  /** Finds the plans of the subject, or takes those that are given. A promise only where that takes time. */
+  resolvePlans(plans?: PlanSet): undefined | Promise<void> {
+    const found = plans ?? (this.#subject === undefined ? NO_PLANS : this.#walk.planSource.plansOf(this.#subject))
+    if (found instanceof Promise) {
+      return found.then((late) => {
+        this.#plans = late
+      })
+    }
+    this.#plans = found
+    return undefined
   }
 
   /** Reads what the request says of itself. Returns the denial where it can't be what it says. */

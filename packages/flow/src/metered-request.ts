@@ -18,6 +18,8 @@ export interface CallRequest {
   readonly headers: Headers
   /** Of the client, as far as the host trusts its proxies. Read only where there is no key. */
   readonly address?: string | undefined
+  /** What stands for the connection that the request came on, the same for all requests on it. */
+  readonly connection?: object | undefined
 }
 
 /** Bodies above this are not kept for counting them later. */

@@ -168,7 +168,7 @@ export class Quota {
   }
 
   /** Tells who calls, outside of any call. */
-  identify(request: IdentifyRequest): Promise<Identification> {
+  async identify(request: IdentifyRequest): Promise<Identification> {
     return this.#walk.identifier.identify(request)
   }
 

@@ -35,6 +35,8 @@ export interface IdentifierOptions {
 export interface IdentifyRequest extends CredentialRequest {
   /** Of the client, as far as the host trusts its proxies. Read only where there is no key. */
   readonly address?: string | undefined
+  /** What stands for the connection that the request came on: the next request on it mostly has the same key. */
+  readonly connection?: object | undefined
 }
 
 /** Who calls, or why nobody may know. */
@@ -53,6 +55,12 @@ interface Known {
   readonly untilMs: number
 }
 
+/** Who called last on a connection. The key is kept no longer than its connection, which has it in its buffers. */
+interface LastOnConnection {
+  readonly value: string
+  readonly known: Known
+}
+
 const MOST_CACHED = 10_000
 
 /** Tells who calls by the API key that is presented. Keys are fingerprinted and forgotten, also by the cache. */
@@ -62,6 +70,7 @@ export class Identifier {
   readonly #missing: 'pass' | 'refuse'
   readonly #clock: Clock
   readonly #cache = new RecentCache<string, Known>(MOST_CACHED)
+  readonly #lastOn = new WeakMap<object, LastOnConnection>()
   /** Keeps the cache's digests from being looked up anywhere. */
   readonly #salt = randomBytes(16).toString('hex')
 
@@ -78,26 +87,38 @@ export class Identifier {
   }
 
   /**
-   * Never throws for what a caller sends; a registry's error passes through.
+   * Never throws for what a caller sends; a registry's error passes through. A promise only where the registry is asked.
    *
    * @param dialect Whose clients call; decides which place counts if a request has several keys.
    */
-  async identify(request: IdentifyRequest, dialect?: string): Promise<Identification> {
+  identify(request: IdentifyRequest, dialect?: string): Identification | Promise<Identification> {
     const found = this.#find(request, dialect)
     if (found.outcome !== 'found') {
       if (found.outcome === 'malformed' || this.#missing === 'refuse')
         return { outcome: 'refused', reason: found.outcome }
       return { outcome: 'identified', subject: this.#anonymous(request.address), source: undefined }
     }
+    const { value, source } = found
     const nowMs = this.#clock()
-    const digest = hash('sha256', this.#salt + found.value, 'base64')
-    let known = this.#cache.get(digest)
-    if (known === undefined || nowMs >= known.untilMs) {
-      known = await this.#lookUp(found.value, nowMs)
-      this.#cache.set(digest, known)
-    }
-    if (known.subject === undefined || nowMs >= known.expiresAtMs) return { outcome: 'refused', reason: 'unknown' }
-    return { outcome: 'identified', subject: known.subject, source: found.source }
+    const { connection } = request
+    const last = connection === undefined ? undefined : this.#lastOn.get(connection)
+    if (last?.value === value && nowMs < last.known.untilMs) return identified(last.known, source, nowMs)
+    const digest = hash('sha256', this.#salt + value, 'base64')
+    const known = this.#cache.get(digest)
+    if (known === undefined || nowMs >= known.untilMs) return this.#ask(value, source, digest, nowMs)
+    if (connection !== undefined) this.#lastOn.set(connection, { value, known })
+    return identified(known, source, nowMs)
+  }
+
+  async #ask(
+    value: string,
+    source: CredentialSource | undefined,
+    digest: string,
+    nowMs: number,
+  ): Promise<Identification> {
+    const known = await this.#lookUp(value, nowMs)
+    this.#cache.set(digest, known)
+    return identified(known, source, nowMs)
   }
 
   #find(request: IdentifyRequest, dialect: string | undefined): Found {
@@ -125,6 +146,15 @@ export class Identifier {
     const id = fingerprint(pepper, addressKey(address, ipv6Subnet), 'anon')
     return { ...unregisteredSubject(id), standing: 'anonymous' }
   }
+}
+
+function identified(
+  { subject, expiresAtMs }: Known,
+  source: CredentialSource | undefined,
+  nowMs: number,
+): Identification {
+  if (subject === undefined || nowMs >= expiresAtMs) return { outcome: 'refused', reason: 'unknown' }
+  return { outcome: 'identified', subject, source }
 }
 
 /** The subject of an id that the host vouches for: a user of its session, say. */

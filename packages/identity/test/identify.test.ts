@@ -134,11 +134,33 @@ describe('Identifier', () => {
       }
       const one = identifier({ registry, unregistered: 'pass', missing: 'pass' })
       let caught: unknown
-      await one.identify(bearer(SECRET)).catch((error: unknown) => (caught = error))
+      await Promise.resolve(one.identify(bearer(SECRET))).catch((error: unknown) => (caught = error))
       expect(caught).to.be.instanceOf(Error).with.property('message', `the registry is away: ${PRINT}`)
       isAway = false
       expect(await one.identify(bearer(SECRET))).to.have.nested.property('subject.id', 'alice')
     })
+  })
+
+  it('knows the key again that a connection has presented before, and no other', async () => {
+    const asked: string[] = []
+    const registry: KeyRegistry = {
+      find: async (print) => {
+        asked.push(print)
+        return registryOf().find(print)
+      },
+    }
+    const connection = {}
+    let nowMs = 0
+    const one = identifier({ registry, cacheMs: 1_000, clock: () => nowMs })
+    const subjectOf = async (key: string): Promise<unknown> => one.identify({ ...bearer(key), connection })
+    for (let time = 0; time < 3; time += 1)
+      expect(await subjectOf(SECRET)).to.have.nested.property('subject.id', 'alice')
+    expect(await subjectOf('sk-another')).to.deep.equal({ outcome: 'refused', reason: 'unknown' })
+    expect(await subjectOf(SECRET)).to.have.nested.property('subject.id', 'alice')
+    expect(asked).to.have.length(2)
+    nowMs = 1_000
+    await subjectOf(SECRET)
+    expect(asked).to.have.length(3)
   })
 
   describe('where there is no key', () => {

@@ -48,6 +48,7 @@ const TERMINALS: Readonly<Record<UsageShape, { readonly bytes: Buffer; readonly 
 
 const RESPONSES_END: ReadonlySet<unknown> = new Set(['response.completed', 'response.incomplete', 'response.failed'])
 
+const MOST_PARSED_BYTES = 16_384
 /** How far from its end a piece is looked at for the text of a {@link TERMINALS} event. */
 const TAIL_BYTES = 192
 
@@ -117,11 +118,17 @@ abstract class DocumentReader {
 
 /** Reads the usage of an answer that is one JSON document, or an array of them, as its bytes go by. */
 export class JsonUsageReader extends DocumentReader implements JsonPickTarget {
-  readonly #picker: JsonPicker
+  #picker: JsonPicker | undefined
 
   constructor({ usage }: Adapter) {
     super(usage)
-    this.#picker = new JsonPicker(PICKS, this)
+  }
+
+  /** Takes a body that is here as a whole: a small one is parsed, which is quicker than to look through it. */
+  whole(body: Buffer): void {
+    const document = body.length <= MOST_PARSED_BYTES ? parsed(body) : undefined
+    if (document === undefined) return this.write(body)
+    for (const each of Array.isArray(document) ? document : [document]) if (isRaw(each)) this.absorb(each)
   }
 
   /** Takes a member that the body has; for its own picker. */
@@ -130,11 +137,21 @@ export class JsonUsageReader extends DocumentReader implements JsonPickTarget {
   }
 
   write(chunk: Buffer): void {
+    this.#picker ??= new JsonPicker(PICKS, this)
     this.#picker.write(chunk)
   }
 
   end(): void {
-    this.#picker.end()
+    this.#picker?.end()
+  }
+}
+
+/** `undefined` for what is no JSON, as a whole. */
+function parsed(body: Buffer): unknown {
+  try {
+    return JSON.parse(body.toString('utf8'))
+  } catch {
+    return undefined
   }
 }
 

@@ -1,4 +1,4 @@
-import { SseFramer, SseUsageReader, type ReportedUsage, type UsageReading } from '@tallygate/metering'
+import { JsonUsageReader, SseFramer, SseUsageReader, type ReportedUsage, type UsageReading } from '@tallygate/metering'
 import { expect } from 'chai'
 import fc from 'fast-check'
 import { adapterNamed } from './adapter-named.ts'
@@ -27,7 +27,16 @@ describe('JsonUsageReader and SseUsageReader', () => {
       fc.assert(fc.property(anyCuts, (cuts) => expectRight(readUsage(adapter, framing, cutAt(bytes, cuts)))))
     })
 
-    if (framing === 'sse') {
+    if (framing === 'json') {
+      it(`read the same of ${what} when it is known to be there as a whole, small or large`, () => {
+        for (const more of ['', ' '.repeat(20_000)]) {
+          const reader = new JsonUsageReader(adapterNamed(adapter))
+          reader.whole(Buffer.from(body + more))
+          reader.end()
+          expectRight(reader.reading)
+        }
+      })
+    } else {
       it(`read the same of ${what} without the blank line at its end`, () => {
         expectRight(readUsage(adapter, framing, [Buffer.from(body.trimEnd())]))
       })

@@ -61,16 +61,12 @@ export class Telemetry {
    * @param isCall Whether the request is for a provider. Of any other a span begins, in hindsight, only if it is recorded.
    */
   start(isCall = true): CallTelemetry {
-    return new CallTelemetry(this.#tracer(), isCall, this.#metrics())
+    return new CallTelemetry((this.#tracerProvider ?? trace).getTracer(NAME), isCall, this.#metrics())
   }
 
   /** Counts what could not be written or settled at once. */
   delayed(what: 'entry' | 'settlement', count = 1): void {
     this.#metrics()?.delayed.add(count, { [ATTRIBUTE.reason]: what })
-  }
-
-  #tracer(): Tracer {
-    return (this.#tracerProvider ?? trace).getTracer(NAME)
   }
 
   /** Instruments of the provider in force; none where that is the API's own, which records nothing. */
