@@ -44,8 +44,25 @@ export function completeUsageQuery(query: UsageQuery): CompleteUsageQuery {
   return { filter, by, zone, offset, limit }
 }
 
-/** The calendar days or months of a zone that a range touches, cut to the range. */
+const MOST_REMEMBERED = 32
+const remembered = new Map<string, readonly DateSpan[]>()
+
+/**
+ * The calendar days or months of a zone that a range touches, cut to the range. Remembers the last few: a range of years
+ * takes milliseconds to work out, and pages of a report ask for the same one.
+ */
 export function dateSpans({ fromMs, toMs }: UsageFilter, every: 'day' | 'month', zone: string): readonly DateSpan[] {
+  const key = `${every} ${fromMs} ${toMs} ${zone}`
+  const known = remembered.get(key)
+  if (known !== undefined) return known
+  const spans = spansOf(fromMs, toMs, every, zone)
+  const [oldest] = remembered.keys()
+  if (remembered.size >= MOST_REMEMBERED) remembered.delete(oldest!)
+  remembered.set(key, spans)
+  return spans
+}
+
+function spansOf(fromMs: number, toMs: number, every: 'day' | 'month', zone: string): readonly DateSpan[] {
   const spans: DateSpan[] = []
   let startMs = fromMs
   while (startMs < toMs) {
