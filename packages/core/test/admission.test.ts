@@ -1,3 +1,4 @@
+import { runs } from '@tallygate/testkit'
 import { expect } from 'chai'
 import fc from 'fast-check'
 import { AdmissionBed, admitted, boundTo, boundToPlans, DAY, MIDNIGHT, NOON, TOKENS } from './admission-bed.ts'
@@ -247,7 +248,7 @@ describe('Admission', () => {
         for (const status of statuses) expect(status.used).to.be.at.most(status.quota!)
       }
     })
-    await fc.assert(property, { numRuns: 300 })
+    await fc.assert(property, { numRuns: runs(300) })
   })
 
   it('never grants more than the quota in any span of a sliding window', async () => {
@@ -266,6 +267,6 @@ describe('Admission', () => {
         expect(inSpan.reduce((sum, each) => sum + each.tokens, 0)).to.be.at.most(100)
       }
     })
-    await fc.assert(property, { numRuns: 200 })
+    await fc.assert(property, { numRuns: runs(200) })
   })
 })

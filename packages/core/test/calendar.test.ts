@@ -1,3 +1,4 @@
+import { runs } from '@tallygate/testkit'
 import { calendarBucket, type CalendarWindow } from '@tallygate/core'
 import { expect } from 'chai'
 import fc from 'fast-check'
@@ -174,7 +175,7 @@ describe('calendarBucket', () => {
       const withinMs = bucket.startMs + Math.floor(((bucket.endMs - bucket.startMs - 1) * permille) / 1_000)
       expect(calendarBucket(window, withinMs)).to.deep.equal(bucket)
     })
-    fc.assert(property, { numRuns: 1_000 })
+    fc.assert(property, { numRuns: runs(1_000) })
   })
 
   it('lets buckets meet without gap or overlap', () => {
@@ -183,7 +184,7 @@ describe('calendarBucket', () => {
       expect(calendarBucket(window, endMs).startMs).to.equal(endMs)
       expect(calendarBucket(window, startMs - 1).endMs).to.equal(startMs)
     })
-    fc.assert(property, { numRuns: 1_000 })
+    fc.assert(property, { numRuns: runs(1_000) })
   })
 
   it('takes instants between two milliseconds', () => {

@@ -1,3 +1,4 @@
+import { runs } from '@tallygate/testkit'
 import { conditionHolds, type CallFacts, type LimitCondition } from '@tallygate/core'
 import { expect } from 'chai'
 import fc from 'fast-check'
@@ -43,6 +44,6 @@ describe('conditionHolds', () => {
       const expected = new RegExp(`^${pattern.replaceAll('*', '.*')}$`).test(model)
       expect(conditionHolds({ model: [pattern] }, { model })).to.equal(expected)
     })
-    fc.assert(property, { numRuns: 2_000 })
+    fc.assert(property, { numRuns: runs(2_000) })
   })
 })

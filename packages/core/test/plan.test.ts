@@ -1,3 +1,4 @@
+import { runs } from '@tallygate/testkit'
 import {
   bindLimits,
   chargesOf,
@@ -226,7 +227,7 @@ describe('bindLimits', () => {
       const isSame = one.tenant === other.tenant && one.key === other.key && one.user === other.user
       expect(left === right).to.equal(isSame)
     })
-    fc.assert(property, { numRuns: 500 })
+    fc.assert(property, { numRuns: runs(500) })
     expect(bound(limits, { tenant: '\ud800', key: 'k', user: 'u' })).to.have.length(1)
   })
 })

@@ -1,3 +1,4 @@
+import { runs } from '@tallygate/testkit'
 import { expect } from 'chai'
 import fc from 'fast-check'
 import { SlotMap } from '../src/slot-map.ts'
@@ -30,7 +31,7 @@ describe('SlotMap', () => {
         }
       }
     })
-    fc.assert(property, { numRuns: 300 })
+    fc.assert(property, { numRuns: runs(300) })
   })
 
   it('lets what it passes be deleted while it is walked', () => {

@@ -1,3 +1,4 @@
+import { runs } from '@tallygate/testkit'
 import {
   addSums,
   completeUsageQuery,
@@ -119,7 +120,7 @@ describe('dateSpans', () => {
         expect(new Set(spans.map(({ label }) => label))).to.have.property('size', spans.length)
       }
     })
-    fc.assert(property, { numRuns: 60 })
+    fc.assert(property, { numRuns: runs(60) })
   })
 })
 
@@ -200,6 +201,6 @@ describe('sumOf and addSums', () => {
         expect(page.rows.reduce((sum, row) => addSums(sum, row), NO_USAGE)).to.deep.equal(total)
       }
     })
-    await fc.assert(property, { numRuns: 60 })
+    await fc.assert(property, { numRuns: runs(60) })
   })
 })

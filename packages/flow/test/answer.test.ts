@@ -1,7 +1,7 @@
 import { gzipSync } from 'node:zlib'
 import { MemoryLedger, type UsageEntry } from '@tallygate/core'
 import { createQuota, type Call, type Quota } from '@tallygate/flow'
-import { startScriptedProvider, type ScriptedProvider } from '@tallygate/testkit'
+import { startScriptedProvider, type ScriptedProvider, runs } from '@tallygate/testkit'
 import { expect } from 'chai'
 import fc from 'fast-check'
 
@@ -117,7 +117,7 @@ describe('Answer', () => {
           expect(outcome).to.equal('complete')
           expect(usage).to.deep.include({ basis: 'reported', inputTokens: 321, outputTokens: 123, cacheReadTokens: 64 })
         }),
-        { numRuns: 60 },
+        { numRuns: runs(60) },
       )
     })
   }

@@ -1,3 +1,4 @@
+import { runs } from '@tallygate/testkit'
 import { brotliCompressSync, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib'
 import { expect } from 'chai'
 import fc from 'fast-check'
@@ -31,7 +32,7 @@ describe('ContentDecoder', () => {
           const { text } = await decoded(coding, cut(compress(Buffer.from(bytes)), at))
           expect(text.equals(Buffer.from(bytes))).to.equal(true)
         }),
-        { numRuns: 30 },
+        { numRuns: runs(30) },
       )
     })
   }

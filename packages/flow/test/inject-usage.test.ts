@@ -1,3 +1,4 @@
+import { runs } from '@tallygate/testkit'
 import { injectIncludeUsage } from '@tallygate/flow'
 import { expect } from 'chai'
 import fc from 'fast-check'
@@ -59,7 +60,7 @@ describe('injectIncludeUsage', () => {
         }
         expect(JSON.parse(injected(text) ?? text)).to.deep.equal(expected)
       }),
-      { numRuns: 500 },
+      { numRuns: runs(500) },
     )
   })
 })

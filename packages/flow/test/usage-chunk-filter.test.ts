@@ -1,3 +1,4 @@
+import { runs } from '@tallygate/testkit'
 import { withoutUsage } from '@tallygate/flow'
 import { expect } from 'chai'
 import fc from 'fast-check'
@@ -30,7 +31,7 @@ describe('withoutUsage', () => {
         expect(filtered(asked)).to.equal(plain)
         expect(filtered(plain)).to.equal(plain)
       }),
-      { numRuns: 300 },
+      { numRuns: runs(300) },
     )
   })
 

@@ -1,3 +1,4 @@
+import { runs } from '@tallygate/testkit'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -282,7 +283,7 @@ describe('parseConfig', () => {
         )
         for (const mistake of mistakesOf(text)) expect(mistake).to.match(/^quota\.yaml:\d+:\d+: /)
       }),
-      { numRuns: 300 },
+      { numRuns: runs(300) },
     )
   })
 })

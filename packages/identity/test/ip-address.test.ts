@@ -1,3 +1,4 @@
+import { runs } from '@tallygate/testkit'
 import { addressKey } from '@tallygate/identity'
 import { expect } from 'chai'
 import fc from 'fast-check'
@@ -68,6 +69,6 @@ describe('addressKey', () => {
         expect(isSame).to.equal(bitsOf(one) === bitsOf(second))
       }
     })
-    fc.assert(property, { numRuns: 300 })
+    fc.assert(property, { numRuns: runs(300) })
   })
 })

@@ -1,3 +1,4 @@
+import { runs } from '@tallygate/testkit'
 import { RecentCache } from '@tallygate/identity'
 import { expect } from 'chai'
 import fc from 'fast-check'
@@ -21,7 +22,7 @@ describe('RecentCache', () => {
         touched.splice(0, touched.length, ...touched.filter((each) => each !== key), key)
       }
     })
-    fc.assert(property, { numRuns: 500 })
+    fc.assert(property, { numRuns: runs(500) })
   })
 
   it('keeps no more than twice its size', () => {

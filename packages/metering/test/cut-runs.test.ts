@@ -1,3 +1,4 @@
+import { runs } from '@tallygate/testkit'
 import { cutRuns } from '@tallygate/metering'
 import { expect } from 'chai'
 import fc from 'fast-check'
@@ -58,7 +59,7 @@ describe('cutRuns', () => {
           )
           expect(longest).to.be.at.most(HARMLESS)
         }),
-        { numRuns: 500, examples: KNOWN },
+        { numRuns: runs(500), examples: KNOWN },
       )
     })
   }

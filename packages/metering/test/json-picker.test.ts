@@ -1,3 +1,4 @@
+import { runs } from '@tallygate/testkit'
 import { JsonPicker, type JsonPicks } from '@tallygate/metering'
 import { expect } from 'chai'
 import fc from 'fast-check'
@@ -23,7 +24,7 @@ describe('JsonPicker', () => {
         if (escapes === 'keys') text = text.replaceAll('"usage":', '"\\u0075sa\\u0067e":')
         expect(pick(cutAt(Buffer.from(text), cuts))).to.deep.equal(expected(JSON.parse(text)))
       }),
-      { numRuns: 2_000 },
+      { numRuns: runs(2_000) },
     )
   })
 
@@ -34,7 +35,7 @@ describe('JsonPicker', () => {
         const whole = expected(value)
         for (const pieces of everyCut(bytes)) expect(pick(pieces)).to.deep.equal(whole)
       }),
-      { numRuns: 30 },
+      { numRuns: runs(30) },
     )
   })
 
@@ -117,7 +118,7 @@ describe('JsonPicker', () => {
         const bytes = Buffer.from(parts.join(''))
         expect(pick(cutAt(bytes, cuts))).to.deep.equal(pick([bytes]))
       }),
-      { numRuns: 2_000 },
+      { numRuns: runs(2_000) },
     )
   })
 })

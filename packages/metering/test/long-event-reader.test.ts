@@ -1,3 +1,4 @@
+import { runs } from '@tallygate/testkit'
 import { SseFramer, SseUsageReader, type ReportedUsage } from '@tallygate/metering'
 import { expect } from 'chai'
 import fc from 'fast-check'
@@ -46,7 +47,7 @@ describe('SseUsageReader with events that are too long to hold', () => {
             expect(model).to.equal('gpt-5')
             expect(coversOutput).to.equal(true)
           }),
-          { numRuns: 30 },
+          { numRuns: runs(30) },
         )
       })
     }
@@ -101,7 +102,7 @@ describe('SseUsageReader with events that are too long to hold', () => {
         const { reported } = readUsage('gemini-generate', 'json', cutAt(Buffer.from(JSON.stringify(pieces)), cuts))
         expect(figures(reported)).to.deep.equal({ input: 3, output: 2, total: 5 })
       }),
-      { numRuns: 30 },
+      { numRuns: runs(30) },
     )
   })
 })

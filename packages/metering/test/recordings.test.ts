@@ -1,3 +1,4 @@
+import { runs } from '@tallygate/testkit'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect } from 'chai'
@@ -69,7 +70,7 @@ if (folder !== undefined && folder !== '') {
         expectRight([body])
         fc.assert(
           fc.property(anyCuts, (cuts) => expectRight(cutAt(body, cuts))),
-          { numRuns: 20 },
+          { numRuns: runs(20) },
         )
         if (body.length < 16_384) expectRight(Array.from(body, (byte) => Buffer.of(byte)))
       })

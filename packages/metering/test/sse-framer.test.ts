@@ -1,3 +1,4 @@
+import { runs } from '@tallygate/testkit'
 import { sseData, SseFramer } from '@tallygate/metering'
 import { expect } from 'chai'
 import fc from 'fast-check'
@@ -60,7 +61,7 @@ describe('SseFramer', () => {
         expect(passed + framer.held.toString()).to.equal(text)
         expect([...data, ...sseData(framer.held.toString())]).to.deep.equal(sseData(text))
       }),
-      { numRuns: 2_000 },
+      { numRuns: runs(2_000) },
     )
   })
 
@@ -101,7 +102,7 @@ describe('SseFramer', () => {
         const { events, held } = frame(cutAt(Buffer.from(text), cuts))
         expect(events + held === text).to.equal(true)
       }),
-      { numRuns: 100 },
+      { numRuns: runs(100) },
     )
   })
 })

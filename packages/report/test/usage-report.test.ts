@@ -1,3 +1,4 @@
+import { runs } from '@tallygate/testkit'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -206,7 +207,7 @@ for (const [name, open] of LEDGERS) {
             expect(page.total['calls']).to.equal(changes.length)
           },
         ),
-        { numRuns: 15 },
+        { numRuns: runs(15) },
       ))
 
     it('lists every call once over pages, newest first, while new ones come in', async () => {

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { MemoryCounterStore, type Charge, type ChargeWindow, type CounterStore } from '@tallygate/core'
 import { RedisCounterStore } from '@tallygate/store-redis'
-import { SettableClock, startRedis, type TestRedis } from '@tallygate/testkit'
+import { SettableClock, startRedis, type TestRedis, runs } from '@tallygate/testkit'
 import { expect } from 'chai'
 import fc from 'fast-check'
 import { Redis } from 'ioredis'
@@ -78,7 +78,7 @@ describe('MemoryCounterStore and RedisCounterStore', () => {
 
   it('agree on any sequence of operations', async function () {
     this.timeout(120_000)
-    const numRuns = process.env['TALLYGATE_LONG'] === undefined ? 300 : 20_000
+    const numRuns = runs(300)
     await fc.assert(
       fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 40 }), async (steps) => {
         const clock = new SettableClock()

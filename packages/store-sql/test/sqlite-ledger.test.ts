@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { MemoryLedger, USAGE_GROUPS, type UsageEntry, type UsageGroup } from '@tallygate/core'
 import { SqliteLedger } from '@tallygate/store-sql'
-import { describeLedger } from '@tallygate/testkit'
+import { describeLedger, runs } from '@tallygate/testkit'
 import { expect } from 'chai'
 import fc from 'fast-check'
 
@@ -100,7 +100,7 @@ describe('SqliteLedger', () => {
           expect(JSON.parse(JSON.stringify(one))).to.deep.equal(JSON.parse(JSON.stringify(other)))
         },
       ),
-      { numRuns: 40 },
+      { numRuns: runs(40) },
     )
   })
 })
