@@ -34,11 +34,17 @@ export class Admission {
   readonly #lifetimeMs: number
   /** The store's clock minus ours, as last seen. */
   #offsetMs = 0
+  #failedAtMs = -Infinity
 
   constructor({ store, clock = monotonicClock, lifetimeMs = 60_000 }: AdmissionOptions) {
     this.store = store
     this.#clock = clock
     this.#lifetimeMs = lifetimeMs
+  }
+
+  /** Whether the last decision found the store unreachable, and not longer ago than this. */
+  failedWithin(ms: number): boolean {
+    return this.#clock() - this.#failedAtMs < ms
   }
 
   /** The store's time, as well as this node knows it without asking. */
@@ -65,9 +71,11 @@ export class Admission {
         reply = await this.store.reserve({ id, owner, charges, lifetimeMs, context })
       } catch (error) {
         if (!isQuotaError(error, 'ERR_QUOTA_STORE_UNAVAILABLE')) throw error
+        this.#failedAtMs = this.#clock()
         const held = { id, owner, bound, charges, amounts, lifetimeMs, context }
         return this.#withoutStore(held, atMs, onUnavailable ?? whileUnavailable(bound))
       }
+      this.#failedAtMs = -Infinity
       atMs = reply.nowMs
       const learnedAtMs = this.#clock()
       this.#offsetMs = reply.nowMs - learnedAtMs

@@ -11,7 +11,8 @@ export interface EnforceLimitsOptions extends SharedOptions {
 /** The step of {@link enforceLimits}, but for saying in the answer's head where limits stand. */
 export function enforcing({ passOnStoreError }: EnforceLimitsOptions): Step {
   const onUnavailable = passOnStoreError === undefined ? undefined : passOnStoreError ? 'admit' : 'refuse'
-  return ({ call }) => (call.isFree ? undefined : call.admit({ bound: call.bind(call.plans), onUnavailable }))
+  return ({ call }) =>
+    call.isFree || call.isUnder(call.plans) ? undefined : call.admit({ bound: call.bind(call.plans), onUnavailable })
 }
 
 /**

@@ -6,9 +6,10 @@ import { middlewareOf, type Step } from './step.ts'
 export interface IdentifyKeyOptions extends SharedOptions {
   /**
    * Tells who calls by an id that the host vouches for, such as the user of its session, in place of the API key. It
-   * stands in reports as it is: never return a secret.
+   * stands in reports as it is: never return a secret. Whom it does not name (`undefined`, an empty text) is told by the
+   * key of the request, as without it.
    */
-  readonly keyGenerator?: (req: Request, res: Response) => string | Promise<string>
+  readonly keyGenerator?: (req: Request, res: Response) => string | undefined | Promise<string | undefined>
   /** Further dimensions of the caller, by which limits can count: user, group, tenant and so on. */
   readonly dimensions?: (req: Request, res: Response) => Readonly<Record<string, string>>
 }
@@ -18,8 +19,9 @@ export function identifying({ keyGenerator, dimensions }: IdentifyKeyOptions): S
   if (keyGenerator === undefined && dimensions === undefined) return ({ call }) => call.identify()
   return async ({ call }, req, res) => {
     const further = dimensions?.(req, res)
-    if (keyGenerator !== undefined) {
-      call.identifyAs(hostSubject(await keyGenerator(req, res), further))
+    const id = await keyGenerator?.(req, res)
+    if (typeof id === 'string' && id !== '') {
+      call.identifyAs(hostSubject(id, further))
       return undefined
     }
     const denial = await call.identify()

@@ -29,8 +29,8 @@ export interface LimiterOptions extends SharedOptions {
   readonly identifier?: string
   /** Dimensions that share a counter. Default: `['key']`. */
   readonly per?: readonly string[]
-  /** Tells apart who shares a counter, in place of the caller's key. */
-  readonly keyGenerator?: (req: Request, res: Response) => string | Promise<string>
+  /** Tells apart who shares a counter, in place of the caller's key, which counts where it names nobody. */
+  readonly keyGenerator?: (req: Request, res: Response) => string | undefined | Promise<string | undefined>
   readonly when?: LimitCondition
   readonly trip?: Trip
   /** `shadow` decides and reports, and never refuses. Default: `enforce`. */
@@ -101,8 +101,9 @@ export function limiterOf(kind: 'fixed' | 'sliding', options: FixedWindowOptions
       }
       const plan = planFor(typeof limit === 'number' ? limit : await limit(req, res))
       const dimensions = call.subject?.dimensions ?? {}
-      const key = keyGenerator === undefined ? {} : { key: await keyGenerator(req, res) }
-      return call.bind({ plans: [plan], combine: 'all' }, { ...dimensions, ...key })
+      const key = await keyGenerator?.(req, res)
+      const isNamed = typeof key === 'string' && key !== ''
+      return call.bind({ plans: [plan], combine: 'all' }, isNamed ? { ...dimensions, key } : dimensions)
     },
   }
 }

@@ -32,7 +32,7 @@ export interface LlmProxyOptions {
   readonly unmetered?: 'refuse' | 'pass'
   /** How long the provider may say nothing, in milliseconds. Default: 10 minutes, as reasoning models take their time. */
   readonly timeoutMs?: number
-  /** Sockets to the provider. Default: 256. */
+  /** Connections to the provider; more calls than that wait for one. Default: as many as there are calls. */
   readonly maxSockets?: number
 }
 
@@ -50,7 +50,7 @@ const MOST_IDLE_MS = 30_000
  * @throws QuotaError `ERR_QUOTA_CONFIG` for a target that is no http or https URL.
  */
 export function llmProxy(options: LlmProxyOptions): RequestHandler {
-  const { timeoutMs = 600_000, maxSockets = 256, unmetered = 'refuse', unregistered = 'refuse' } = options
+  const { timeoutMs = 600_000, maxSockets = Infinity, unmetered = 'refuse', unregistered = 'refuse' } = options
   const target = targetOf(options.target)
   const paysForAll = unregistered === 'pass' || credentialOf(options.credential) === undefined
   const agentOptions = { keepAlive: true, maxSockets, maxFreeSockets: 64, timeout: MOST_IDLE_MS }

@@ -24,7 +24,14 @@ const NOT_FORWARDED: ReadonlySet<string> = new Set([
   'forwarded',
   'via',
   'x-real-ip',
+  // The body was read already, so that nobody waits for leave to send it.
+  'expect',
+  'x-http-method',
+  'x-http-method-override',
+  'x-method-override',
 ])
+/** What `Connection` must not take away: without them, the provider would take the body for a request of its own. */
+const NEVER_HOP_BY_HOP: ReadonlySet<string> = new Set(['content-length', 'transfer-encoding', 'content-type', 'host'])
 const NOT_FORWARDED_PREFIXES = ['x-tallygate-', 'x-forwarded-']
 const CREDENTIALS: ReadonlySet<string> = new Set(CREDENTIAL_HEADERS)
 const KEY_HEADERS: Readonly<Record<Dialect, CredentialSource>> = {
@@ -50,13 +57,14 @@ export function prepareHeaders(
   const named = hopByHopNames(req.headers.connection)
   const out: Record<string, string | string[]> = {}
   for (const name in req.headers) {
-    if (NOT_FORWARDED.has(name) || isPrivate(name) || named?.includes(name) === true) continue
+    if (NOT_FORWARDED.has(name) || isPrivate(name)) continue
+    if (named?.includes(name) === true && !NEVER_HOP_BY_HOP.has(name)) continue
     // Of several keys, only the one that the caller was identified by: no call is made on another's account.
     if (source !== undefined && name !== source && CREDENTIALS.has(name)) continue
     out[name] = req.headers[name]!
   }
   if (out['connection'] !== undefined) out['connection'] = 'keep-alive'
-  if (source !== undefined && source !== 'query' && req.url.includes('key=')) req.url = withoutQueryKey(req.url)
+  if (source !== undefined && source !== 'query' && req.url.includes('?')) req.url = withoutQueryKey(req.url)
   if (swap !== undefined) {
     const key = typeof swap === 'string' ? swap : swap(req)
     const name = (credentialHeader ?? KEY_HEADERS[call.dialect]).toLowerCase()

@@ -23,6 +23,9 @@ const UNREACHED: ReadonlySet<string> = new Set([
 const OF_THE_ACCOUNT =
   /^(?:x-ratelimit-|anthropic-ratelimit-|openai-organization|openai-project|anthropic-organization-id|set-cookie)/
 
+/** What names the upstream, or is said to us. */
+const OF_THE_HOP: ReadonlySet<string> = new Set(['proxy-authenticate', 'location', 'content-location'])
+
 /** A body that was read already, in the shape in which a proxy takes one: it goes out in one piece with the head. */
 class BodyInMemory {
   readonly #body: Buffer
@@ -49,7 +52,7 @@ export function bodyInMemory(req: Request): BodyInMemory | undefined {
 /** Takes out of an answer what is between two hops, or between us and the provider. */
 export function cleanAnswer({ headers }: IncomingMessage, isSwapped: boolean): void {
   for (const name in headers) {
-    if (name === 'proxy-authenticate' || (isSwapped && OF_THE_ACCOUNT.test(name))) delete headers[name]
+    if (OF_THE_HOP.has(name) || (isSwapped && OF_THE_ACCOUNT.test(name))) delete headers[name]
   }
   // Hidden and not deleted: the agent goes by them when it decides whether, and how long, a connection can be used again,
   // and the proxy would make up what is missing. Of our own connection to the caller, the server tells by itself.
@@ -71,7 +74,7 @@ function hide(headers: IncomingMessage['headers'], name: 'connection' | 'keep-al
 export async function failureOf(error: Error, req: Request, res: Response, wasSilent: boolean): Promise<void> {
   // The caller has hung up, or the answer was under way: it ends as it can.
   const context = contextIn(req)
-  if (res.destroyed || res.headersSent || context === undefined) {
+  if (res.destroyed || req.socket.destroyed || res.headersSent || context === undefined) {
     res.destroy()
     return
   }

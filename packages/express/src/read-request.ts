@@ -32,8 +32,7 @@ export function readRequest(
       quota.logger,
       'the body was parsed before it could be read: use express.json({ verify: keepRawBody }), or it is serialised again',
     )
-    call.readParsed(parsed.value)
-    return undefined
+    return call.readParsed(parsed.value)
   }
   const encoding = req.headers['content-encoding']
   if (encoding !== undefined && encoding.toLowerCase() !== 'identity') {

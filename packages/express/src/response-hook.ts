@@ -63,6 +63,8 @@ class ResponseHook implements AnswerSink {
   #isFailing = false
   /** What the last write said: whether the caller keeps up. */
   #keepsUp = true
+  /** Of the write that is on its way: for the bytes that go out for it. */
+  #written: Callback | undefined
 
   constructor(res: Response, { call }: QuotaContext) {
     this.#res = res
@@ -74,7 +76,9 @@ class ResponseHook implements AnswerSink {
 
   /** Sends bytes to the caller; for the answer. */
   push(bytes: Buffer): void {
-    this.#keepsUp = this.#original.write.call(this.#res, bytes)
+    const written = this.#written
+    this.#written = undefined
+    this.#keepsUp = this.#original.write.call(this.#res, bytes, written)
   }
 
   /** The connection is gone. The end of an answer that did end is on its way through the books already. */
@@ -95,11 +99,17 @@ class ResponseHook implements AnswerSink {
 
   write(chunk: unknown, rest: unknown[]): boolean {
     const callback = callbackOf(rest)
-    if (callback !== undefined) process.nextTick(callback)
-    if (this.#isEnding || this.#isFailing) return false
+    if (this.#isEnding || this.#isFailing) {
+      if (callback !== undefined) process.nextTick(callback)
+      return false
+    }
     this.#head()
     this.#keepsUp = true
+    this.#written = callback
     this.#answer.write(bytesOf(chunk, rest[0]))
+    // Nothing went out for it yet: it is kept back, or being decoded.
+    if (this.#written !== undefined) process.nextTick(this.#written)
+    this.#written = undefined
     if (!this.#answer.isDecoding) return this.#keepsUp
     void this.#answer.settled().then(() => {
       if (!this.#res.writableNeedDrain) this.#res.emit('drain')
@@ -130,7 +140,9 @@ class ResponseHook implements AnswerSink {
     const { socket } = this.#res
     if (this.#isFailing) return this.#res
     if (this.#answer.isFinished || this.#isEnding || !this.#res.headersSent || socket === null || socket.destroyed) {
-      if (!this.#answer.isFinished) void this.#answer.fail().catch(() => {})
+      // A caller who is gone has used something; a provider that broke off before its answer has not.
+      const ended = this.#res.req.socket.destroyed ? this.#answer.abort() : this.#answer.fail()
+      ended.catch(() => {})
       this.#original.destroy.call(this.#res, error)
       return this.#res
     }

@@ -27,16 +27,20 @@ export function middlewareOf(
   return function quotaStep(req, res, next) {
     const run = async (): Promise<void> => {
       if (skip !== undefined && (await skip(req, res))) return next()
+      // A caller who is gone already would never be heard to go.
+      if (res.destroyed) return
       const shared = quota()
-      const context = contextOf(req, res, shared instanceof Promise ? await shared : shared, requestPropertyName)
+      const resolved = shared instanceof Promise ? await shared : shared
+      if (res.destroyed) return
+      const context = contextOf(req, res, resolved, requestPropertyName)
       if (validate) warnOfUntrustedProxy(req, context.quota.logger)
       if (styles !== undefined) context.call.useStyles(styles)
       for (const step of inTurn) {
         const outcome = step(context, req, res)
         const denial = outcome instanceof Promise ? await outcome : outcome
+        if (res.destroyed) return
         if (denial !== undefined) return sendDenial(denial, options, req, res, next)
       }
-      if (res.destroyed) return
       context.pass()
       runNext(context, next)
     }

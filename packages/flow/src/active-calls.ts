@@ -12,6 +12,7 @@ export class ActiveCalls {
   readonly #clock: Clock
   readonly #logger: Logger
   #heartbeat: NodeJS.Timeout | undefined
+  #isBeating = false
   #whenIdle: (() => void)[] = []
 
   constructor(clock: Clock, logger: Logger) {
@@ -43,15 +44,15 @@ export class ActiveCalls {
 
   /** Extends what is due. A store that does not answer is tried again at the next beat. */
   async beat(): Promise<void> {
+    if (this.#isBeating) return
+    this.#isBeating = true
     const nowMs = this.#clock()
-    for (const call of this.#calls.slice()) {
-      try {
-        await call.extend(nowMs)
-      } catch (error) {
-        this.#logger.warn('a hold could not be extended', { cause: String(error) })
-        return
-      }
+    try {
+      for (const call of this.#calls.slice()) await call.extend(nowMs)
+    } catch (error) {
+      this.#logger.warn('a hold could not be extended', { cause: String(error) })
     }
+    this.#isBeating = false
   }
 
   /** Resolves when no call is active, or after a time. */

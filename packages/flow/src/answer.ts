@@ -41,7 +41,7 @@ const BROKE_OFF: Omit<Problem, 'requestId'> = {
   status: 502,
   message: 'The provider broke off before the end of its answer.',
 }
-const NOTHING_READ: UsageReading = { reported: undefined, coversOutput: false, model: undefined }
+const NOTHING_READ: UsageReading = { reported: undefined, coversOutput: false, model: undefined, isPending: false }
 const JSON_TYPE = /^application\/(?:[\w.-]+\+)?json\b/i
 const SSE_TYPE = /^text\/event-stream\b/i
 const ID = /^[A-Za-z0-9._:/+=-]{1,128}$/

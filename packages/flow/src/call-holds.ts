@@ -70,8 +70,8 @@ export class CallHolds {
   async extend(nowMs: number): Promise<void> {
     for (const held of this.#held) {
       if (nowMs - held.extendedAtMs < held.reservation.lifetimeMs / 3) continue
-      held.extendedAtMs = nowMs
       await this.#walk.admission.extend(held.reservation)
+      held.extendedAtMs = nowMs
     }
   }
 

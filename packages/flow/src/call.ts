@@ -37,7 +37,7 @@ const REPORTABLE = /^[A-Za-z0-9._:/-]{1,128}$/
 const UNANSWERED: AnswerFacts = {
   status: undefined,
   framing: 'json',
-  reading: { reported: undefined, coversOutput: false, model: undefined },
+  reading: { reported: undefined, coversOutput: false, model: undefined, isPending: false },
   kept: new KeptOutput(),
   isStream: false,
   providerRequestId: undefined,
@@ -63,6 +63,8 @@ export class Call {
   #subject: Subject | undefined
   #credentialSource: CredentialSource | undefined
   #plans: PlanSet = NO_PLANS
+  /** Plans that were decided on. */
+  #under: PlanSet | undefined
   #meters = false
   #records = false
   #decidedAtMs: number | undefined
@@ -98,6 +100,13 @@ export class Call {
   /** Where the limits that were decided on stand, as of the decision. */
   get statuses(): readonly LimitStatus[] {
     return this.#holds.statuses
+  }
+
+  /** Whether these plans were decided on before: mounted twice, they count once. */
+  isUnder(plans: PlanSet): boolean {
+    const isAgain = this.#under === plans
+    this.#under = plans
+    return isAgain
   }
 
   /** Whether answers are looked into, for what they used. */
@@ -162,8 +171,10 @@ export class Call {
   }
 
   /** As {@link read}, for a body that the host has parsed and whose bytes are gone. */
-  readParsed(value: Raw): void {
-    if (this.metered.match !== undefined) this.metered.readParsed(value)
+  readParsed(value: Raw): Denial | undefined {
+    if (this.metered.match === undefined) return undefined
+    const fault = this.metered.readParsed(value)
+    return fault === undefined ? undefined : this.problem('invalid-request', BODY_FAULTS[fault])
   }
 
   /**
@@ -173,6 +184,8 @@ export class Call {
    * @param hold Default: the limits of the caller's plans.
    */
   async admit(hold: HoldRequest = { bound: this.bind(this.#plans) }): Promise<Denial | undefined> {
+    // The caller has hung up: nobody waits for a decision.
+    if (this.#outcome !== undefined) return undefined
     if (this.#walk.isBlocked)
       return this.problem('unavailable', 'Usage can not be recorded right now. Try again in a moment.')
     const decision = await this.#holds.admit(this.attemptId, hold, () => this.#context())
@@ -374,7 +387,8 @@ export class Call {
     const { model = '' } = this.metered.facts
     let context = `${tenant}\n${id}\n${this.callId}\n${provider}\n${operation}\n${model}\n`
     for (const { name, version } of this.#plans.plans) context += `${name}=${version} `
-    return context.length > MOST_CONTEXT_CHARACTERS ? context.slice(0, MOST_CONTEXT_CHARACTERS) : context
+    // A model that a caller cut in the middle of a character must not be what a store stumbles over.
+    return context.slice(0, MOST_CONTEXT_CHARACTERS).toWellFormed()
   }
 
   #describe(): CallDescription {

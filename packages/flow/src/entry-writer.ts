@@ -18,6 +18,10 @@ const LEAST_BETWEEN_APPENDS_MS = 2
 /** Entries in one append: more take the event loop too long where the ledger writes in this thread. */
 const MOST_AT_ONCE = 100
 const RETRY_EVERY_MS = 1_000
+/** A ledger that says nothing for so long is away; appending again is safe. */
+const MOST_PER_APPEND_MS = 10_000
+/** More entries than that wait only for a ledger that takes none. */
+const MOST_WAITING = 10_000
 
 /**
  * Brings entries into the ledger, together with those that come at the same time, in order. While the ledger is away they
@@ -31,6 +35,9 @@ export class EntryWriter {
   #overflow: UsageEntry[] = []
   #working: Promise<void> | undefined
   #retry: NodeJS.Timeout | undefined
+  #draining: Promise<void> | undefined
+  /** The ledger took nothing the last time: entries go to the outbox at once. */
+  #isAway = false
   #appendedAtMs = -Infinity
 
   constructor(options: EntryWriterOptions) {
@@ -39,7 +46,7 @@ export class EntryWriter {
 
   /** Whether entries wait that nothing bounded can take. */
   get isBlocked(): boolean {
-    return this.#overflow.length > 0
+    return this.#overflow.length > 0 || this.#waiting.length > MOST_WAITING
   }
 
   /** Entries that are not in the ledger yet. */
@@ -60,8 +67,6 @@ export class EntryWriter {
   async flush(): Promise<void> {
     await this.#working
     await this.#drainOutbox()
-    clearTimeout(this.#retry)
-    this.#retry = undefined
   }
 
   async #work(): Promise<void> {
@@ -70,9 +75,12 @@ export class EntryWriter {
       const entries = this.#waiting.splice(0, MOST_AT_ONCE)
       const whenWritten = this.#whenWritten.splice(0, MOST_AT_ONCE)
       try {
-        await this.#options.ledger.append(entries)
+        if (this.#isAway) await this.#keep(entries)
+        else await this.#append(entries)
       } catch (error) {
-        await this.#delay(entries, error)
+        this.#isAway = true
+        this.#options.logger.error('the ledger takes no entries: they wait in the outbox', { cause: reasonOf(error) })
+        await this.#keep(entries)
       }
       for (const written of whenWritten) written()
     }
@@ -87,13 +95,21 @@ export class EntryWriter {
     this.#appendedAtMs = performance.now()
   }
 
-  async #delay(entries: readonly UsageEntry[], cause: unknown): Promise<void> {
+  async #append(entries: readonly UsageEntry[] | Awaited<ReturnType<Outbox['peek']>>): Promise<void> {
+    const { promise, reject } = Promise.withResolvers<never>()
+    const late = (): void => reject(new Error(`nothing was heard of it for ${MOST_PER_APPEND_MS / 1_000} s`))
+    const timer = setTimeout(late, MOST_PER_APPEND_MS)
+    try {
+      await Promise.race([this.#options.ledger.append(entries), promise])
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  /** Puts entries where they can wait; there is always a place. */
+  async #keep(entries: readonly UsageEntry[]): Promise<void> {
     const { outbox, telemetry, logger } = this.#options
     telemetry.delayed('entry', entries.length)
-    logger.error('the ledger takes no entries: they wait in the outbox', {
-      cause: reasonOf(cause),
-      entries: entries.length,
-    })
     try {
       await outbox.put(entries)
     } catch (error) {
@@ -111,20 +127,35 @@ export class EntryWriter {
     this.#retry.unref()
   }
 
-  async #drainOutbox(): Promise<void> {
-    const { ledger, outbox } = this.#options
+  /** One at a time, as each takes away what it has written. */
+  #drainOutbox(): Promise<void> {
+    this.#draining ??= this.#drainAll().finally(() => {
+      this.#draining = undefined
+    })
+    return this.#draining
+  }
+
+  async #drainAll(): Promise<void> {
+    const { outbox } = this.#options
     try {
       for (;;) {
         const overflow = this.#overflow.slice(0, MOST_AT_ONCE)
         const entries = overflow.length > 0 ? overflow : await outbox.peek(MOST_AT_ONCE)
-        if (entries.length === 0) return
-        await ledger.append(entries)
+        if (entries.length === 0) return this.#back()
+        await this.#append(entries)
         if (overflow.length > 0) this.#overflow = this.#overflow.slice(overflow.length)
         else await outbox.remove(entries)
       }
     } catch {
+      this.#isAway = true
       this.#scheduleRetry()
     }
+  }
+
+  #back(): void {
+    this.#isAway = false
+    clearTimeout(this.#retry)
+    this.#retry = undefined
   }
 }
 

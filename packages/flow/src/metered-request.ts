@@ -72,8 +72,16 @@ export class MeteredRequest {
   }
 
   /** As {@link read}, for a body that the host has parsed and whose bytes are gone. */
-  readParsed(value: Raw): void {
-    this.#take(Buffer.from(JSON.stringify(value)), value)
+  readParsed(value: Raw): JsonBodyFault | undefined {
+    let body: Buffer
+    try {
+      body = Buffer.from(JSON.stringify(value))
+    } catch {
+      // Deeper than it can be written again, although it could be parsed.
+      return 'not-json'
+    }
+    this.#take(body, value)
+    return undefined
   }
 
   /**

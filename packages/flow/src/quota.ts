@@ -105,6 +105,10 @@ const METERED: ReadonlySet<Unit> = new Set<Unit>([
 /** Holds that are swept at once. */
 const SWEPT_AT_ONCE = 100
 const SWEEP_EVERY_MS = 30_000
+/** While draining, stores that took nothing are asked again after this time. */
+const AGAIN_AFTER_MS = 250
+/** A node is not ready while its last decision failed, unless that is so long ago that it may be asked again. */
+const NOT_READY_FOR_MS = 5_000
 
 /** What hosts and report routers share: one set of plans, counters and books. Made by {@link createQuota}. */
 export class Quota {
@@ -195,7 +199,7 @@ export class Quota {
 
   /** Whether calls can be decided and recorded: the counters answer, and entries have a place to go. */
   async isReady(): Promise<boolean> {
-    if (this.#walk.isBlocked) return false
+    if (this.#walk.isBlocked || this.#walk.admission.failedWithin(NOT_READY_FOR_MS)) return false
     try {
       await this.#store.read([])
       return true
@@ -209,11 +213,12 @@ export class Quota {
     return this.#active.size + this.#walk.writer.pending + this.#walk.settler.pending
   }
 
-  /** Waits for calls under way, then writes and settles what is left. */
+  /** Waits for calls under way, then writes and settles what is left, again and again until the time is over. */
   async drain(withinMs = 30_000): Promise<void> {
+    const untilMs = performance.now() + withinMs
     await this.#active.idle(withinMs)
-    await this.#walk.writer.flush()
-    await this.#walk.settler.flush()
+    do await settledWithin(Promise.all([this.#walk.writer.flush(), this.#walk.settler.flush()]), untilMs)
+    while (this.pending > 0 && performance.now() + AGAIN_AFTER_MS < untilMs && (await pause(AGAIN_AFTER_MS)))
   }
 
   /** Drains, and frees what this quota itself opened. Stores that were given stay open. */
@@ -250,6 +255,18 @@ export class Quota {
  */
 export function createQuota(options: QuotaOptions = {}): Quota {
   return new Quota(options)
+}
+
+async function settledWithin(work: Promise<unknown>, untilMs: number): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  const timer = setTimeout(resolve, Math.max(0, untilMs - performance.now()))
+  await Promise.race([work, promise])
+  clearTimeout(timer)
+}
+
+async function pause(ms: number): Promise<true> {
+  await new Promise((resolve) => setTimeout(resolve, ms))
+  return true
 }
 
 function pepperFrom(given: QuotaOptions['pepper']): Pepper {

@@ -28,6 +28,9 @@ export class Settler {
   #underWay = 0
   #whenIdle: (() => void)[] = []
   #retry: NodeJS.Timeout | undefined
+  #retrying: Promise<void> | undefined
+  /** Being tried again just now. */
+  #underRetry = 0
 
   constructor(options: SettlerOptions) {
     this.#options = options
@@ -35,7 +38,7 @@ export class Settler {
 
   /** Reservations that wait for the counters to come back. */
   get pending(): number {
-    return this.#unsettled.length
+    return this.#unsettled.length + this.#underRetry
   }
 
   settle(reservation: Reservation, actual: Amounts, atMs: number): void {
@@ -50,8 +53,6 @@ export class Settler {
   async flush(): Promise<void> {
     if (this.#underWay > 0) await new Promise<void>((resolve) => this.#whenIdle.push(resolve))
     await this.#retryAll()
-    clearTimeout(this.#retry)
-    this.#retry = undefined
   }
 
   async #begin(unsettled: Unsettled): Promise<void> {
@@ -82,6 +83,10 @@ export class Settler {
     if (this.#unsettled.length === 0)
       logger.error('the counters take no settlement: it is tried again', { cause: String(error) })
     this.#unsettled.push(unsettled)
+    this.#scheduleRetry()
+  }
+
+  #scheduleRetry(): void {
     this.#retry ??= setTimeout(() => {
       this.#retry = undefined
       void this.#retryAll()
@@ -89,14 +94,26 @@ export class Settler {
     this.#retry.unref()
   }
 
-  async #retryAll(): Promise<void> {
+  /** One at a time. What fails again waits for the next. */
+  #retryAll(): Promise<void> {
+    this.#retrying ??= this.#tryAgain().finally(() => {
+      this.#retrying = undefined
+    })
+    return this.#retrying
+  }
+
+  async #tryAgain(): Promise<void> {
     const unsettled = this.#unsettled
     this.#unsettled = []
+    this.#underRetry = unsettled.length
     for (const [index, each] of unsettled.entries()) {
       try {
         await this.#apply(each)
-      } catch (error) {
-        for (const left of unsettled.slice(index)) this.#keep(left, error)
+        this.#underRetry -= 1
+      } catch {
+        this.#unsettled.unshift(...unsettled.slice(index))
+        this.#underRetry = 0
+        this.#scheduleRetry()
         return
       }
     }

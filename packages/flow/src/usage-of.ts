@@ -1,4 +1,4 @@
-import type { Usage, UsageFlag } from '@tallygate/core'
+import { wholeUnits, type Usage, type UsageFlag } from '@tallygate/core'
 import type {
   AdapterMatch,
   RequestFacts,
@@ -26,10 +26,12 @@ export interface EndedAnswer {
 /** Models that think without showing it: what they wrote is less than what they used. */
 const REASONING = /(?:^|[/:])(?:o[1-9]|gpt-5)/
 
-/** The figures of an answer: its provider's where it stated them, counted from the text where it did not. */
-export function usageOf(answer: EndedAnswer, counter: TokenCounter): Usage | Promise<Usage> {
+/** The figures of an answer: its provider's where it stated them, counted from the text where it did not; absent if unknown. */
+export function usageOf(answer: EndedAnswer, counter: TokenCounter): Usage | Promise<Usage> | undefined {
   const { reading, kept, isComplete } = answer
-  const { reported, coversOutput } = reading
+  const { reported, coversOutput, isPending } = reading
+  // A response in the background: what it will use is not known, and stays as it was reserved.
+  if (isPending && isComplete && reported === undefined) return undefined
   if (reported !== undefined && coversOutput && (isComplete || kept.isEmpty)) return fromReport(reported, 'reported')
   return countedUsage(answer, counter)
 }
@@ -80,7 +82,7 @@ function withFlags(usage: Usage, flags: readonly UsageFlag[]): Usage {
 }
 
 function clamped(figure: number | undefined): number | undefined {
-  return figure === undefined ? undefined : Math.max(0, Math.ceil(figure))
+  return figure === undefined ? undefined : wholeUnits(figure)
 }
 
 function exceeds(part: number | undefined, whole: number | undefined): boolean {

@@ -47,14 +47,17 @@ export function findCredential({ headers, url }: CredentialRequest, dialect = 'p
   return { outcome: 'missing' }
 }
 
-/** A url without the query parameter that may hold a key, for a provider that the key is not for. */
+/** Parameters by which a provider may take a key. */
+const QUERY_CREDENTIALS: ReadonlySet<string> = new Set(['key', 'access_token', 'api_key', 'api-key'])
+
+/** A url without the query parameters that may hold a key, for a provider that the key is not for. */
 export function withoutQueryKey(url: string): string {
   const at = url.indexOf('?')
   if (at === -1) return url
   const kept = url
     .slice(at + 1)
     .split('&')
-    .filter((pair) => nameOf(pair) !== 'key')
+    .filter((pair) => !QUERY_CREDENTIALS.has(nameOf(pair)))
   return kept.length === 0 ? url.slice(0, at) : `${url.slice(0, at)}?${kept.join('&')}`
 }
 

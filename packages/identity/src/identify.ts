@@ -157,8 +157,14 @@ function identified(
   return { outcome: 'identified', subject, source }
 }
 
-/** The subject of an id that the host vouches for: a user of its session, say. */
+/**
+ * The subject of an id that the host vouches for: a user of its session, say.
+ *
+ * @throws QuotaError `ERR_QUOTA_CONFIG` for an id that names nobody.
+ */
 export function hostSubject(id: string, dimensions: Readonly<Record<string, string>> = {}): Subject {
+  if (typeof id !== 'string' || id === '')
+    throw new QuotaError('ERR_QUOTA_CONFIG', `the id of a caller is ${JSON.stringify(id)}: use a text that names one`)
   const tenant = dimensions['tenant'] ?? DEFAULT_TENANT
   return { id, tenant, standing: 'registered', dimensions: { ...dimensions, tenant, key: id } }
 }

@@ -1,11 +1,12 @@
 import { Worker } from 'node:worker_threads'
+import { outputText } from './output-text.ts'
 import { BYTES_PER_TOKEN, type TokenCount, type TokenReply, type TokenRequest, type TokenTask } from './token-work.ts'
 
 export interface TokenCounterOptions {
   /** How long one text is counted before the rest is extrapolated, in milliseconds. Default: 250. */
   readonly deadlineMs?: number
-  /** Texts that wait their turn; more are bounded by their bytes at once. Default: 256. */
-  readonly maxQueue?: number
+  /** Bytes of texts that wait their turn; more are guessed from their size at once. Default: 64 MiB. */
+  readonly maxQueueBytes?: number
 }
 
 interface Waiting {
@@ -23,17 +24,18 @@ const GRACE_MS = 5_000
  */
 export class TokenCounter {
   readonly #deadlineMs: number
-  readonly #maxQueue: number
+  readonly #maxQueueBytes: number
   readonly #queue: Waiting[] = []
+  #queuedBytes = 0
   #worker: Worker | undefined
   #running: Waiting | undefined
   #watchdog: NodeJS.Timeout | undefined
   #nextId = 0
   #isClosed = false
 
-  constructor({ deadlineMs = 250, maxQueue = 256 }: TokenCounterOptions = {}) {
+  constructor({ deadlineMs = 250, maxQueueBytes = 64 * 1_048_576 }: TokenCounterOptions = {}) {
     this.#deadlineMs = deadlineMs
-    this.#maxQueue = maxQueue
+    this.#maxQueueBytes = maxQueueBytes
   }
 
   /** Whether a worker, and with it the tokenizer, was started. */
@@ -43,7 +45,9 @@ export class TokenCounter {
 
   /** Never rejects. */
   count(task: TokenTask): Promise<TokenCount> {
-    if (this.#isClosed || this.#queue.length >= this.#maxQueue) return Promise.resolve(boundOf(task))
+    const bytes = task.body.byteLength
+    if (this.#isClosed || this.#queuedBytes + bytes > this.#maxQueueBytes) return Promise.resolve(boundOf(task))
+    this.#queuedBytes += bytes
     return new Promise((resolve) => {
       this.#nextId += 1
       this.#queue.push({ request: { id: this.#nextId, task, deadlineMs: this.#deadlineMs }, resolve })
@@ -54,6 +58,7 @@ export class TokenCounter {
   /** Ends the worker. What waits is answered with its bound. */
   async close(): Promise<void> {
     this.#isClosed = true
+    this.#queuedBytes = 0
     for (const waiting of this.#queue.splice(0)) waiting.resolve(boundOf(waiting.request.task))
     await this.#abandon()
   }
@@ -66,6 +71,7 @@ export class TokenCounter {
       this.#worker?.unref()
       return
     }
+    this.#queuedBytes -= next.request.task.body.byteLength
     const worker = (this.#worker ??= this.#start())
     worker.ref()
     worker.postMessage(next.request)
@@ -107,6 +113,24 @@ export class TokenCounter {
   }
 }
 
-function boundOf({ body }: TokenTask): TokenCount {
-  return { tokens: Math.ceil(body.byteLength / BYTES_PER_TOKEN), bound: body.byteLength, isComplete: false }
+/** Of an answer this much is looked through for its text, so that its framing is not taken for words. */
+const MOST_LOOKED_THROUGH = 65_536
+
+function boundOf(task: TokenTask): TokenCount {
+  const { byteLength } = task.body
+  return { tokens: Math.ceil((byteLength * shareOfText(task)) / BYTES_PER_TOKEN), bound: byteLength, isComplete: false }
+}
+
+/** How much of an answer is text, judged by its beginning: of an event stream of single words, a hundredth. */
+function shareOfText(task: TokenTask): number {
+  if (task.kind === 'prompt' || task.body.byteLength === 0) return 1
+  const beginning = Buffer.from(
+    task.body.buffer,
+    task.body.byteOffset,
+    Math.min(task.body.byteLength, MOST_LOOKED_THROUGH),
+  )
+  const { texts, toolCalls } = outputText(task.shape, task.framing, beginning.toString('utf8'))
+  const written = [...texts, ...toolCalls].reduce((sum, text) => sum + Buffer.byteLength(text), 0)
+  // A document that is cut off can't be read: then all of it counts.
+  return written === 0 && task.framing === 'json' ? 1 : Math.min(1, written / beginning.length)
 }

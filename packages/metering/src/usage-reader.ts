@@ -13,6 +13,8 @@ export interface UsageReading {
   /** Whether the figures cover all output up to the event that stated them. */
   readonly coversOutput: boolean
   readonly model: string | undefined
+  /** Whether the provider goes on after this answer, and will state what it used elsewhere. */
+  readonly isPending: boolean
 }
 
 /** Members that can matter, whatever the shape. */
@@ -24,6 +26,7 @@ const PICKS: JsonPicks = {
   usageMetadata: true,
   message: { model: true, usage: true },
   response: { model: true, usage: true },
+  status: true,
   x_groq: { usage: true },
 }
 
@@ -58,6 +61,7 @@ abstract class DocumentReader {
   #raw: Raw | undefined
   #model: string | undefined
   #coversOutput = false
+  #isPending = false
 
   constructor(shape: UsageShape) {
     this.#shape = shape
@@ -69,13 +73,16 @@ abstract class DocumentReader {
 
   get reading(): UsageReading {
     const reported = this.#raw === undefined ? undefined : READ_USAGE[this.#shape](this.#raw)
-    return { reported, coversOutput: this.#coversOutput, model: this.#model }
+    return { reported, coversOutput: this.#coversOutput, model: this.#model, isPending: this.#isPending }
   }
 
   /** Takes what a document says. Returns whether it stated figures that cover all output so far. */
   protected absorb(document: Raw): boolean {
     const nested = this.#shape === 'anthropic' ? document['message'] : document['response']
     this.#absorbModel(document['model'] ?? document['modelVersion'] ?? (isRaw(nested) ? nested['model'] : undefined))
+    const { status } = document
+    if (this.#shape === 'openai-responses' && status !== undefined)
+      this.#isPending = status === 'queued' || status === 'in_progress'
     switch (this.#shape) {
       case 'anthropic': {
         // The start of a message states its input, its deltas are cumulative: the last figure of each kind counts.

@@ -17,8 +17,8 @@ describe('estimateAmounts', () => {
     ['a tenth of a small quota', undefined, 100, 5_009, { input: 100, output: 500 }],
     ['1 where a quota has no tenth', undefined, 100, 5, { input: 100, output: 1 }],
     ['1 where a quota is 0', undefined, 0, 0, { input: 0, output: 1 }],
-    ['a ceiling without end as the most there is', Infinity, 3, null, { input: 3, output: MAX_UNITS }],
-    ['a ceiling beyond whole numbers as the most there is', 1e300, 3, null, { input: 3, output: MAX_UNITS }],
+    ['a ceiling without end as the most that a model writes', Infinity, 3, null, { input: 3, output: 1_048_576 }],
+    ['a ceiling beyond whole numbers as the same', 1e300, 3, null, { input: 3, output: 1_048_576 }],
     ['fractions as whole', 10.2, 3.1, null, { input: 4, output: 11 }],
   ]
   for (const [what, outputCeiling, inputTokens, quota, { input, output }] of table) {

@@ -71,7 +71,8 @@ describe('the worker of a TokenCounter', () => {
   })
 
   it('is not given more than the queue takes: the rest is bounded at once', async () => {
-    const small = new TokenCounter({ deadlineMs: 10_000, maxQueue: 1 })
+    const maxQueueBytes = outputOf('hello world').body.byteLength
+    const small = new TokenCounter({ deadlineMs: 10_000, maxQueueBytes })
     const counts = await Promise.all(Array.from({ length: 4 }, () => small.count(outputOf('hello world'))))
     expect(counts.map(({ isComplete }) => isComplete)).to.deep.equal([true, true, false, false])
     await small.close()

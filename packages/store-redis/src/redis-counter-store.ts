@@ -95,6 +95,8 @@ export class RedisCounterStore implements CounterStore {
       connectTimeout: 2_000,
       commandTimeout: commandTimeoutMs,
       connectionName: 'tallygate',
+      // A master that became a replica, or still loads: another connection finds who answers now.
+      reconnectOnError: ({ message }) => /^(?:READONLY|LOADING|MASTERDOWN)/.test(message),
     })
     // ioredis says only that the connection is closed; the reason comes before, as an event.
     let reason: Error | undefined
@@ -252,6 +254,8 @@ export class RedisCounterStore implements CounterStore {
 }
 
 function unavailable(error: unknown): QuotaError {
+  // A script that fails is a mistake of ours, and no reason to let calls pass.
+  if (error instanceof Error && /user_script|running script/i.test(error.message)) throw error
   const reason = error instanceof Error ? error.message : String(error)
   return new QuotaError('ERR_QUOTA_STORE_UNAVAILABLE', `Redis did not count: ${reason}`, { cause: error })
 }

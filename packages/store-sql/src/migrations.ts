@@ -31,6 +31,11 @@ const MIGRATIONS: Readonly<Record<string, Migration>> = {
         .addUniqueConstraint('entries_tenant_id', ['tenant', 'id'])
         .execute()
       await db.schema.createIndex('entries_tenant_at').on('entries').columns(['tenant', 'at_ms']).execute()
+      await db.schema
+        .createIndex('entries_tenant_subject_at')
+        .on('entries')
+        .columns(['tenant', 'subject', 'at_ms'])
+        .execute()
     },
   },
 }

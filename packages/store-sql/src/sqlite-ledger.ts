@@ -33,8 +33,10 @@ export interface SqliteLedgerOptions {
   readonly durability?: 'process' | 'power'
 }
 
-/** How long a write waits for another process that holds the file. */
-const BUSY_TIMEOUT_MS = 1_000
+/** How long opening waits for another process that holds the file. */
+const OPEN_TIMEOUT_MS = 5_000
+/** How long an append waits for one: the event loop waits with it. After that, entries go to the outbox. */
+const BUSY_TIMEOUT_MS = 20
 
 /**
  * The embedded ledger: one SQLite file, through `node:sqlite`. Appends are written by this thread, in one transaction a
@@ -62,11 +64,12 @@ export class SqliteLedger implements Ledger {
   static async open({ file, durability = 'process' }: SqliteLedgerOptions): Promise<SqliteLedger> {
     try {
       mkdirSync(dirname(file), { recursive: true })
-      const database = new DatabaseSync(file, { timeout: BUSY_TIMEOUT_MS })
+      const database = new DatabaseSync(file, { timeout: OPEN_TIMEOUT_MS })
       database.exec(`pragma journal_mode = wal; pragma synchronous = ${durability === 'power' ? 'full' : 'normal'}`)
       const db = new Kysely<Schema>({ dialect: new SqliteDialect({ database: forKysely(database) }) })
       const { error } = await new Migrator({ db, provider: migrationProvider }).migrateToLatest()
       if (error !== undefined) throw error
+      database.exec(`pragma busy_timeout = ${BUSY_TIMEOUT_MS}`)
       return new SqliteLedger(file, database, db)
     } catch (error) {
       throw unavailable(`the ledger ${file} can't be opened`, error)

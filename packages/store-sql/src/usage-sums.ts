@@ -22,15 +22,15 @@ const SUMS = sql`
   coalesce(sum(case when outcome = 'failed' then 1 else 0 end), 0) as failed,
   coalesce(sum(case when outcome = 'aborted' then 1 else 0 end), 0) as aborted,
   coalesce(sum(overage), 0) as overage,
-  coalesce(sum(input_tokens), 0) as "inputTokens",
-  coalesce(sum(output_tokens), 0) as "outputTokens",
-  coalesce(sum(case
+  total(input_tokens) as "inputTokens",
+  total(output_tokens) as "outputTokens",
+  total(case
     when input_tokens is null and output_tokens is null then total_tokens
     else coalesce(input_tokens, 0) + coalesce(output_tokens, 0)
-  end), 0) as "totalTokens",
-  coalesce(sum(cache_read_tokens), 0) as "cacheReadTokens",
-  coalesce(sum(cache_write_tokens), 0) as "cacheWriteTokens",
-  coalesce(sum(reasoning_tokens), 0) as "reasoningTokens"`
+  end) as "totalTokens",
+  total(cache_read_tokens) as "cacheReadTokens",
+  total(cache_write_tokens) as "cacheWriteTokens",
+  total(reasoning_tokens) as "reasoningTokens"`
 
 /** Sums of the usage entries that a filter lets through, in one row. */
 export function totalQuery(filter: UsageFilter): RawBuilder<SumRow> {

@@ -5,6 +5,8 @@ import { cut, present } from './attributes.ts'
 import type { CallDescription } from './telemetry.ts'
 
 const TOKENS = { unit: '{token}' }
+const MOST_MODELS = 200
+const OTHER_MODEL = '_OTHER'
 const TOKEN_FIGURES = ['inputTokens', 'outputTokens', 'cacheReadTokens', 'cacheWriteTokens', 'reasoningTokens'] as const
 
 /** The instruments of one meter, and what is measured of a call. Labels never hold a key. */
@@ -14,6 +16,7 @@ export class Instruments {
   readonly #entries: Counter
   readonly #tokenUsage: Histogram
   readonly #duration: Histogram
+  readonly #models = new Set<string>()
   readonly #counters: Readonly<Record<(typeof TOKEN_FIGURES)[number], Counter>>
 
   constructor(meter: Meter) {
@@ -42,15 +45,25 @@ export class Instruments {
     }
   }
 
+  /** A name that a caller made up is no label: each would be a time series of its own, for ever. */
+  #modelLabel(model: string | undefined, isSuccess: boolean): string | undefined {
+    const label = cut(model)
+    if (label === undefined || this.#models.has(label)) return label
+    if (!isSuccess || this.#models.size >= MOST_MODELS) return OTHER_MODEL
+    this.#models.add(label)
+    return label
+  }
+
   recorded(
     { operation, provider, model }: CallDescription,
-    { usage, responseModel, outcome, durationMs }: UsageEntry,
+    { usage, responseModel, outcome, durationMs, status }: UsageEntry,
   ): void {
+    const isSuccess = status !== undefined && status >= 200 && status < 300
     const labels = present({
       [ATTRIBUTE.operation]: operation,
       [ATTRIBUTE.provider]: provider,
-      [ATTRIBUTE.requestModel]: cut(model),
-      [ATTRIBUTE.responseModel]: cut(responseModel),
+      [ATTRIBUTE.requestModel]: this.#modelLabel(model, isSuccess),
+      [ATTRIBUTE.responseModel]: this.#modelLabel(responseModel, isSuccess),
     })
     this.#entries.add(1, present({ [ATTRIBUTE.outcome]: outcome, [ATTRIBUTE.basis]: usage?.basis ?? 'none' }))
     this.#duration.record(durationMs / 1_000, labels)
