@@ -7,7 +7,7 @@ if (match === undefined) throw new Error('no operation is known by this path')
 const framer = new SseFramer()
 const reader = new SseUsageReader(match.adapter, framer)
 for (const piece of [
-  'event: message_start\ndata: {"type":"message_start","message":{"model":"claude-sonnet-4-5","usage":{"inp',
+  'event: message_start\ndata: {"type":"message_start","message":{"model":"claude-sonnet-4-6","usage":{"inp',
   'ut_tokens":12,"output_tokens":1}}}\n\nevent: message_delta\ndata: {"type":"message_delta","usage":{"output_tokens":34}}\n\n',
 ]) {
   reader.read(framer.push(Buffer.from(piece)))
@@ -21,7 +21,7 @@ const { tokens } = await counter.count({
   shape: 'anthropic',
   framing: 'json',
   body: new Uint8Array(body),
-  model: 'claude-sonnet-4-5',
+  model: 'claude-sonnet-4-6',
 })
 console.log(tokens) // 5: tiktoken's count, times the factor of the model's family
 await counter.close()

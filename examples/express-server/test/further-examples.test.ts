@@ -42,9 +42,9 @@ describe('further examples of examples/express-server', () => {
   const SERVERS: readonly [file: string, policy: string | null][] = [
     ['steps', '"requests-per-minute";q=60;w=60, "tokens-per-month";q=2000000;w='],
     ['limiters', '"requests-per-minute";q=60;w=60, "tokens-per-month";q=2000000;w='],
-    ['llm-proxy', '"requests";q=100;w=60'],
+    ['llm-proxy', '"requests-per-60s";q=100;w=60'],
     ['report', '"requests-per-minute";q=60;w=60, "tokens-per-month";q=2000000;w='],
-    ['telemetry', '"requests";q=100;w=60'],
+    ['telemetry', '"requests-per-60s";q=100;w=60'],
     ['node-http', null],
   ]
   for (const [file, policy] of SERVERS) {

@@ -43,7 +43,7 @@ describe('examples/express-server', () => {
     const { usage, choices } = (await direct.json()) as Record<string, Record<string, number>>
     const answer = await chat()
     expect(await answer.json()).to.deep.include({ usage, choices })
-    expect(answer.headers.get('ratelimit-policy')).to.equal('"requests";q=100;w=60')
+    expect(answer.headers.get('ratelimit-policy')).to.equal('"requests-per-60s";q=100;w=60')
     expect(provider.requests[1]!.headers).to.include(KEY)
     expect(provider.requests[1]!.url).to.equal('/v1/chat/completions')
     await (await chat({ stream: true })).text()

@@ -20,6 +20,8 @@ export interface KeyRecord {
 export interface KeyRegistry {
   /** The record of a fingerprint; `undefined` if there is none. */
   find(fingerprint: string): Promise<KeyRecord | undefined>
+  /** The record of an id, for reports on a key that is not at hand. Absent where the registry can't tell. */
+  findById?(id: string): Promise<KeyRecord | undefined>
 }
 
 const ID = /^[A-Za-z0-9._:/-]{1,128}$/
@@ -51,6 +53,10 @@ export class MemoryKeyRegistry implements KeyRegistry {
       byFingerprint.set(record.fingerprint, record)
     }
     this.#records = byFingerprint
+  }
+
+  async findById(id: string): Promise<KeyRecord | undefined> {
+    return this.#records.values().find((record) => record.id === id)
   }
 
   async find(fingerprint: string): Promise<KeyRecord | undefined> {

@@ -11,14 +11,14 @@ export interface IdentifyKeyOptions extends SharedOptions {
    */
   readonly keyGenerator?: (req: Request, res: Response) => string | undefined | Promise<string | undefined>
   /** Further dimensions of the caller, by which limits can count: user, group, tenant and so on. */
-  readonly dimensions?: (req: Request, res: Response) => Readonly<Record<string, string>>
+  readonly dimensions?: (req: Request, res: Response) => Readonly<Record<string, string | undefined>>
 }
 
 /** The step of {@link identifyKey}, for those that identify on their way. */
 export function identifying({ keyGenerator, dimensions }: IdentifyKeyOptions): Step {
   if (keyGenerator === undefined && dimensions === undefined) return ({ call }) => call.identify()
   return async ({ call }, req, res) => {
-    const further = dimensions?.(req, res)
+    const further = present(dimensions?.(req, res))
     const id = await keyGenerator?.(req, res)
     if (typeof id === 'string' && id !== '') {
       call.identifyAs(hostSubject(id, further))
@@ -39,4 +39,14 @@ export function identifying({ keyGenerator, dimensions }: IdentifyKeyOptions): S
  */
 export function identifyKey(options: IdentifyKeyOptions = {}): RequestHandler {
   return middlewareOf(identifying(options), options)
+}
+
+/** Without the dimensions that a caller does not have. */
+function present(
+  dimensions: Readonly<Record<string, string | undefined>> | undefined,
+): Readonly<Record<string, string>> | undefined {
+  if (dimensions === undefined) return undefined
+  return Object.fromEntries(
+    Object.entries(dimensions).filter((entry): entry is [string, string] => entry[1] !== undefined),
+  )
 }

@@ -95,9 +95,9 @@ export function limiterOf(kind: 'fixed' | 'sliding', options: FixedWindowOptions
     options,
     isSpared: (status) => (status === undefined || status >= 400 ? skipFailedRequests : skipSuccessfulRequests),
     async bind({ call, quota }, req, res) {
-      if (isGeneral && !told.has(quota)) {
+      if (!told.has(quota)) {
+        quota.alsoLimits(general, isGeneral)
         told.add(quota)
-        quota.alsoLimits(general)
       }
       const plan = planFor(typeof limit === 'number' ? limit : await limit(req, res))
       const dimensions = call.subject?.dimensions ?? {}

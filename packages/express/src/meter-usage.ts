@@ -6,13 +6,16 @@ import { readRequest, type BodyOptions } from './read-request.ts'
 import { hookResponse } from './response-hook.ts'
 import { middlewareOf, type Step } from './step.ts'
 
-export interface MeterUsageOptions extends SharedOptions, BodyOptions {}
+export interface MeterUsageOptions extends SharedOptions, BodyOptions {
+  /** Name of the provider in the ledger, in reports and in telemetry. Default: that of the dialect, such as `openai`. */
+  readonly provider?: string
+}
 
 /** The step of {@link meterUsage}. */
 export function metering(options: MeterUsageOptions): Step {
   const meter: Step = (context, req, res) => {
     const { call } = context
-    call.meter()
+    call.meter(options.provider)
     if (!call.meters) return undefined
     // What a provider compresses would have to be unpacked to be read.
     req.headers['accept-encoding'] = 'identity'

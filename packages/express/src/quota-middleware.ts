@@ -14,7 +14,7 @@ export interface QuotaMiddlewareOptions
   readonly limit?: LimiterOptions['limit']
   /** Default: one minute. */
   readonly windowMs?: number
-  /** Name of that limit. Default: `requests`. */
+  /** Name of that limit. Default: made of `windowMs`: `requests-per-60s`. Mounts with the same name count together. */
   readonly identifier?: string
   /** Whether answers from 400 on are given back to that limit. Default: false. */
   readonly skipFailedRequests?: boolean
@@ -33,7 +33,11 @@ export function quotaMiddleware(options: QuotaMiddlewareOptions = {}): RequestHa
   const meter = metering(options)
   const { limit, keyGenerator: _keyGenerator, ...rest } = options
   const limiter =
-    limit === undefined ? undefined : limiting([limiterOf('fixed', { identifier: 'requests', ...rest, limit })])
+    limit === undefined
+      ? undefined
+      : limiting([
+          limiterOf('fixed', { identifier: `requests-per-${(rest.windowMs ?? 60_000) / 1_000}s`, ...rest, limit }),
+        ])
 
   const read: Step = (context, req) => readRequest(req, context, options)
   const limiters: readonly Step[] =

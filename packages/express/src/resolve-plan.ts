@@ -1,4 +1,4 @@
-import { MemoryPlanSource, type Plan, type PlanSet, type Subject } from '@tallygate/core'
+import { MemoryPlanSource, QuotaError, type Plan, type PlanSet, type Subject } from '@tallygate/core'
 import type { Request, RequestHandler } from 'express'
 import type { SharedOptions } from './middleware-options.ts'
 import { required } from './quota-context.ts'
@@ -22,6 +22,12 @@ export function resolving({ plan }: ResolvePlanOptions): Step {
   return async ({ call }, req) => {
     const subject = required(call.subject, 'subject', 'identifyKey')
     const chosen = await plan(subject, req)
+    if (typeof chosen !== 'object' || chosen === null) {
+      throw new QuotaError(
+        'ERR_QUOTA_CONFIG',
+        `plan() gave ${JSON.stringify(chosen)} for ${subject.id}: return a plan, { name, limits: [] } where nothing is limited`,
+      )
+    }
     let set = known.get(chosen)
     if (set === undefined) known.set(chosen, (set = setOf(chosen)))
     await call.resolvePlans(set)

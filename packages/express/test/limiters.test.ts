@@ -1,4 +1,12 @@
-import { allOf, fixedWindow, identifyKey, meterUsage, slidingWindow, type LimiterHandler } from '@tallygate/express'
+import {
+  allOf,
+  fixedWindow,
+  identifyKey,
+  meterUsage,
+  quotaMiddleware,
+  slidingWindow,
+  type LimiterHandler,
+} from '@tallygate/express'
 import { QuotaError, type CounterStore } from '@tallygate/core'
 import { expect } from 'chai'
 import express, { type Express, type RequestHandler } from 'express'
@@ -315,6 +323,38 @@ describe('the options of limiters', () => {
       res.json({ statuses: tally?.statuses?.length, quota: quota === undefined })
     })
     expect((await ask(await bed.serve(app), { body: HELLO })).json).to.deep.equal({ statuses: 1, quota: true })
+  })
+
+  it('limiters of one name that count in different windows are refused: each would begin the other anew', async () => {
+    const bed = await openTestBed()
+    const { quota } = bed
+    const hour = fixedWindow({ quota, limit: 3, windowMs: 60 * MINUTE, identifier: 'calls' })
+    const minute = fixedWindow({ quota, limit: 9, windowMs: MINUTE, identifier: 'calls' })
+    const app = express().use('/hour', hour).use('/minute', minute)
+    const caught: string[] = []
+    app.use(((error, _req, res, _next) => {
+      caught.push(String(error))
+      res.sendStatus(500)
+    }) as express.ErrorRequestHandler)
+    const url = await bed.serve(app.use((_req, res) => void res.send('ok')))
+    expect((await ask(`${url}/hour`)).status).to.equal(200)
+    expect((await ask(`${url}/minute`)).status).to.equal(500)
+    expect(caught[0]).to.include('two limiters named calls')
+  })
+
+  it('quotaMiddleware mounted twice with other windows counts apart', async () => {
+    const bed = await openTestBed()
+    const { quota } = bed
+    const app = express()
+    app.use('/hour', quotaMiddleware({ quota, limit: 3, windowMs: 60 * MINUTE }))
+    app.use('/minute', quotaMiddleware({ quota, limit: 100, windowMs: MINUTE }))
+    const url = await bed.serve(app.use((_req, res) => void res.send('ok')))
+    const hourly: number[] = []
+    for (let time = 0; time < 5; time += 1) {
+      hourly.push((await ask(`${url}/hour`)).status)
+      await ask(`${url}/minute`)
+    }
+    expect(hourly).to.deep.equal([200, 200, 200, 429, 429])
   })
 
   it('limiters of one name count together, others apart', async () => {

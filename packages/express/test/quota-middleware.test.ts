@@ -133,11 +133,11 @@ for (const { version, express } of EXPRESSES) {
       const url = await bed.serve(app)
       const answers = [await ask(url), await ask(url), await ask(url)]
       expect(answers.map(({ status, headers }) => [status, headers.get('ratelimit')])).to.deep.equal([
-        [200, '"requests";r=1;t=1800'],
-        [200, '"requests";r=0;t=1800'],
-        [429, '"requests";r=0;t=1800'],
+        [200, '"requests-per-3600s";r=1;t=1800'],
+        [200, '"requests-per-3600s";r=0;t=1800'],
+        [429, '"requests-per-3600s";r=0;t=1800'],
       ])
-      expect(answers[2]!.headers.get('ratelimit-policy')).to.equal('"requests";q=2;w=3600')
+      expect(answers[2]!.headers.get('ratelimit-policy')).to.equal('"requests-per-3600s";q=2;w=3600')
       expect(answers[2]!.headers.get('x-should-retry')).to.equal('false')
     })
 
@@ -171,10 +171,18 @@ for (const { version, express } of EXPRESSES) {
       const { headers } = await ask(await bed.serve(app), {
         headers: { 'idempotency-key': 'once', 'x-tallygate-parent': 'run-7' },
       })
-      expect(headers.get('x-request-id')).to.equal('req_scripted0000000001')
+      expect(headers.get('x-request-id')).to.match(/^req_scripted\d{10}$/)
       const [entry] = await bed.entries()
-      expect(entry).to.include({ providerRequestId: 'req_scripted0000000001', parentId: 'run-7' })
+      expect(entry).to.include({ providerRequestId: headers.get('x-request-id'), parentId: 'run-7' })
       expect(entry!.callId).to.match(/^call_[0-9a-f]{32}$/)
+    })
+
+    it('records the provider by the name that the host gives it', async () => {
+      const bed = await openTestBed()
+      const app = express()
+      app.use(quotaMiddleware({ quota: bed.quota, provider: 'mistral' }), llmProxy({ target: bed.provider.url }))
+      await ask(await bed.serve(app))
+      expect((await bed.entries())[0]).to.include({ provider: 'mistral', operation: 'chat' })
     })
 
     it('gives attempts with the same Idempotency-Key one call, and each its own entry', async () => {

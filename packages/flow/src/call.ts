@@ -66,6 +66,7 @@ export class Call {
   /** Plans that were decided on. */
   #under: PlanSet | undefined
   #meters = false
+  #provider: string | undefined
   #records = false
   #decidedAtMs: number | undefined
   #recorded: RecordedUsage | undefined
@@ -208,9 +209,14 @@ export class Call {
     })
   }
 
-  /** From now on the answer is looked into for what it used. */
-  meter(): void {
+  /**
+   * From now on the answer is looked into for what it used.
+   *
+   * @param provider Its name, where that is not the one of the dialect.
+   */
+  meter(provider?: string): void {
     this.#meters = true
+    this.#provider = provider
   }
 
   /** From now on the call is written to the ledger when it ends; draining waits for it. */
@@ -398,7 +404,7 @@ export class Call {
       callId: this.callId,
       parentId: this.parentId,
       operation: this.#recorded?.operation ?? adapter?.operation,
-      provider: this.#recorded?.provider ?? adapter?.provider,
+      provider: this.#recorded?.provider ?? this.#provider ?? adapter?.provider,
       model: this.#recorded?.model ?? this.metered.facts.model,
       subject: this.#subject,
     }

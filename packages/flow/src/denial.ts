@@ -134,7 +134,8 @@ function build(
 function limitWords({ binding }: Refused): string {
   if (binding === undefined) return 'A quota'
   const { name, definition } = binding.bound.limit
-  return `The quota "${name}" of ${binding.quota} ${definition.unit}`
+  const unit = binding.quota === 1 ? definition.unit.replace(/s$/, '') : definition.unit
+  return `The quota "${name}" of ${binding.quota} ${unit}`
 }
 
 function transientMessage(decision: Refused, retryAfterMs: number): string {
@@ -142,10 +143,12 @@ function transientMessage(decision: Refused, retryAfterMs: number): string {
 }
 
 function exhaustedMessage(decision: Refused): string {
-  const { retryAtMs } = decision
+  const { retryAtMs, binding } = decision
   const until =
     retryAtMs === null ? 'It does not come back by itself.' : `It comes back at ${new Date(retryAtMs).toISOString()}.`
-  return `${limitWords(decision)} is used up. ${until}`
+  const left = binding?.remaining ?? 0
+  if (left === 0) return `${limitWords(decision)} is used up. ${until}`
+  return `${limitWords(decision)} has ${left} left, and this call may use more. Send less, or ask for fewer output tokens. ${until}`
 }
 
 function neverFitsMessage(decision: Refused): string {

@@ -8,6 +8,8 @@ export interface EntryWriterOptions {
   readonly outbox: Outbox
   readonly telemetry: Telemetry
   readonly logger: Logger
+  /** A ledger that says nothing for so long is away, in milliseconds; appending again is safe. Default: 10 s. */
+  readonly appendWithinMs?: number
 }
 
 /**
@@ -18,8 +20,6 @@ const LEAST_BETWEEN_APPENDS_MS = 2
 /** Entries in one append: more take the event loop too long where the ledger writes in this thread. */
 const MOST_AT_ONCE = 100
 const RETRY_EVERY_MS = 1_000
-/** A ledger that says nothing for so long is away; appending again is safe. */
-const MOST_PER_APPEND_MS = 10_000
 /** More entries than that wait only for a ledger that takes none. */
 const MOST_WAITING = 10_000
 
@@ -97,8 +97,9 @@ export class EntryWriter {
 
   async #append(entries: readonly UsageEntry[] | Awaited<ReturnType<Outbox['peek']>>): Promise<void> {
     const { promise, reject } = Promise.withResolvers<never>()
-    const late = (): void => reject(new Error(`nothing was heard of it for ${MOST_PER_APPEND_MS / 1_000} s`))
-    const timer = setTimeout(late, MOST_PER_APPEND_MS)
+    const { appendWithinMs = 10_000 } = this.#options
+    const late = (): void => reject(new Error(`nothing was heard of it for ${appendWithinMs} ms`))
+    const timer = setTimeout(late, appendWithinMs)
     try {
       await Promise.race([this.#options.ledger.append(entries), promise])
     } finally {

@@ -10,10 +10,12 @@ export const consoleLogger: Logger = {
   error: (message, about) => console.error(`tallygate: ${message}`, about ?? ''),
 }
 
-const said = new Set<string>()
+const saidTo = new WeakMap<Logger, Set<string>>()
 
-/** Warns of a mistake once in the life of a process, however many requests make it. */
+/** Warns of a mistake once, however many requests make it. */
 export function warnOnce(logger: Logger, message: string): void {
+  let said = saidTo.get(logger)
+  if (said === undefined) saidTo.set(logger, (said = new Set()))
   if (said.has(message)) return
   said.add(message)
   logger.warn(message)

@@ -121,6 +121,8 @@ export class Quota {
   readonly #closes: (() => Promise<void>)[]
   /** Plans of no caller in particular, which middlewares apply to all. */
   readonly #general = new Set<CompiledPlan>()
+  /** What limiters count, by their names. */
+  readonly #windows = new Map<string, string>()
   #sweeper: NodeJS.Timeout | undefined
 
   constructor(options: QuotaOptions) {
@@ -176,9 +178,30 @@ export class Quota {
     return this.#walk.identifier.identify(request)
   }
 
-  /** Lets {@link limitsOf} tell of the limits that a middleware applies to every caller, beside the plans of each. */
-  alsoLimits(plan: CompiledPlan): void {
-    this.#general.add(plan)
+  /** The subject with an id, as reports name it, for asking where its limits stand. */
+  subjectOf(id: string, tenant = 'default'): Promise<Subject> {
+    return this.#walk.identifier.subjectOf(id, tenant)
+  }
+
+  /**
+   * Takes note of the limits that a middleware applies beside the plans of callers.
+   *
+   * @param isGeneral They are the same for all requests of a caller, so that {@link limitsOf} can tell of them.
+   * @throws QuotaError `ERR_QUOTA_CONFIG` when a limit of that name has another window: each would begin the other's anew.
+   */
+  alsoLimits(plan: CompiledPlan, isGeneral = true): void {
+    for (const { name, definition } of plan.limits) {
+      const window = JSON.stringify([definition.unit, definition.window])
+      const known = this.#windows.get(name)
+      if (known !== undefined && known !== window) {
+        throw new QuotaError(
+          'ERR_QUOTA_CONFIG',
+          `two limiters named ${name} count different units or windows: give one an identifier of its own`,
+        )
+      }
+      this.#windows.set(name, window)
+    }
+    if (isGeneral) this.#general.add(plan)
   }
 
   /**

@@ -201,6 +201,15 @@ describe('Answer', () => {
     expect(usage!.inputTokens).to.be.within(7, 11)
   })
 
+  it('of a response in the background leaves open what it will use', async () => {
+    const call = quota.begin({ method: 'POST', url: '/v1/responses', headers: {} })
+    call.read(Buffer.from('{"model":"gpt-4.1","input":"Hello!","background":true}'))
+    call.meter()
+    call.recordAtEnd()
+    await through(call, 'application/json', [Buffer.from('{"id":"r","status":"queued","usage":null,"output":[]}')])
+    expect((await entryOf(call)).usage).to.equal(undefined)
+  })
+
   it('with an error counts no token', async () => {
     const { url, body } = CALLS[0]
     const { call } = begun(url, body)

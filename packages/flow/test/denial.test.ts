@@ -57,7 +57,7 @@ describe('denialOf', () => {
       status: 429,
       shouldRetry: 'false',
       code: 'insufficient_quota',
-      says: /"tokens" of 10 tokens is used up\. It comes back at 2026-11-22T00:00:00\.000Z\./,
+      says: /"tokens" of 10 tokens has 3 left, and this call may use more\. .* It comes back at 2026-11-22T00:00:00\.000Z\./,
     },
     {
       when: 'the quota is used up for good',

@@ -26,7 +26,13 @@ function opened(most?: number): { writer: EntryWriter; ledger: AwayLedger; outbo
   const outbox = new MemoryOutbox(most === undefined ? {} : { most })
   const logged: string[] = []
   const log = (message: string, about: unknown): void => void logged.push(`${message} ${JSON.stringify(about)}`)
-  const writer = new EntryWriter({ ledger, outbox, telemetry: new Telemetry(), logger: { warn: log, error: log } })
+  const writer = new EntryWriter({
+    ledger,
+    outbox,
+    telemetry: new Telemetry(),
+    logger: { warn: log, error: log },
+    appendWithinMs: 100,
+  })
   return { writer, ledger, outbox, logged }
 }
 
@@ -72,6 +78,42 @@ describe('EntryWriter', () => {
     await writer.flush()
     expect(await ledger.ids()).to.deep.equal(ids(5))
     expect([writer.pending, writer.isBlocked]).to.deep.equal([0, false])
+  })
+
+  it('loses nothing when it is flushed from two sides, and the ledger fails in between', async () => {
+    const { writer, ledger, outbox } = opened()
+    ledger.isAway = true
+    await Promise.all(ids(350).map((id) => writer.write(usageEntry(id))))
+    expect(outbox.size).to.equal(350)
+    ledger.isAway = false
+    let appends = 0
+    const append = ledger.append.bind(ledger)
+    ledger.append = async (entries) => {
+      appends += 1
+      await new Promise(setImmediate)
+      if (appends === 2) throw new Error('once more')
+      return append(entries)
+    }
+    await Promise.all([writer.flush(), writer.flush()])
+    await Promise.all([writer.flush(), writer.flush()])
+    expect(writer.pending).to.equal(0)
+    expect(await ledger.ids()).to.deep.equal(ids(350))
+  })
+
+  it('takes a ledger for away that says nothing, and asks it no more until it has answered', async () => {
+    const { writer, ledger, outbox } = opened(150)
+    const append = ledger.append.bind(ledger)
+    let asked = 0
+    ledger.append = () => {
+      asked += 1
+      return new Promise(() => {})
+    }
+    await Promise.all(ids(200).map((id) => writer.write(usageEntry(id))))
+    expect([asked, outbox.size, writer.pending, writer.isBlocked]).to.deep.equal([1, 100, 200, true])
+    ledger.append = append
+    await writer.write(usageEntry('later'))
+    while (writer.pending > 0) await new Promise((resolve) => setTimeout(resolve, 50))
+    expect(await ledger.ids()).to.have.length(201)
   })
 
   it('tries again by itself', async () => {

@@ -221,6 +221,43 @@ describe('createQuota', () => {
     expect(entries.map(({ outcome }) => outcome)).to.deep.equal(['aborted'])
   })
 
+  it('is not ready for a while after a decision that no counter answered', async () => {
+    const { quota, store, clock } = opened({ plans: [plan(100)], defaultPlans: ['p'] })
+    const reserve = store.reserve.bind(store)
+    store.reserve = async () => {
+      throw new QuotaError('ERR_QUOTA_STORE_UNAVAILABLE', 'READONLY')
+    }
+    expect(await admitted(quota)).to.equal(503)
+    expect(await quota.isReady()).to.equal(false)
+    clock.advance(5_000)
+    expect(await quota.isReady()).to.equal(true)
+    expect(await admitted(quota)).to.equal(503)
+    store.reserve = reserve
+    const call = await admitted(quota)
+    expect(await quota.isReady()).to.equal(true)
+    if (typeof call !== 'number') call.release()
+  })
+
+  it('does not wait longer than it is told for a ledger that says nothing', async () => {
+    const { quota, ledger } = opened({ plans: [plan(1_000)], defaultPlans: ['p'] })
+    ledger.append = () => new Promise(() => {})
+    const call = await admitted(quota)
+    if (typeof call === 'number') throw new Error(`refused with ${call}`)
+    await call.finishUnmetered('complete', 200)
+    const begunMs = performance.now()
+    await quota.drain(100)
+    expect(performance.now() - begunMs).to.be.below(5_000)
+    expect(quota.pending).to.be.above(0)
+  })
+
+  it('counts once under plans that a middleware applies twice', async () => {
+    const { quota } = opened({ plans: [plan(1_000)], defaultPlans: ['p'] })
+    const call = quota.begin(REQUEST)
+    await call.resolvePlans()
+    expect([call.isUnder(call.plans), call.isUnder(call.plans)]).to.deep.equal([false, true])
+    call.release()
+  })
+
   it('keeps what a long call holds from expiring', async () => {
     const { quota, clock, store } = opened({ plans: [plan(100)], defaultPlans: ['p'], holdLifetimeMs: 60_000 })
     const call = await admitted(quota)

@@ -64,6 +64,20 @@ describe('Settler', () => {
     expect(await used(admission)).to.equal(12)
   })
 
+  it('is not done before what is tried again has been settled', async () => {
+    const { store, admission, settler } = opened()
+    const held100 = await Promise.all(Array.from({ length: 100 }, (_, index) => held(admission, `r${index}`, 1)))
+    store.isAway = true
+    for (const reservation of held100) settler.settle(reservation, { tokens: 0 }, 0)
+    await settler.flush()
+    expect(settler.pending).to.equal(100)
+    store.isAway = false
+    const first = settler.flush()
+    expect(settler.pending).to.equal(100)
+    await Promise.all([first, settler.flush()])
+    expect([settler.pending, await used(admission)]).to.deep.equal([0, 0])
+  })
+
   it('tries again what the counters did not take, and counts it once', async () => {
     const { store, admission, settler, logged } = opened()
     const [a, b] = [await held(admission, 'a', 30), await held(admission, 'b', 30)]

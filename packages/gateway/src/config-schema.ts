@@ -117,7 +117,9 @@ export const configSchema = z.strictObject({
       keys: z.array(secret.min(16, LONG_ENOUGH)).optional(),
     })
     .optional(),
-  providers: z.record(z.string(), provider),
+  providers: z
+    .record(z.string(), provider)
+    .refine((all) => Object.keys(all).length > 0, 'there is none: name at least one, with its target'),
   keys: z.array(key).optional(),
   unregistered: z.enum(['pass', 'refuse']).optional(),
   plans: z.record(z.string(), plan).optional(),

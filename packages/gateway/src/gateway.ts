@@ -61,10 +61,19 @@ export async function startGateway({ config, folder }: LoadedConfig): Promise<Ga
 
 async function counterStoreOf({ counters = 'memory' }: Config, log: Log): Promise<CounterStore | undefined> {
   if (counters === 'memory') return undefined
-  return RedisCounterStore.connect({
-    url: counters,
-    onError: ({ message }) => log.warn({ cause: message }, 'the connection to Redis was lost'),
-  })
+  try {
+    return await RedisCounterStore.connect({
+      url: counters,
+      onError: ({ message }) => log.warn({ cause: message }, 'the connection to Redis was lost'),
+    })
+  } catch (error) {
+    const { host } = new URL(counters)
+    throw new QuotaError(
+      'ERR_QUOTA_STORE_UNAVAILABLE',
+      `counters: no Redis answers at ${host} (${(error as Error).message}): start it, correct the address, or set counters: memory`,
+      { cause: error },
+    )
+  }
 }
 
 interface Parts {

@@ -20,7 +20,7 @@ export function publicApp(
   for (const [name, { target, path = `/${name}`, timeout, ...options }] of Object.entries(providers)) {
     app.use(
       path,
-      quotaMiddleware({ quota, ...defined({ bodyLimitBytes }) }),
+      quotaMiddleware({ quota, provider: name, ...defined({ bodyLimitBytes }) }),
       llmProxy({ target, ...defined({ ...options, timeoutMs: timeout }) }),
     )
   }

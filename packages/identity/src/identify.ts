@@ -121,6 +121,13 @@ export class Identifier {
     return identified(known, source, nowMs)
   }
 
+  /** The subject with an id: of a key that was handed out, or the fingerprint of one that was not. */
+  async subjectOf(id: string, tenant: string): Promise<Subject> {
+    const record = await this.#options.registry?.findById?.(id)
+    if (record !== undefined && (record.tenant ?? DEFAULT_TENANT) === tenant) return registeredSubject(record)
+    return { id, tenant, standing: 'unregistered', dimensions: { tenant, key: id } }
+  }
+
   #find(request: IdentifyRequest, dialect: string | undefined): Found {
     const { credential } = this.#options
     if (credential === undefined) return findCredential(request, dialect)

@@ -8,7 +8,7 @@ import type { ReportTable } from './usage-report.ts'
 export async function limitsReport(quota: Quota, access: ReportAccess, query: URLSearchParams): Promise<ReportTable> {
   assertParameters(access, query, ['key', 'model'])
   keyFor(access, query.get('key'))
-  const subject = subjectOf(access)
+  const subject = await subjectOf(access, quota, query.get('key'))
   const model = query.get('model')
   const { nowMs, statuses } = await quota.limitsOf(subject, model === null ? 'any' : { model })
   return {

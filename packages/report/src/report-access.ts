@@ -1,5 +1,5 @@
 import { QuotaError, type Subject } from '@tallygate/core'
-import type { Quota } from '@tallygate/flow'
+import { hostSubject, type Quota } from '@tallygate/flow'
 import type { Request } from 'express'
 
 /** What somebody may see: everything of a tenant, or what is his own. */
@@ -10,10 +10,15 @@ export type ReportAccess =
 
 /**
  * Tells what a request may see. `all`: everything of a tenant (default: `default`). `own`: what belongs to the key that
- * the request carries. `none`: nothing.
+ * the request carries. `{ key }`: what belongs to a caller whom the host vouches for, by the id that `keyGenerator` gave
+ * it, with the same dimensions. `none`: nothing.
  */
 export type Authorize = (req: Request) => Authorization | Promise<Authorization>
-export type Authorization = 'own' | 'none' | { readonly all: true; readonly tenant?: string }
+export type Authorization =
+  | 'own'
+  | 'none'
+  | { readonly all: true; readonly tenant?: string }
+  | { readonly key: string; readonly dimensions?: Readonly<Record<string, string>> }
 
 /** A request that may not see what it asks for. */
 export class AccessDenied extends Error {
@@ -29,7 +34,11 @@ export class AccessDenied extends Error {
 export async function accessOf(req: Request, quota: Quota, authorize: Authorize | undefined): Promise<ReportAccess> {
   const authorization = authorize === undefined ? 'own' : await authorize(req)
   if (authorization === 'none') throw new AccessDenied(403, 'This report is not for you.')
-  if (typeof authorization === 'object') return { scope: 'tenant', tenant: authorization.tenant ?? 'default' }
+  if (typeof authorization === 'object') {
+    if ('all' in authorization) return { scope: 'tenant', tenant: authorization.tenant ?? 'default' }
+    const subject = hostSubject(authorization.key, authorization.dimensions)
+    return { scope: 'own', subject, keyIsCredential: false }
+  }
   const found = await quota.identify({ headers: req.headers, url: req.url, address: req.ip })
   if (found.outcome === 'refused') throw new AccessDenied(401, 'Your API key is missing, malformed or unknown.')
   if (found.subject.standing === 'anonymous')
@@ -46,8 +55,9 @@ export function keyFor(access: ReportAccess, asked: string | null): string | und
   return id
 }
 
-/** The subject whose limits are asked for. */
-export function subjectOf(access: ReportAccess): Subject {
+/** The subject whose limits are asked for: one's own, or, for those who see all, the one that is named. */
+export async function subjectOf(access: ReportAccess, quota: Quota, asked: string | null): Promise<Subject> {
   if (access.scope === 'own') return access.subject
-  throw new QuotaError('ERR_QUOTA_QUERY', 'limits are told to the key that they are for: ask with that key')
+  if (asked !== null) return quota.subjectOf(asked, access.tenant)
+  throw new QuotaError('ERR_QUOTA_QUERY', 'limits are those of a key: name it as ?key=, as the usage report does')
 }

@@ -68,8 +68,22 @@ export async function callsReport(
   const before = lastSeen(query.get('before'))
   const entries = await ledger.entries(filter, { limit, ...(before === undefined ? {} : { before }) })
   const rows = entries.map(
-    ({ usage, plans, charges: _charges, dimensions: _dimensions, kind: _kind, atMs, admittedAtMs, ...entry }) => ({
+    ({
+      usage,
+      plans,
+      charges: _charges,
+      dimensions,
+      kind: _kind,
+      atMs,
+      admittedAtMs,
+      subject,
+      tenant: _tenant,
+      ...entry
+    }) => ({
       ...entry,
+      key: subject,
+      user: dimensions['user'] ?? null,
+      group: dimensions['group'] ?? null,
       at: iso(atMs),
       admittedAt: iso(admittedAtMs),
       plan: plans.map(({ name }) => name).join('+') || null,
@@ -107,7 +121,9 @@ const CALL_COLUMNS = [
   'id',
   'callId',
   'parentId',
-  'subject',
+  'key',
+  'user',
+  'group',
   'provider',
   'operation',
   'model',

@@ -112,13 +112,29 @@ describe('usageReportRouter', () => {
       expect((await app.get('/usage?tenant=acme')).status).to.equal(400)
     })
 
-    it('tells an administrator that limits are told to the key they are for', async () => {
-      await start({ authorize: () => ({ all: true }) })
-      const { status, json } = await app.get('/usage/limits', 'alice')
+    it('tells an administrator where the limits of any key stand, by its id', async () => {
+      const limits = [{ name: 'calls', unit: 'requests', quota: 5, window: { kind: 'lifetime' } }] as const
+      await start({ authorize: () => ({ all: true }) }, { plans: [{ name: 'p', limits }], defaultPlans: ['p'] })
+      await app.call('alice')
+      await app.quota.drain()
+      const left = async (key: string): Promise<unknown> =>
+        (await app.get(`/usage/limits?key=${key}`)).json.rows.map(({ remaining }) => remaining)
+      expect(await left('alice')).to.deep.equal([4])
+      expect(await left('bob')).to.deep.equal([5])
+      const { status, json } = await app.get('/usage/limits')
       expect([status, json.detail]).to.deep.equal([
         400,
-        'limits are told to the key that they are for: ask with that key',
+        'limits are those of a key: name it as ?key=, as the usage report does',
       ])
+    })
+
+    it('shows a caller whom the host vouches for what is its own, and no more', async () => {
+      await start({ authorize: ({ headers }) => ({ key: String(headers['x-user']) }) })
+      await app.ledger.append([entry({ id: 'of-ann', subject: 'ann' })])
+      const { json } = await app.get('/usage', { 'x-user': 'ann' })
+      expect(json.rows.map(({ key, calls }) => [key, calls])).to.deep.equal([['ann', 1]])
+      expect((await app.get('/usage?key=alice', { 'x-user': 'ann' })).status).to.equal(403)
+      expect((await app.get('/usage/limits', { 'x-user': 'ann' })).json.subject).to.equal('ann')
     })
 
     it('shows the own calls, or nothing, where it says so; also a moment later', async () => {

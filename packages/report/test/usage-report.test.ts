@@ -232,7 +232,14 @@ for (const [name, open] of LEDGERS) {
       await app.ledger.append([entry({ id: 'one', plans: [{ name: 'pro', version: '7' }], parentId: 'run' })])
       const [row] = (await app.get('/usage/calls')).json.rows
       expect(row).to.include({ id: 'one', parentId: 'run', plan: 'pro', at: '2026-01-15T12:00:00.000Z', status: 200 })
-      expect(row).to.include({ subject: 'alice', model: 'gpt-4o', inputTokens: 10, outputTokens: 5, basis: 'reported' })
+      expect(row).to.include({
+        key: 'alice',
+        user: null,
+        model: 'gpt-4o',
+        inputTokens: 10,
+        outputTokens: 5,
+        basis: 'reported',
+      })
       expect(row).to.not.have.any.keys('charges', 'dimensions', 'kind')
     })
 

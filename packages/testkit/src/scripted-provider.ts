@@ -180,7 +180,7 @@ function json(res: ServerResponse, status: number, document: unknown, encoding?:
   res.writeHead(status, {
     'content-type': 'application/json',
     'content-length': bytes.length,
-    'x-request-id': 'req_scripted0000000001',
+    'x-request-id': requestId(),
     ...(encoding === undefined ? {} : { 'content-encoding': encoding }),
   })
   res.end(bytes)
@@ -195,7 +195,7 @@ async function stream(
   res.writeHead(200, {
     'content-type': type,
     'cache-control': 'no-cache',
-    'x-request-id': 'req_scripted0000000001',
+    'x-request-id': requestId(),
     ...(encoding === undefined ? {} : { 'content-encoding': encoding }),
   })
   if (encoding === 'gzip') return void res.end(gzipSync(pieces.slice(0, breakAfter).join('')))
@@ -210,6 +210,14 @@ async function stream(
     if (paceMs !== undefined) await pause(paceMs)
   }
   res.end()
+}
+
+let answered = 0
+
+/** Like a provider's: another for each answer. */
+function requestId(): string {
+  answered += 1
+  return `req_scripted${String(answered).padStart(10, '0')}`
 }
 
 function modelOf(body: Body): string {
