@@ -1,3 +1,4 @@
+export { assertMembers, assertOneOf, configError } from './config-error.ts'
 export { Admission, type AdmissionOptions, type AdmitRequest } from './admission.ts'
 export { calendarBucket, type Bucket } from './calendar.ts'
 export { monotonicClock, type Clock } from './clock.ts'

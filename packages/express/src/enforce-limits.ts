@@ -1,4 +1,5 @@
 import type { RequestHandler } from 'express'
+import { checkOptions } from './check-options.ts'
 import type { SharedOptions } from './middleware-options.ts'
 import { setFields } from './set-fields.ts'
 import { middlewareOf, type Step } from './step.ts'
@@ -21,6 +22,7 @@ export function enforcing({ passOnStoreError }: EnforceLimitsOptions): Step {
  * plans count tokens. Routes that no provider charges for, such as lists of models, pass.
  */
 export function enforceLimits(options: EnforceLimitsOptions = {}): RequestHandler {
+  checkOptions(options, ['passOnStoreError'], 'enforceLimits()')
   const enforce = enforcing(options)
   return middlewareOf(async (context, req, res) => {
     const denial = await enforce(context, req, res)

@@ -1,4 +1,5 @@
 import type { RequestHandler } from 'express'
+import { checkOptions } from './check-options.ts'
 import type { SharedOptions } from './middleware-options.ts'
 import { readRequest, type BodyOptions } from './read-request.ts'
 import { middlewareOf } from './step.ts'
@@ -11,5 +12,6 @@ export interface EstimateUsageOptions extends SharedOptions, BodyOptions {}
  * provider pass untouched.
  */
 export function estimateUsage(options: EstimateUsageOptions = {}): RequestHandler {
+  checkOptions(options, ['bodyLimitBytes'], 'estimateUsage()')
   return middlewareOf((context, req) => readRequest(req, context, options), options)
 }

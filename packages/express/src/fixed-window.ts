@@ -1,5 +1,5 @@
 import type { RequestHandler } from 'express'
-import { limiterOf, limiting, type FixedWindowOptions, type Limiter } from './limiter.ts'
+import { checkLimiter, limiterOf, limiting, type FixedWindowOptions, type Limiter } from './limiter.ts'
 import { middlewareOf } from './step.ts'
 
 /** A middleware that limits, and that `allOf` can decide on together with others. */
@@ -13,6 +13,7 @@ export type LimiterHandler = RequestHandler & { readonly limiter: Limiter }
  * @throws QuotaError `ERR_QUOTA_CONFIG` for options that can't work.
  */
 export function fixedWindow(options: FixedWindowOptions): LimiterHandler {
+  checkLimiter(options, ['every', 'zone'], 'fixedWindow()')
   const limiter = limiterOf('fixed', options)
   return Object.assign(middlewareOf(limiting([limiter]), options), { limiter })
 }

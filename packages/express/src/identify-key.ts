@@ -1,5 +1,6 @@
 import { hostSubject } from '@tallygate/flow'
 import type { Request, RequestHandler, Response } from 'express'
+import { checkOptions } from './check-options.ts'
 import type { SharedOptions } from './middleware-options.ts'
 import { middlewareOf, type Step } from './step.ts'
 
@@ -38,6 +39,7 @@ export function identifying({ keyGenerator, dimensions }: IdentifyKeyOptions): S
  * `req.quota.subject`. Answers 401 in the caller's dialect where the quota refuses unknown or missing keys.
  */
 export function identifyKey(options: IdentifyKeyOptions = {}): RequestHandler {
+  checkOptions(options, ['keyGenerator', 'dimensions'], 'identifyKey()')
   return middlewareOf(identifying(options), options)
 }
 

@@ -1,5 +1,6 @@
 import {
   CompiledPlan,
+  configError,
   type BoundLimit,
   type CalendarUnit,
   type Limit,
@@ -8,8 +9,9 @@ import {
   type Unit,
   type Window,
 } from '@tallygate/core'
-import type { HoldRequest, Quota } from '@tallygate/flow'
+import { isMetered, type HoldRequest, type Quota } from '@tallygate/flow'
 import type { Request, Response } from 'express'
+import { checkLimit, checkOptions } from './check-options.ts'
 import type { SharedOptions } from './middleware-options.ts'
 import type { QuotaContext } from './quota-context.ts'
 import { setFields } from './set-fields.ts'
@@ -62,6 +64,38 @@ export interface Limiter {
   /** The limit of a request, bound to its counter. */
   bind(context: QuotaContext, req: Request, res: Response): Promise<readonly BoundLimit[]>
   readonly isSpared: NonNullable<HoldRequest['isSpared']>
+}
+
+/** Options of limiters; `buckets` is for sliding windows, `every` and `zone` for fixed ones. */
+const OPTIONS = [
+  'limit',
+  'windowMs',
+  'unit',
+  'identifier',
+  'per',
+  'keyGenerator',
+  'when',
+  'trip',
+  'mode',
+  'passOnStoreError',
+  'skipFailedRequests',
+  'skipSuccessfulRequests',
+] as const satisfies readonly (keyof LimiterOptions)[]
+
+/** @throws QuotaError `ERR_QUOTA_CONFIG`, naming the option, its value and the remedy. */
+export function checkLimiter(
+  options: FixedWindowOptions | SlidingWindowOptions,
+  more: readonly string[],
+  of: string,
+): void {
+  checkOptions(options, [...OPTIONS, ...more], of)
+  checkLimit(options.limit, of)
+  const { unit = 'requests' } = options
+  if (!isMetered(unit)) throw configError(`${of}.unit`, unit, 'nothing meters it: use requests or a unit of tokens')
+  if ('every' in options && options.every !== undefined && options.windowMs !== undefined)
+    throw configError(`${of}.windowMs`, options.windowMs, 'it is not for a window of the calendar: leave it out')
+  if ('zone' in options && options.zone !== undefined && options.every === undefined)
+    throw configError(`${of}.zone`, options.zone, 'it is for a window of the calendar: set every as well')
 }
 
 /** Name of the plan that limiters count under, apart from plans of callers. */

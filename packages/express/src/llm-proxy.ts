@@ -1,6 +1,6 @@
 import { Agent as HttpAgent } from 'node:http'
 import { Agent as HttpsAgent } from 'node:https'
-import { QuotaError, type Subject } from '@tallygate/core'
+import { assertMembers, assertOneOf, QuotaError, type Subject } from '@tallygate/core'
 import { warnOnce, type Logger, type ProblemKind } from '@tallygate/flow'
 import type { Request, RequestHandler } from 'express'
 import { createProxyMiddleware, type Options, type Plugin } from 'http-proxy-middleware'
@@ -36,6 +36,17 @@ export interface LlmProxyOptions {
   readonly maxSockets?: number
 }
 
+const OPTIONS = [
+  'target',
+  'credential',
+  'credentialHeader',
+  'headers',
+  'unmetered',
+  'unregistered',
+  'timeoutMs',
+  'maxSockets',
+] as const satisfies readonly (keyof LlmProxyOptions)[]
+
 /**
  * A connection that was not used for so long is closed by us, before its provider does just when the next call is on its
  * way. Where a provider announces a shorter time, a second less than that counts.
@@ -50,6 +61,7 @@ const MOST_IDLE_MS = 30_000
  * @throws QuotaError `ERR_QUOTA_CONFIG` for a target that is no http or https URL.
  */
 export function llmProxy(options: LlmProxyOptions): RequestHandler {
+  checkProxyOptions(options)
   const { timeoutMs = 600_000, maxSockets = Infinity, unmetered = 'refuse', unregistered = 'refuse' } = options
   const target = targetOf(options.target)
   const paysForAll = unregistered === 'pass' || credentialOf(options.credential) === undefined
@@ -81,6 +93,21 @@ export function llmProxy(options: LlmProxyOptions): RequestHandler {
     }
     run().catch(next)
   }
+}
+
+function checkProxyOptions(options: LlmProxyOptions): void {
+  const of = 'llmProxy()'
+  assertMembers(options, OPTIONS, of)
+  const { credential = 'pass', unmetered = 'refuse', unregistered = 'refuse' } = options
+  assertOneOf(unmetered, ['refuse', 'pass'], `${of}.unmetered`)
+  assertOneOf(unregistered, ['refuse', 'pass'], `${of}.unregistered`)
+  if (credential === 'pass') return
+  const { swap } = typeof credential === 'object' && credential !== null ? credential : { swap: undefined }
+  if (typeof swap !== 'function' && (typeof swap !== 'string' || swap === ''))
+    throw new QuotaError(
+      'ERR_QUOTA_CONFIG',
+      `${of}.credential is none: use 'pass', or { swap } with a key or a function that gives one`,
+    )
 }
 
 /** Why a call is not forwarded under the host's own key: whom it is for, nobody knows. */

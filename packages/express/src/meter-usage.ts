@@ -1,4 +1,5 @@
 import type { RequestHandler } from 'express'
+import { checkOptions } from './check-options.ts'
 import type { SharedOptions } from './middleware-options.ts'
 import type { QuotaContext } from './quota-context.ts'
 import { replaceBody } from './raw-body.ts'
@@ -37,6 +38,7 @@ export function metering(options: MeterUsageOptions): Step {
  * notice.
  */
 export function meterUsage(options: MeterUsageOptions = {}): RequestHandler {
+  checkOptions(options, ['bodyLimitBytes', 'provider'], 'meterUsage()')
   return middlewareOf(metering(options), options, withinSpan)
 }
 

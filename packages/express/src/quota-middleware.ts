@@ -1,4 +1,6 @@
+import { configError } from '@tallygate/core'
 import type { RequestHandler } from 'express'
+import { checkBodyLimit, checkLimit, checkOptions } from './check-options.ts'
 import { enforcing, type EnforceLimitsOptions } from './enforce-limits.ts'
 import { identifying, type IdentifyKeyOptions } from './identify-key.ts'
 import { limiterOf, limiting, type LimiterOptions } from './limiter.ts'
@@ -20,6 +22,19 @@ export interface QuotaMiddlewareOptions
   readonly skipFailedRequests?: boolean
 }
 
+const OPTIONS = [
+  'keyGenerator',
+  'dimensions',
+  'plan',
+  'passOnStoreError',
+  'bodyLimitBytes',
+  'provider',
+  'limit',
+  'windowMs',
+  'identifier',
+  'skipFailedRequests',
+] as const satisfies readonly (keyof QuotaMiddlewareOptions)[]
+
 /**
  * The whole walk of a call: identifies the caller, applies its plans, meters what the provider says it used, writes it to
  * the ledger, settles. Without options it limits nothing, and what it records the report router shows.
@@ -27,6 +42,11 @@ export interface QuotaMiddlewareOptions
  * Mount it before what calls the provider. Routes that no provider has, and that no limit is for, pass untouched.
  */
 export function quotaMiddleware(options: QuotaMiddlewareOptions = {}): RequestHandler {
+  checkOptions(options, OPTIONS, 'quotaMiddleware()')
+  checkBodyLimit(options.bodyLimitBytes, 'quotaMiddleware()')
+  if (options.limit !== undefined) checkLimit(options.limit, 'quotaMiddleware()')
+  else if (options.windowMs !== undefined)
+    throw configError('quotaMiddleware().windowMs', options.windowMs, 'it is for a limit: set limit as well')
   const identify = identifying(options)
   const resolve = resolving(options)
   const enforce = enforcing(options)

@@ -1,5 +1,6 @@
 import { MemoryPlanSource, QuotaError, type Plan, type PlanSet, type Subject } from '@tallygate/core'
 import type { Request, RequestHandler } from 'express'
+import { checkOptions } from './check-options.ts'
 import type { SharedOptions } from './middleware-options.ts'
 import { required } from './quota-context.ts'
 import { middlewareOf, type Step } from './step.ts'
@@ -37,6 +38,7 @@ export function resolving({ plan }: ResolvePlanOptions): Step {
 
 /** Finds the caller's plans. Sets `req.quota.plans`. Use it after `identifyKey`. */
 export function resolvePlan(options: ResolvePlanOptions = {}): RequestHandler {
+  checkOptions(options, ['plan'], 'resolvePlan()')
   return middlewareOf(resolving(options), options)
 }
 

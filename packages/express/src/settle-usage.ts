@@ -1,4 +1,5 @@
 import type { RequestHandler } from 'express'
+import { checkOptions } from './check-options.ts'
 import type { SharedOptions } from './middleware-options.ts'
 import { hookResponse } from './response-hook.ts'
 import { middlewareOf, type Step } from './step.ts'
@@ -15,5 +16,6 @@ export const settling: Step = (context, _req, res) => {
  * after `identifyKey`, and beside `meterUsage` or a handler that calls `req.quota.record`.
  */
 export function settleUsage(options: SharedOptions = {}): RequestHandler {
+  checkOptions(options, [], 'settleUsage()')
   return middlewareOf(settling, options)
 }

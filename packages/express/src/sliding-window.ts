@@ -1,5 +1,5 @@
 import type { LimiterHandler } from './fixed-window.ts'
-import { limiterOf, limiting, type SlidingWindowOptions } from './limiter.ts'
+import { checkLimiter, limiterOf, limiting, type SlidingWindowOptions } from './limiter.ts'
 import { middlewareOf } from './step.ts'
 
 /**
@@ -9,6 +9,7 @@ import { middlewareOf } from './step.ts'
  * @throws QuotaError `ERR_QUOTA_CONFIG` for options that can't work.
  */
 export function slidingWindow(options: SlidingWindowOptions): LimiterHandler {
+  checkLimiter(options, ['buckets'], 'slidingWindow()')
   const limiter = limiterOf('sliding', options)
   return Object.assign(middlewareOf(limiting([limiter]), options), { limiter })
 }

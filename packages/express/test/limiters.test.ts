@@ -14,6 +14,11 @@ import { ask, closeTestBeds, EXPRESSES, HELLO, openTestBed, type TestBed } from 
 
 const MINUTE = 60_000
 
+/** Options as somebody writes them who has no types. */
+function untyped(options: Record<string, unknown>): { limit: number } {
+  return options as { limit: number }
+}
+
 /** A server that answers by itself, behind middlewares. */
 function served(bed: TestBed, ...middlewares: RequestHandler[]): Promise<string> {
   const app = express()
@@ -65,8 +70,16 @@ describe('fixedWindow', () => {
 
   it('refuses options that can not work when it is made, not when it is used', () => {
     const mistakes: readonly (readonly [RegExp, () => LimiterHandler])[] = [
-      [/quota/, () => fixedWindow({ limit: -1 })],
-      [/quota/, () => fixedWindow({ limit: 1.5 })],
+      [/fixedWindow\(\)\.limit is -1/, () => fixedWindow({ limit: -1 })],
+      [/limit is 1\.5/, () => fixedWindow({ limit: 1.5 })],
+      [/limit is "5": use a whole number/, () => fixedWindow(untyped({ limit: '5' }))],
+      [/unit is "cost": nothing meters it/, () => fixedWindow({ limit: 1, unit: 'cost' })],
+      [/windowMs is 5/, () => fixedWindow({ limit: 1, every: 'day', windowMs: 5 })],
+      [/zone is "UTC"/, () => fixedWindow({ limit: 1, zone: 'UTC' })],
+      [/max is 1: there is no such member, use limit,/, () => fixedWindow(untyped({ max: 1 }))],
+      [/every is "day": there is no such member/, () => slidingWindow(untyped({ limit: 1, every: 'day' }))],
+      [/standardHeaders is "draft-9"/, () => fixedWindow(untyped({ limit: 1, standardHeaders: 'draft-9' }))],
+      [/quota is \{\}: use what createQuota/, () => fixedWindow(untyped({ limit: 1, quota: {} }))],
       [/durationMs/, () => fixedWindow({ limit: 1, windowMs: 0 })],
       [/zone/, () => fixedWindow({ limit: 1, every: 'day', zone: 'Mars/Olympus' })],
       [/name/, () => fixedWindow({ limit: 1, identifier: 'a name, with "quotes"' })],

@@ -216,6 +216,18 @@ describe('llmProxy', () => {
       .and.match(/\r\nConnection: close\r\n/)
   }).timeout(3_000)
 
+  it('refuses options that it does not have, or can not follow, when it is made', () => {
+    const target = 'https://api.openai.com'
+    for (const [says, more] of [
+      [/credential is none: use 'pass', or \{ swap \}/, { credential: 'swap' }],
+      [/credential is none/, { credential: { swap: '' } }],
+      [/unmetered is "allow": use refuse, pass/, { unmetered: 'allow' }],
+      [/timeout is 5: there is no such member/, { timeout: 5 }],
+    ] as const) {
+      expect(() => llmProxy({ target, ...(more as object) })).to.throw(QuotaError, says)
+    }
+  })
+
   it('refuses a target that is none when it is made', () => {
     for (const target of ['', 'api.openai.com', 'ftp://x', 'https://x/?q=1', 'https://user@x', 'https://x/#f']) {
       expect(() => llmProxy({ target }), target).to.throw(QuotaError, /use an http or https URL/)

@@ -1,3 +1,4 @@
+import { QuotaError } from '@tallygate/core'
 import { keepRawBody, llmProxy, quotaMiddleware } from '@tallygate/express'
 import { expect } from 'chai'
 import { createProxyMiddleware, fixRequestBody } from 'http-proxy-middleware'
@@ -7,6 +8,25 @@ const STREAMED = { ...HELLO, stream: true }
 /** Bytes that a parser would not give back as they are. */
 const ODD =
   '{ "model":"gpt-4o",  "temperature":1.0, "seed":12345678901234567890, "messages":[{"role":"user","content":"H\\u00e9llo!"}] }'
+
+describe('quotaMiddleware', () => {
+  const mistakes: readonly (readonly [says: RegExp, options: Record<string, unknown>])[] = [
+    [/quotaMiddleware\(\)\.max is 1: there is no such member, use .*limit/, { max: 1 }],
+    [/limt is 5: there is no such member/, { limt: 5 }],
+    [/limit is "5": use a whole number from 0, or a function/, { limit: '5' }],
+    [/windowMs is 1000: it is for a limit/, { windowMs: 1_000 }],
+    [/bodyLimitBytes is -1/, { bodyLimitBytes: -1 }],
+    [/statusCode is 200/, { statusCode: 200 }],
+    [/quota is "mine"/, { quota: 'mine' }],
+  ]
+  for (const [says, options] of mistakes) {
+    it(`refuses ${JSON.stringify(options)} when it is made`, () => {
+      expect(() => quotaMiddleware(options))
+        .to.throw(QuotaError, says)
+        .with.property('code', 'ERR_QUOTA_CONFIG')
+    })
+  }
+})
 
 for (const { version, express } of EXPRESSES) {
   describe(`quotaMiddleware, on ${version}`, () => {

@@ -1,6 +1,9 @@
 import {
   Admission,
+  assertMembers,
+  assertOneOf,
   bindLimits,
+  configError,
   MemoryCounterStore,
   MemoryLedger,
   MemoryOutbox,
@@ -102,6 +105,60 @@ const METERED: ReadonlySet<Unit> = new Set<Unit>([
   'cached-input-tokens',
   'reasoning-tokens',
 ])
+/** Whether limits can count a unit: something meters it. */
+export function isMetered(unit: Unit): boolean {
+  return METERED.has(unit)
+}
+
+const OPTIONS = [
+  'store',
+  'ledger',
+  'outbox',
+  'plans',
+  'defaultPlans',
+  'combine',
+  'registry',
+  'unregistered',
+  'missing',
+  'credential',
+  'ipv6Subnet',
+  'pepper',
+  'rateLimitStyles',
+  'denials',
+  'injectUsage',
+  'slotOwner',
+  'holdLifetimeMs',
+  'durableWithinMs',
+  'onLateEntry',
+  'onFullOutbox',
+  'parentHeader',
+  'telemetry',
+  'logger',
+  'clock',
+] as const satisfies readonly (keyof QuotaOptions)[]
+const STYLES: readonly RateLimitStyle[] = ['draft-8', 'draft-7', 'draft-6', 'x', 'openai', 'anthropic']
+
+/** For those who write no TypeScript: an option that is misspelt must not mean its default. */
+function checkOptions(options: QuotaOptions): void {
+  const of = 'createQuota()'
+  assertMembers(options, OPTIONS, of)
+  const { store, ledger, injectUsage, onLateEntry, onFullOutbox, rateLimitStyles = [], denials = {} } = options
+  if (store !== undefined && !(store.capabilities instanceof Set))
+    throw configError(`${of}.store`, store, 'use a counter store, such as await RedisCounterStore.connect({ url })')
+  if (ledger !== undefined && typeof ledger.append !== 'function')
+    throw configError(`${of}.ledger`, ledger, 'use a ledger, such as await SqliteLedger.open({ file })')
+  if (injectUsage !== undefined) assertOneOf(injectUsage, ['when-needed', 'never'], `${of}.injectUsage`)
+  if (onLateEntry !== undefined) assertOneOf(onLateEntry, ['leave', 'break'], `${of}.onLateEntry`)
+  if (onFullOutbox !== undefined) assertOneOf(onFullOutbox, ['refuse', 'admit'], `${of}.onFullOutbox`)
+  for (const style of rateLimitStyles) assertOneOf(style, STYLES, `${of}.rateLimitStyles`)
+  assertMembers(denials, ['exhaustedStatus', 'neverFitsStatus'], `${of}.denials`)
+  const { exhaustedStatus = 429, neverFitsStatus = 413 } = denials
+  if (![429, 402, 403].includes(exhaustedStatus))
+    throw configError(`${of}.denials.exhaustedStatus`, exhaustedStatus, 'use 429, 402 or 403')
+  if (![413, 400].includes(neverFitsStatus))
+    throw configError(`${of}.denials.neverFitsStatus`, neverFitsStatus, 'use 413 or 400')
+}
+
 /** Holds that are swept at once. */
 const SWEPT_AT_ONCE = 100
 const SWEEP_EVERY_MS = 30_000
@@ -126,6 +183,7 @@ export class Quota {
   #sweeper: NodeJS.Timeout | undefined
 
   constructor(options: QuotaOptions) {
+    checkOptions(options)
     const { clock = monotonicClock, logger = consoleLogger, slotOwner = ['tenant', 'key'] } = options
     const telemetry = new Telemetry(options.telemetry)
     const pepper = pepperFrom(options.pepper)

@@ -80,6 +80,30 @@ describe('createQuota', () => {
     ['default plans that are not there', { defaultPlans: ['gold'] }, 'ERR_QUOTA_CONFIG', /gold/],
     ['two plans of one name', { plans: [plan(1), plan(2)] }, 'ERR_QUOTA_CONFIG', /p/],
     [
+      'an option that there is none of',
+      { stores: {} } as QuotaOptions,
+      'ERR_QUOTA_CONFIG',
+      /createQuota\(\)\.stores is \{\}: there is no such member/,
+    ],
+    [
+      'a store that is none',
+      { store: 'redis://x' as unknown as CounterStore },
+      'ERR_QUOTA_CONFIG',
+      /store is "redis:\/\/x": use a counter store/,
+    ],
+    [
+      'fields that there are none of',
+      { rateLimitStyles: ['draft8' as 'draft-8'] },
+      'ERR_QUOTA_CONFIG',
+      /rateLimitStyles is "draft8"/,
+    ],
+    [
+      'a status that clients would retry',
+      { denials: { exhaustedStatus: 500 as 429 } },
+      'ERR_QUOTA_CONFIG',
+      /exhaustedStatus is 500: use 429, 402 or 403/,
+    ],
+    [
       'default plans beside a plan source',
       { plans: { plans: [], plansOf: async () => ({ plans: [], combine: 'all' }) }, defaultPlans: ['p'] },
       'ERR_QUOTA_CONFIG',
