@@ -1,4 +1,13 @@
-import { amountsOf, wholeUnits, type Amounts, type EntryCharge, type Reservation, type Usage } from '@tallygate/core'
+import {
+  amountsOf,
+  wholeUnits,
+  type Amounts,
+  type EntryCharge,
+  type Reservation,
+  type Usage,
+  type UsageOutcome,
+} from '@tallygate/core'
+import type { AnswerFacts } from './answer.ts'
 
 /** What a handler that knows its usage tells of the call. */
 export interface RecordedUsage extends Omit<Usage, 'basis'> {
@@ -66,4 +75,9 @@ export function entryCharges({ bound, charges }: Reservation, actual: Amounts): 
     const { owner, partition, name } = counter
     return { owner, partition, counter: name, unit, reserved, actual: actual[unit] ?? reserved }
   })
+}
+
+/** An error of the provider's, or no answer of a provider that broke off. A caller who hung up has used something. */
+export function usedNothing({ status }: AnswerFacts, outcome: UsageOutcome): boolean {
+  return status === undefined ? outcome === 'failed' : status >= 400
 }

@@ -11,24 +11,17 @@ import {
   type UsageOutcome,
 } from '@tallygate/core'
 import { fingerprint, type CredentialSource, type Identification } from '@tallygate/identity'
-import {
-  dialectOf,
-  isFreeRoute,
-  pathOf,
-  type Dialect,
-  type JsonBodyFault,
-  type ProblemKind,
-  type Raw,
-} from '@tallygate/metering'
+import { dialectOf, isFreeRoute, pathOf, type Dialect, type ProblemKind, type Raw } from '@tallygate/metering'
 import type { CallDescription, CallTelemetry } from '@tallygate/telemetry'
 import { Answer, type AnswerFacts, type AnswerSink } from './answer.ts'
 import { attemptId } from './attempt-id.ts'
-import { actualAmounts, entryCharges, recordedUsage, type RecordedUsage } from './call-entry.ts'
+import { actualAmounts, entryCharges, recordedUsage, usedNothing, type RecordedUsage } from './call-entry.ts'
 import { CallHolds, type HoldRequest } from './call-holds.ts'
 import { denialOf, problemDenial, type Denial, type DenialContext } from './denial.ts'
 import { KeptOutput } from './kept-output.ts'
 import { MeteredRequest, type CallRequest } from './metered-request.ts'
 import { rateLimitFields, type Fields, type RateLimitStyle } from './rate-limit-fields.ts'
+import { BODY_FAULTS, UNAUTHENTICATED } from './refusal-texts.ts'
 import { usageOf } from './usage-of.ts'
 import type { Walk } from './walk.ts'
 
@@ -417,21 +410,4 @@ interface Ended {
   readonly usage: Usage | undefined
   readonly atMs: number
   readonly charges: UsageEntry['charges']
-}
-
-/** An error of the provider's, or no answer of a provider that broke off. A caller who hung up has used something. */
-function usedNothing({ status }: AnswerFacts, outcome: UsageOutcome): boolean {
-  return status === undefined ? outcome === 'failed' : status >= 400
-}
-
-const UNAUTHENTICATED = {
-  missing: 'No API key was given. Send it as "Authorization: Bearer <key>", or in the header that your provider uses.',
-  malformed: 'The API key is malformed: it is too long, or has characters that no key has.',
-  unknown: 'The API key is not known here. Check it, or ask for a new one.',
-} as const
-
-const BODY_FAULTS: Readonly<Record<JsonBodyFault, string>> = {
-  'not-json': 'The body is not valid JSON.',
-  'not-an-object': 'The body must be a JSON object.',
-  'duplicate-key': 'The body has two members with the same name in one object: send each once.',
 }

@@ -9,6 +9,7 @@ export { isFreeRoute, pathOf, type Dialect, type ProblemKind } from '@tallygate/
 export { injectIncludeUsage } from './inject-usage.ts'
 export { consoleLogger, warnOnce, type Logger } from './logger.ts'
 export type { CallRequest } from './metered-request.ts'
-export { createQuota, isMetered, Quota, type QuotaOptions } from './quota.ts'
+export { createQuota, Quota } from './quota.ts'
+export { isMetered, type QuotaOptions } from './quota-options.ts'
 export { rateLimitFields, type Fields, type RateLimitStyle } from './rate-limit-fields.ts'
 export { withoutUsage } from './usage-chunk-filter.ts'

@@ -1,0 +1,136 @@
+import {
+  assertMembers,
+  assertOneOf,
+  configError,
+  type Clock,
+  type CounterStore,
+  type KeyRegistry,
+  type Ledger,
+  type Outbox,
+  type Plan,
+  type PlanSource,
+  type Unit,
+} from '@tallygate/core'
+import type { CredentialRequest, Pepper } from '@tallygate/identity'
+import type { TelemetryOptions } from '@tallygate/telemetry'
+import type { DenialOptions } from './denial.ts'
+import type { LateEntry } from './end-delay.ts'
+import type { Logger } from './logger.ts'
+import type { RateLimitStyle } from './rate-limit-fields.ts'
+
+export interface QuotaOptions {
+  /** Where units are counted. Default: in this process. */
+  readonly store?: CounterStore
+  /** Where usage is recorded. Default: in this process, bounded. */
+  readonly ledger?: Ledger
+  /** Where entries wait while the ledger is away. Default: in this process, up to 10,000. */
+  readonly outbox?: Outbox
+  /** Plans that callers can have, or a source that knows them. Default: none, so that nothing is limited. */
+  readonly plans?: readonly Plan[] | PlanSource
+  /** Names of the plans of a caller that has none of its own. */
+  readonly defaultPlans?: readonly string[]
+  /** How several plans of a caller combine. Default: `all`. */
+  readonly combine?: 'all' | 'any'
+  /** Keys that were handed out. */
+  readonly registry?: KeyRegistry
+  /** What becomes of keys that the registry does not know. Default: `refuse` with a registry, `pass` without. */
+  readonly unregistered?: 'pass' | 'refuse'
+  /** What becomes of requests without a key. Default: as `unregistered`. */
+  readonly missing?: 'pass' | 'refuse'
+  /** Finds the key of a request by itself, in place of the usual headers. */
+  readonly credential?: (request: CredentialRequest) => string | undefined
+  /** Bits of an IPv6 address that tell callers without a key apart. Default: 56. */
+  readonly ipv6Subnet?: number
+  /**
+   * Fingerprints keys. Default: `TALLYGATE_PEPPER`, else the file that `TALLYGATE_PEPPER_FILE` names, else
+   * `.tallygate/pepper`, which is created once.
+   */
+  readonly pepper?: Pepper | string
+  /** Fields that tell where limits stand. Default: `['draft-8']`. */
+  readonly rateLimitStyles?: readonly RateLimitStyle[]
+  readonly denials?: DenialOptions
+  /** Whether OpenAI-shaped streams are asked for their usage where the caller did not ask. Default: `when-needed`. */
+  readonly injectUsage?: 'when-needed' | 'never'
+  /** Dimensions whose values own a slot together: limits within one owner are decided in one step. Default: tenant and key. */
+  readonly slotOwner?: readonly string[]
+  /** How long a hold lives without a heartbeat, in milliseconds. Default: 60 s. */
+  readonly holdLifetimeMs?: number
+  /** How long the end of an answer may wait for its entry, in milliseconds. Default: 20. */
+  readonly durableWithinMs?: number
+  /** What happens to the end of an answer whose entry takes longer: it leaves, or the connection breaks. Default: `leave`. */
+  readonly onLateEntry?: LateEntry
+  /** What happens to new calls while neither ledger nor outbox takes entries. Default: `refuse`. */
+  readonly onFullOutbox?: 'refuse' | 'admit'
+  /** Header that names the run that a call is part of. Default: `x-tallygate-parent`. */
+  readonly parentHeader?: string
+  readonly telemetry?: TelemetryOptions
+  readonly logger?: Logger
+  readonly clock?: Clock
+}
+
+/** Units that are metered. Others can be counted when something meters them. */
+const METERED: ReadonlySet<Unit> = new Set<Unit>([
+  'requests',
+  'tokens',
+  'input-tokens',
+  'output-tokens',
+  'cached-input-tokens',
+  'reasoning-tokens',
+])
+/** Whether limits can count a unit: something meters it. */
+export function isMetered(unit: Unit): boolean {
+  return METERED.has(unit)
+}
+
+const OPTIONS = [
+  'store',
+  'ledger',
+  'outbox',
+  'plans',
+  'defaultPlans',
+  'combine',
+  'registry',
+  'unregistered',
+  'missing',
+  'credential',
+  'ipv6Subnet',
+  'pepper',
+  'rateLimitStyles',
+  'denials',
+  'injectUsage',
+  'slotOwner',
+  'holdLifetimeMs',
+  'durableWithinMs',
+  'onLateEntry',
+  'onFullOutbox',
+  'parentHeader',
+  'telemetry',
+  'logger',
+  'clock',
+] as const satisfies readonly (keyof QuotaOptions)[]
+const STYLES: readonly RateLimitStyle[] = ['draft-8', 'draft-7', 'draft-6', 'x', 'openai', 'anthropic']
+
+/**
+ * For those who write no TypeScript: an option that is misspelt must not mean its default.
+ *
+ * @throws QuotaError `ERR_QUOTA_CONFIG`, naming the option, its value and the remedy.
+ */
+export function checkQuotaOptions(options: QuotaOptions): void {
+  const of = 'createQuota()'
+  assertMembers(options, OPTIONS, of)
+  const { store, ledger, injectUsage, onLateEntry, onFullOutbox, rateLimitStyles = [], denials = {} } = options
+  if (store !== undefined && !(store.capabilities instanceof Set))
+    throw configError(`${of}.store`, store, 'use a counter store, such as await RedisCounterStore.connect({ url })')
+  if (ledger !== undefined && typeof ledger.append !== 'function')
+    throw configError(`${of}.ledger`, ledger, 'use a ledger, such as await SqliteLedger.open({ file })')
+  if (injectUsage !== undefined) assertOneOf(injectUsage, ['when-needed', 'never'], `${of}.injectUsage`)
+  if (onLateEntry !== undefined) assertOneOf(onLateEntry, ['leave', 'break'], `${of}.onLateEntry`)
+  if (onFullOutbox !== undefined) assertOneOf(onFullOutbox, ['refuse', 'admit'], `${of}.onFullOutbox`)
+  for (const style of rateLimitStyles) assertOneOf(style, STYLES, `${of}.rateLimitStyles`)
+  assertMembers(denials, ['exhaustedStatus', 'neverFitsStatus'], `${of}.denials`)
+  const { exhaustedStatus = 429, neverFitsStatus = 413 } = denials
+  if (![429, 402, 403].includes(exhaustedStatus))
+    throw configError(`${of}.denials.exhaustedStatus`, exhaustedStatus, 'use 429, 402 or 403')
+  if (![413, 400].includes(neverFitsStatus))
+    throw configError(`${of}.denials.neverFitsStatus`, neverFitsStatus, 'use 413 or 400')
+}
