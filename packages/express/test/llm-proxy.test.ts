@@ -157,16 +157,18 @@ describe('llmProxy', () => {
           'openai-organization': 'the-host',
           'openai-processing-ms': '12',
           'set-cookie': 'a=1',
+          location: 'http://10.0.0.7:9000/internal',
         })
         res.json({ usage: { prompt_tokens: 1, completion_tokens: 1 } })
       }),
     )
     const swapped = await ask(await proxied(bed, { target: upstream, credential: { swap: OURS } }))
     expect(swapped.headers.get('openai-processing-ms')).to.equal('12')
-    for (const name of ['x-ratelimit-remaining-requests', 'openai-organization', 'set-cookie']) {
+    for (const name of ['x-ratelimit-remaining-requests', 'openai-organization', 'set-cookie', 'location']) {
       expect(swapped.headers.get(name), name).to.equal(null)
     }
     const own = await ask(await proxied(bed, { target: upstream }))
+    expect(own.headers.get('location')).to.equal(null)
     expect(own.headers.get('x-ratelimit-remaining-requests')).to.equal('9')
   })
 

@@ -295,6 +295,25 @@ describe('createQuota', () => {
     expect(await store.sweep(10)).to.have.length(1)
   })
 
+  it('keeps with a hold only what every store can keep: no half of a character', async () => {
+    const { quota, store } = opened({ plans: [plan(1_000)], defaultPlans: ['p'] })
+    const contexts: string[] = []
+    const reserve = store.reserve.bind(store)
+    store.reserve = async (request) => {
+      contexts.push(request.context)
+      return reserve(request)
+    }
+    for (const model of ['gpt\\ud800', `${'x'.repeat(255)}🙂`]) {
+      const call = quota.begin(REQUEST)
+      call.identifyAs(SUBJECT)
+      await call.resolvePlans()
+      call.read(Buffer.from(`{"model":"${model}","max_tokens":5,"messages":[]}`))
+      await call.admit()
+      call.release()
+    }
+    expect(contexts.map((context) => context.isWellFormed())).to.deep.equal([true, true])
+  })
+
   it('says in a QuotaError when a reservation was settled before', async () => {
     const { quota, store } = opened({ plans: [plan(1_000)], defaultPlans: ['p'] })
     store.reserve = async () => ({ outcome: 'closed', nowMs: 1 })

@@ -78,6 +78,19 @@ describe('the worker of a TokenCounter', () => {
     await small.close()
   })
 
+  it('does not take the framing of an answer for words where it can only guess', async () => {
+    const none = new TokenCounter({ maxQueueBytes: 0 })
+    const words = Array.from({ length: 100 }, (_, index) => ` word${index % 10}`)
+    const events = words.map(
+      (content) => `data: ${JSON.stringify({ id: 'chatcmpl-1', choices: [{ index: 0, delta: { content } }] })}\n\n`,
+    )
+    const body = new Uint8Array(Buffer.from(events.join('')))
+    const count = await none.count({ kind: 'output', shape: 'openai-chat', framing: 'sse', body, model: 'gpt-4o' })
+    expect(count.isComplete).to.equal(false)
+    expect(count.tokens).to.be.within(100, 200)
+    await none.close()
+  })
+
   it('ends with its counter, which bounds what still waits and what comes after', async () => {
     const waiting = [1, 2].map(() => counter.count(outputOf('hello world')))
     const exited = once(await newest(), 'exit')

@@ -255,7 +255,7 @@ export class RedisCounterStore implements CounterStore {
 
 function unavailable(error: unknown): QuotaError {
   // A script that fails is a mistake of ours, and no reason to let calls pass.
-  if (error instanceof Error && /user_script|running script/i.test(error.message)) throw error
+  if (error instanceof Error && /^ERR .*(?:user_script|running script)/i.test(error.message)) throw error
   const reason = error instanceof Error ? error.message : String(error)
   return new QuotaError('ERR_QUOTA_STORE_UNAVAILABLE', `Redis did not count: ${reason}`, { cause: error })
 }

@@ -57,6 +57,21 @@ describe('with a real Redis', () => {
       await store.close()
     })
 
+    it('is unavailable while its master is a replica, and counts again when it is none', async () => {
+      const own = await startRedis()
+      const store = await RedisCounterStore.connect({ url: own.url, prefix: prefix(), commandTimeoutMs: 2_000 })
+      const operator = new Redis(own.url)
+      await operator.call('REPLICAOF', '127.0.0.1', '1')
+      const failure = await store.reserve(request('r1', charge({}))).catch((error: unknown) => error)
+      expect(failure).to.have.property('code', 'ERR_QUOTA_STORE_UNAVAILABLE')
+      await operator.call('REPLICAOF', 'NO', 'ONE')
+      const reply = await eventually(() => store.reserve(request('r2', charge({}))))
+      expect(reply).to.have.property('outcome', 'granted')
+      await store.close()
+      operator.disconnect()
+      await own.stop()
+    })
+
     it('leaves nothing behind that does not expire, once windows and holds are over', async () => {
       const name = prefix()
       const store = new RedisCounterStore({ client, prefix: name })

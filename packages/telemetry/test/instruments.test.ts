@@ -36,6 +36,18 @@ describe('the instruments of Telemetry', () => {
     })
   }
 
+  it('take no model for a label that a caller made up, nor ever more of them', async () => {
+    const told = (model: string, status: number): void =>
+      telemetry.start().recorded({ ...CALL, model }, { ...ENTRY, status, responseModel: undefined })
+    for (let index = 0; index < 300; index += 1) told(`invented-${index}`, 404)
+    for (let index = 0; index < 300; index += 1) told(`real-${index}`, 200)
+    const labels = (await sdk.values('gen_ai.client.operation.duration')).map(
+      ({ labels: each }) => (each as Record<string, unknown>)['gen_ai.request.model'],
+    )
+    expect(labels.filter((label) => String(label).startsWith('invented'))).to.deep.equal([])
+    expect(labels).to.include.members(['real-0', 'real-199', '_OTHER']).and.to.have.length(201)
+  })
+
   it('measure tokens by type in the histogram that dashboards know', async () => {
     telemetry.start().recorded(CALL, ENTRY)
     expect(await sdk.values('gen_ai.client.token.usage')).to.deep.equal([
