@@ -13,7 +13,7 @@ export interface EnforceLimitsOptions extends SharedOptions {
 export function enforcing({ passOnStoreError }: EnforceLimitsOptions): Step {
   const onUnavailable = passOnStoreError === undefined ? undefined : passOnStoreError ? 'admit' : 'refuse'
   return ({ call }) =>
-    call.isFree || call.isUnder(call.plans) ? undefined : call.admit({ bound: call.bind(call.plans), onUnavailable })
+    call.isFree ? undefined : call.admit({ bound: call.undecided(call.bind(call.plans)), onUnavailable })
 }
 
 /**

@@ -41,13 +41,13 @@ async function remaining(url: string): Promise<Record<string, number>> {
   )
 }
 
-for (const { version, express: any } of EXPRESSES) {
+for (const { version, express: ofThisVersion } of EXPRESSES) {
   describe(`fixedWindow, on ${version}`, () => {
     afterEach(closeTestBeds)
 
     it('works alone: counts each caller by its key, window by window', async () => {
       const bed = await openTestBed()
-      const app: Express = any()
+      const app: Express = ofThisVersion()
       app.use(fixedWindow({ quota: bed.quota, limit: 2, windowMs: MINUTE })).use((_req, res) => void res.send('ok'))
       const url = await bed.serve(app)
       expect(await statuses(url, 3)).to.deep.equal([200, 200, 429])

@@ -185,6 +185,17 @@ for (const { version, express } of EXPRESSES) {
       expect(entry!.charges[0]).to.deep.include({ counter: 'pro/tokens', unit: 'tokens', actual: 154 })
     })
 
+    it('counts a call once where it is mounted twice', async () => {
+      const limits = [{ name: 'calls', unit: 'requests', quota: 9, window: { kind: 'lifetime' } }] as const
+      const bed = await openTestBed({ plans: [{ name: 'p', limits }], defaultPlans: ['p'] })
+      const app = express().use(quotaMiddleware({ quota: bed.quota }))
+      app.use('/v1', quotaMiddleware({ quota: bed.quota }))
+      const url = await bed.serve(app.use(llmProxy({ target: bed.provider.url })))
+      expect((await ask(url)).headers.get('ratelimit')).to.equal('"calls";r=8')
+      expect(await bed.used('calls')).to.equal(1)
+      expect(await bed.entries()).to.have.length(1)
+    })
+
     it('answers with an id, and records that of the provider', async () => {
       const bed = await openTestBed()
       const app = express().use(quotaMiddleware({ quota: bed.quota }), llmProxy({ target: bed.provider.url }))

@@ -56,8 +56,6 @@ export class Call {
   #subject: Subject | undefined
   #credentialSource: CredentialSource | undefined
   #plans: PlanSet = NO_PLANS
-  /** Plans that were decided on. */
-  #under: PlanSet | undefined
   #meters = false
   #provider: string | undefined
   #records = false
@@ -96,11 +94,11 @@ export class Call {
     return this.#holds.statuses
   }
 
-  /** Whether these plans were decided on before: mounted twice, they count once. */
-  isUnder(plans: PlanSet): boolean {
-    const isAgain = this.#under === plans
-    this.#under = plans
-    return isAgain
+  /** Limits that were not decided on yet: mounted twice, a middleware counts once. */
+  undecided(bound: readonly BoundLimit[]): readonly BoundLimit[] {
+    const decided = this.#holds.statuses
+    if (decided.length === 0) return bound
+    return bound.filter(({ counter }) => !decided.some((status) => status.bound.counter.key === counter.key))
   }
 
   /** Whether answers are looked into, for what they used. */

@@ -1,4 +1,4 @@
-import type { Ledger, Outbox, UsageEntry } from '@tallygate/core'
+import type { Entry, Ledger, Outbox, UsageEntry } from '@tallygate/core'
 import { isQuotaError } from '@tallygate/core'
 import type { Telemetry } from '@tallygate/telemetry'
 import type { Logger } from './logger.ts'
@@ -95,7 +95,7 @@ export class EntryWriter {
     this.#appendedAtMs = performance.now()
   }
 
-  async #append(entries: readonly UsageEntry[] | Awaited<ReturnType<Outbox['peek']>>): Promise<void> {
+  async #append(entries: readonly Entry[]): Promise<void> {
     const { promise, reject } = Promise.withResolvers<never>()
     const { appendWithinMs = 10_000 } = this.#options
     const late = (): void => reject(new Error(`nothing was heard of it for ${appendWithinMs} ms`))
@@ -142,7 +142,11 @@ export class EntryWriter {
       for (;;) {
         const overflow = this.#overflow.slice(0, MOST_AT_ONCE)
         const entries = overflow.length > 0 ? overflow : await outbox.peek(MOST_AT_ONCE)
-        if (entries.length === 0) return this.#back()
+        if (entries.length === 0) {
+          // A retry that is due stays: an entry may have been put there since.
+          this.#isAway = false
+          return
+        }
         await this.#append(entries)
         if (overflow.length > 0) this.#overflow = this.#overflow.slice(overflow.length)
         else await outbox.remove(entries)
@@ -151,12 +155,6 @@ export class EntryWriter {
       this.#isAway = true
       this.#scheduleRetry()
     }
-  }
-
-  #back(): void {
-    this.#isAway = false
-    clearTimeout(this.#retry)
-    this.#retry = undefined
   }
 }
 

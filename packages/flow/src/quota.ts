@@ -175,8 +175,11 @@ export class Quota {
   async drain(withinMs = 30_000): Promise<void> {
     const untilMs = performance.now() + withinMs
     await this.#active.idle(withinMs)
-    do await settledWithin(Promise.all([this.#walk.writer.flush(), this.#walk.settler.flush()]), untilMs)
-    while (this.pending > 0 && performance.now() + AGAIN_AFTER_MS < untilMs && (await pause(AGAIN_AFTER_MS)))
+    for (;;) {
+      await settledWithin(Promise.all([this.#walk.writer.flush(), this.#walk.settler.flush()]), untilMs)
+      if (this.pending === 0 || performance.now() + AGAIN_AFTER_MS >= untilMs) return
+      await new Promise((resolve) => setTimeout(resolve, AGAIN_AFTER_MS))
+    }
   }
 
   /** Drains, and frees what this quota itself opened. Stores that were given stay open. */
@@ -220,11 +223,6 @@ async function settledWithin(work: Promise<unknown>, untilMs: number): Promise<v
   const timer = setTimeout(resolve, Math.max(0, untilMs - performance.now()))
   await Promise.race([work, promise])
   clearTimeout(timer)
-}
-
-async function pause(ms: number): Promise<true> {
-  await new Promise((resolve) => setTimeout(resolve, ms))
-  return true
 }
 
 function pepperFrom(given: QuotaOptions['pepper']): Pepper {

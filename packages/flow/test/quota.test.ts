@@ -274,11 +274,13 @@ describe('createQuota', () => {
     expect(quota.pending).to.be.above(0)
   })
 
-  it('counts once under plans that a middleware applies twice', async () => {
+  it('decides once on a limit that a middleware applies twice, and still on those of another caller', async () => {
     const { quota } = opened({ plans: [plan(1_000)], defaultPlans: ['p'] })
-    const call = quota.begin(REQUEST)
-    await call.resolvePlans()
-    expect([call.isUnder(call.plans), call.isUnder(call.plans)]).to.deep.equal([false, true])
+    const call = await admitted(quota)
+    if (typeof call === 'number') throw new Error(`refused with ${call}`)
+    expect(call.undecided(call.bind(call.plans))).to.deep.equal([])
+    call.identifyAs({ ...SUBJECT, id: 'user-8', dimensions: { tenant: 'default', key: 'user-8' } })
+    expect(call.undecided(call.bind(call.plans))).to.have.length(1)
     call.release()
   })
 
