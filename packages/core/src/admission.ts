@@ -1,5 +1,5 @@
 import { monotonicClock, type Clock } from './clock.ts'
-import type { Charge, CounterStatus, CounterStore, ReserveReply, SettleOutcome } from './counter-store.ts'
+import type { Charge, CounterStatus, CounterStore, Eventually, ReserveReply, SettleOutcome } from './counter-store.ts'
 import type { Decision, LimitStatus, Refused, Reservation } from './decision.ts'
 import { isQuotaError, QuotaError } from './quota-error.ts'
 import { chargesOf, type BoundLimit } from './plan.ts'
@@ -80,6 +80,9 @@ export class Admission {
       const learnedAtMs = this.#clock()
       this.#offsetMs = reply.nowMs - learnedAtMs
       if (reply.outcome === 'stale') continue
+      if (reply.outcome === 'unknown') {
+        throw new QuotaError('ERR_QUOTA_STORE_UNAVAILABLE', `counters of ${owner} are lost, and were not seeded`)
+      }
       if (reply.outcome === 'closed') {
         throw new QuotaError('ERR_QUOTA_CONFIG', `reservation ${id} was settled before: use a new id for each attempt`)
       }
@@ -112,7 +115,7 @@ export class Admission {
    *
    * @throws QuotaError `ERR_QUOTA_STORE_UNAVAILABLE`; settle again later with the same `atMs`.
    */
-  settle(reservation: Reservation, actual: Amounts, atMs: number): Promise<SettleOutcome> {
+  settle(reservation: Reservation, actual: Amounts, atMs: number): Eventually<SettleOutcome> {
     const { id, owner, bound, charges, amounts } = reservation
     // Most calls end in the buckets that they began in.
     const isSameBucket = bound.every(({ limit }, index) => limit.windowAt(atMs) === charges[index]!.window)
@@ -125,7 +128,7 @@ export class Admission {
   }
 
   /** Gives back all that a reservation holds. */
-  release({ id, owner }: Reservation): Promise<void> {
+  release({ id, owner }: Reservation): Eventually<void> {
     return this.store.release({ id, owner })
   }
 
@@ -148,7 +151,7 @@ export class Admission {
   ): Decision {
     if (onUnavailable === 'refuse') {
       // The command may have run: what it holds is given back, now or by its expiry.
-      this.store.release(held).catch(() => {})
+      void Promise.resolve(this.store.release(held)).catch(() => {})
       return { admitted: false, reason: 'unavailable', binding: undefined, statuses: [], retryAtMs: null, atMs }
     }
     const reservation = { ...held, admittedAtMs: atMs, learnedAtMs: this.#clock() }
@@ -169,9 +172,9 @@ function admittedWithoutLimits(atMs: number): Decision {
 }
 
 function limitStatus(bound: BoundLimit, status: CounterStatus): LimitStatus {
-  const { used, quota, tripped, resetAtMs, roomAtMs } = status
+  const { used, quota, startMs, tripped, resetAtMs, roomAtMs } = status
   const remaining = quota === null ? null : Math.max(0, quota - used)
-  return { used, quota, tripped, resetAtMs, roomAtMs, bound, remaining }
+  return { used, quota, startMs, tripped, resetAtMs, roomAtMs, bound, remaining }
 }
 
 function refusal(charges: readonly Charge[], statuses: readonly LimitStatus[], atMs: number): Refused {
@@ -183,7 +186,7 @@ function refusal(charges: readonly Charge[], statuses: readonly LimitStatus[], a
   // One alternative with room is enough; of those that are all full, the one that has room first.
   const soonest = full.size === alternatives.size ? [...full.values()].map(latest).sort(byRoom)[0] : undefined
   const decisive = [...always, ...(soonest === undefined ? [] : [soonest])]
-  const tooLarge = decisive.find((status) => neverFits(charges[statuses.indexOf(status)]!))
+  const tooLarge = decisive.find((status) => neverFits(charges[statuses.indexOf(status)]!, status))
   const binding = tooLarge ?? latest(decisive)
   const reason = tooLarge === undefined ? 'no-room' : 'never-fits'
   return { admitted: false, reason, binding, statuses, retryAtMs: binding.roomAtMs, atMs }
@@ -201,6 +204,7 @@ function byRoom(one: LimitStatus, other: LimitStatus): number {
 }
 
 /** Too much at once even for an empty window. A quota of 0 is a block, not a size. */
-function neverFits({ trip, quota, amount }: Charge): boolean {
-  return trip === 'fits' && quota !== null && quota > 0 && amount > quota
+function neverFits({ trip, quota, amount }: Charge, status: LimitStatus): boolean {
+  const most = quota === null || status.quota === null ? null : Math.max(quota, status.quota)
+  return trip === 'fits' && most !== null && most > 0 && amount > most
 }

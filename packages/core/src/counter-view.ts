@@ -13,6 +13,8 @@ export interface CounterState {
   used: number
   /** The quota that the bucket began with. */
   quota: number | null
+  /** Units added to the quota of the bucket. */
+  toppedUp: number
   /** Says something even after its end: a first-use window that does not restart. */
   readonly lasts: boolean
   /** Sliding only. */
@@ -27,10 +29,14 @@ export interface CounterView {
   readonly bucket: number
   readonly endMs: number
   readonly used: number
+  /** With what was topped up. */
   readonly quota: number | null
   /** A first-use window that is over for good. */
   readonly ended: boolean
 }
+
+/** Start of a first-use window that has not begun: it was reset, or nobody has used it. */
+export const NOT_BEGUN = -1
 
 /** Whether the edges that came with a charge still hold at the store's time. */
 export function isStale(window: ChargeWindow, nowMs: number): boolean {
@@ -52,8 +58,10 @@ export function viewCounter(state: CounterState | undefined, charge: Charge, now
     case 'first-use':
       return viewFirstUse(known, charge, window, nowMs)
     case 'lifetime':
-    case 'concurrent':
-      return { bucket: 0, endMs: Infinity, used: known?.used ?? 0, quota: charge.quota, ended: false }
+    case 'concurrent': {
+      const quota = toppedUp(charge.quota, known)
+      return { bucket: 0, endMs: Infinity, used: known?.used ?? 0, quota, ended: false }
+    }
   }
 }
 
@@ -80,9 +88,11 @@ export function statusOf(
   nowMs: number,
 ): CounterStatus {
   const tripped = trips(view, charge)
+  const { window } = charge
   return {
     used: view.used,
     quota: view.quota,
+    startMs: window.kind === 'fixed' || window.kind === 'first-use' ? view.bucket : null,
     tripped,
     resetAtMs: resetAt(state, view, charge),
     roomAtMs: tripped ? roomAt(state, view, charge, nowMs) : nowMs,
@@ -170,8 +180,12 @@ function viewFirstUse(
   window: ChargeWindow & { kind: 'first-use' },
   nowMs: number,
 ): CounterView {
-  const endMs = known === undefined ? 0 : firstUseEnd(known, charge, window)
-  if (known === undefined || (nowMs >= endMs && window.then === 'restart')) {
+  if (known === undefined || known.startMs === NOT_BEGUN) {
+    const quota = toppedUp(charge.quota, known)
+    return { bucket: nowMs, endMs: nowMs + window.durationMs, used: 0, quota, ended: false }
+  }
+  const endMs = firstUseEnd(known, charge, window)
+  if (nowMs >= endMs && window.then === 'restart') {
     return { bucket: nowMs, endMs: nowMs + window.durationMs, used: 0, quota: charge.quota, ended: false }
   }
   const ended = nowMs >= endMs
@@ -183,7 +197,11 @@ function firstUseEnd(known: CounterState, charge: Charge, window: ChargeWindow &
 }
 
 function quotaInForce(known: CounterState, charge: Charge): number | null {
-  return charge.onChange.quota === 'next-window' ? known.quota : charge.quota
+  return toppedUp(charge.onChange.quota === 'next-window' ? known.quota : charge.quota, known)
+}
+
+function toppedUp(quota: number | null, known: CounterState | undefined): number | null {
+  return quota === null ? null : quota + (known?.toppedUp ?? 0)
 }
 
 function resetAt(state: CounterState | undefined, view: CounterView, { window }: Charge): number | null {

@@ -4,15 +4,22 @@ export { calendarBucket, type Bucket } from './calendar.ts'
 export { monotonicClock, type Clock } from './clock.ts'
 export { conditionHolds } from './condition.ts'
 export type {
+  AdjustRequest,
   Charge,
   ChargeWindow,
   Counter,
   CounterStatus,
   CounterStore,
   CounterStoreCapability,
+  Eventually,
   ExpiredHold,
+  HeldUnits,
+  HoldState,
+  ReadReply,
   ReserveReply,
   ReserveRequest,
+  SeededCounter,
+  SeedRequest,
   SettledCharge,
   SettleOutcome,
   SettleRequest,
@@ -22,6 +29,9 @@ export type { AdjustmentEntry, Entry, EntryCharge, UsageEntry, UsageOutcome, Win
 export { MemoryKeyRegistry, type KeyRecord, type KeyRegistry } from './key-registry.ts'
 export {
   USAGE_GROUPS,
+  type CounterEvent,
+  type CounterEventPage,
+  type CounterEventQuery,
   type EntryPage,
   type Ledger,
   type UsageFilter,
@@ -40,7 +50,7 @@ export {
   type LimitCondition,
   type Trip,
 } from './limit.ts'
-export { MemoryCounterStore, type MemoryCounterStoreOptions } from './memory-counter-store.ts'
+export { assertAdjustable, MemoryCounterStore, type MemoryCounterStoreOptions } from './memory-counter-store.ts'
 export { MemoryLedger } from './memory-ledger.ts'
 export { MemoryOutbox, type Outbox } from './outbox.ts'
 export {
@@ -55,6 +65,7 @@ export {
   type PlanSet,
 } from './plan.ts'
 export { MemoryPlanSource, type MemoryPlanSourceOptions, type PlanSource } from './plan-source.ts'
+export { eventsOf } from './counter-events.ts'
 export { isQuotaError, QuotaError, type QuotaErrorCode } from './quota-error.ts'
 export { DEFAULT_TENANT, type CallFacts, type Dimensions, type Subject } from './subject.ts'
 export { instantOf, isTimeZone, localTime, zoneOffset } from './time-zone.ts'

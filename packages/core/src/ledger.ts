@@ -1,4 +1,4 @@
-import type { Entry, UsageEntry } from './entry.ts'
+import type { AdjustmentEntry, Entry, UsageEntry } from './entry.ts'
 
 /**
  * By what a report can be grouped. `key` is the subject; `plan` the names of a call's plans, joined by `+`; `day`
@@ -77,6 +77,34 @@ export interface EntryPage {
   readonly limit?: number
 }
 
+/** Something that changed a counter, for arriving at the same counter again. `counter` is its index in the query. */
+export type CounterEvent = { readonly id: string; readonly atMs: number; readonly counter: number } & (
+  | { readonly kind: 'usage'; readonly admittedAtMs: number; readonly reserved: number; readonly actual: number }
+  | { readonly kind: 'adjustment'; readonly adjustment: AdjustmentEntry['adjustment']; readonly amount: number }
+  | { readonly kind: 'window-start'; readonly endMs: number | null; readonly quota: number | null }
+)
+
+/** Which events to read. */
+export interface CounterEventQuery {
+  readonly tenant: string
+  /** Nobody else's calls are charged to these counters: spares looking at the others'. */
+  readonly subject?: string | undefined
+  readonly counters: readonly { readonly partition: string; readonly name: string }[]
+  /** First instant, by `atMs`. */
+  readonly fromMs: number
+  /** The last entry that was seen. Default: from the first. */
+  readonly after?: Pick<Entry, 'atMs' | 'id'> | undefined
+  /** Entries to look at, from 1. Default: 10,000. */
+  readonly limit?: number
+}
+
+/** One page of events, oldest first, by `atMs`, then by id. */
+export interface CounterEventPage {
+  readonly events: readonly CounterEvent[]
+  /** Where the next page begins; absent on the last. */
+  readonly next?: Pick<Entry, 'atMs' | 'id'> | undefined
+}
+
 /** The append-only list of what happened. */
 export interface Ledger {
   /**
@@ -96,6 +124,12 @@ export interface Ledger {
 
   /** Usage entries, newest first by `atMs`, then by id. At most 1,000; default 100. */
   entries(filter: UsageFilter, page?: EntryPage): Promise<readonly UsageEntry[]>
+
+  /** What changed counters, of all that was appended before the call. */
+  counterEvents(query: CounterEventQuery): Promise<CounterEventPage>
+
+  /** The entries among these ids that are there, in no particular order. At most 1,000 ids. */
+  find(tenant: string, ids: readonly string[]): Promise<readonly Entry[]>
 
   /** Writes what is on its way, and frees what the ledger itself opened. */
   close(): Promise<void>

@@ -1,12 +1,17 @@
 import { monotonicClock, type Clock } from './clock.ts'
 import type {
+  AdjustRequest,
   Charge,
-  CounterStatus,
   CounterStore,
   CounterStoreCapability,
   ExpiredHold,
+  HeldUnits,
+  HoldState,
+  ReadReply,
   ReserveReply,
   ReserveRequest,
+  SeededCounter,
+  SeedRequest,
   SettledCharge,
   SettleOutcome,
   SettleRequest,
@@ -15,12 +20,14 @@ import {
   amountIn,
   hasShape,
   isStale,
+  NOT_BEGUN,
   refuses,
   statusOf,
   viewCounter,
   type CounterState,
   type CounterView,
 } from './counter-view.ts'
+import { QuotaError } from './quota-error.ts'
 import { RecentIds } from './recent-ids.ts'
 import { SlotMap } from './slot-map.ts'
 
@@ -44,11 +51,14 @@ interface Hold {
   readonly amounts: readonly HeldAmount[]
   readonly context: string
   readonly owner: string
+  readonly admittedAtMs: number
   expiresAtMs: number
 }
 
 /** How many ended holds, ids and counters one call clears away, so that none pays for all. */
 const CLEARED_PER_CALL = 8
+/** How long a first-use window that has not begun is remembered as such. */
+const NOT_BEGUN_FOR_MS = 3_600_000
 
 /**
  * Counters of one process, and the reference for what every other store does. No timers: each call clears away a few of
@@ -56,32 +66,49 @@ const CLEARED_PER_CALL = 8
  */
 export class MemoryCounterStore implements CounterStore {
   readonly capabilities: ReadonlySet<CounterStoreCapability> = new Set([
+    'calendar',
+    'sliding',
     'first-use',
     'lifetime',
     'concurrent',
     'alternatives',
     'expiry',
+    'top-up',
+    'rebuild',
   ] as const)
+  readonly rebuildsFromMs = 0
   readonly #clock: Clock
   readonly #counters = new Map<string, CounterState>()
   readonly #holds = new SlotMap<Hold>()
   /** Ids that were settled, released or expired. */
   readonly #closed: RecentIds
+  /** Those of them that were released. */
+  readonly #released: RecentIds
   /** What expired holds have kept. */
   readonly #kept = new Map<string, readonly HeldAmount[]>()
   readonly #expired = new Map<string, ExpiredHold>()
+  /** Settlements up to these instants are among what a counter was seeded with. */
+  readonly #countedUntilMs = new Map<string, number>()
+  readonly #sinceMs: number
+  #settledUnknown = 0
   #nowMs = -Infinity
   #cursor = this.#counters.entries()
 
   constructor({ clock = monotonicClock, closedForMs = 60_000 }: MemoryCounterStoreOptions = {}) {
     this.#clock = clock
     this.#closed = new RecentIds(closedForMs)
+    this.#released = new RecentIds(closedForMs)
+    this.#sinceMs = Math.floor(clock())
   }
 
   async reserve({ id, owner, charges, lifetimeMs, context }: ReserveRequest): Promise<ReserveReply> {
     const nowMs = this.#tick()
     if (charges.some(({ window }) => isStale(window, nowMs))) return { outcome: 'stale', nowMs }
     if (this.#closed.has(id)) return { outcome: 'closed', nowMs }
+    const unknown = this.#unknownOf(charges, nowMs)
+    if (unknown.length > 0 && !this.#holds.has(id)) {
+      return { outcome: 'unknown', nowMs, unknown, fence: String(this.#settledUnknown) }
+    }
     const views = charges.map((charge) => viewCounter(this.#counters.get(charge.counter.key), charge, nowMs))
     const statuses = charges.map((charge, index) =>
       statusOf(this.#counters.get(charge.counter.key), views[index]!, charge, nowMs),
@@ -94,9 +121,9 @@ export class MemoryCounterStore implements CounterStore {
       this.#add(charge, view, charge.amount)
       return { charge, bucket: view.bucket, amount: charge.amount }
     })
-    this.#holds.set(id, { amounts, context, owner, expiresAtMs: nowMs + lifetimeMs })
-    const after = statuses.map(({ used, quota, tripped, resetAtMs, roomAtMs }, index) => {
-      return { used: used + charges[index]!.amount, quota, tripped, resetAtMs, roomAtMs }
+    this.#holds.set(id, { amounts, context, owner, admittedAtMs: nowMs, expiresAtMs: nowMs + lifetimeMs })
+    const after = statuses.map(({ used, quota, startMs, tripped, resetAtMs, roomAtMs }, index) => {
+      return { used: used + charges[index]!.amount, quota, startMs, tripped, resetAtMs, roomAtMs }
     })
     return { outcome: 'granted', nowMs, statuses: after }
   }
@@ -120,22 +147,28 @@ export class MemoryCounterStore implements CounterStore {
     const amounts = charges.flatMap((charge): HeldAmount[] => {
       const held = heldIn(kept, charge)
       if (held !== undefined) return [held]
-      if (isStale(charge.window, nowMs)) return []
+      if (isStale(charge.window, nowMs) || this.#isUnknown(charge, nowMs)) return []
       const view = viewCounter(this.#counters.get(charge.counter.key), charge, nowMs)
       this.#add(charge, view, charge.amount)
       return [{ charge, bucket: view.bucket, amount: charge.amount }]
     })
-    this.#holds.set(id, { amounts, context, owner, expiresAtMs: nowMs + lifetimeMs })
+    this.#holds.set(id, { amounts, context, owner, admittedAtMs: nowMs, expiresAtMs: nowMs + lifetimeMs })
   }
 
   async settle({ id, charges, atMs }: SettleRequest): Promise<SettleOutcome> {
-    this.#tick()
+    const nowMs = this.#tick()
     const kept = this.#kept.get(id)
     if (kept === undefined && this.#closed.has(id)) return 'closed'
     const hold = this.#holds.get(id)
     const amounts = hold?.amounts ?? kept
-    for (const settled of charges) this.#settleCharge(settled, heldIn(amounts, settled.charge), atMs)
-    this.#close(id)
+    for (const settled of charges) {
+      const held = heldIn(amounts, settled.charge)
+      const { key } = settled.charge.counter
+      if (held === undefined && this.#isUnknown(settled.charge, nowMs)) this.#settledUnknown += 1
+      else if (held === undefined && atMs <= (this.#countedUntilMs.get(key) ?? -Infinity)) continue
+      else this.#settleCharge(settled, held, atMs)
+    }
+    this.#close(id, 'settled')
     return hold === undefined ? 'late' : 'settled'
   }
 
@@ -144,16 +177,59 @@ export class MemoryCounterStore implements CounterStore {
     const kept = this.#kept.get(id)
     if (kept === undefined && this.#closed.has(id)) return
     for (const held of this.#holds.get(id)?.amounts ?? kept ?? []) this.#giveBack(held, held.amount, nowMs)
-    this.#close(id)
+    this.#close(id, 'released')
   }
 
-  async read(charges: readonly Charge[]): Promise<{ nowMs: number; statuses: readonly CounterStatus[] }> {
+  async adjust({ id, charge, adjustment, amount, atMs }: AdjustRequest): Promise<boolean> {
+    assertAdjustable(charge, adjustment)
+    const nowMs = this.#tick()
+    if (this.#closed.has(id)) return false
+    if (this.#isUnknown(charge, nowMs)) {
+      this.#settledUnknown += 1
+      return false
+    }
+    this.#closed.add(id)
+    const { key } = charge.counter
+    if (adjustment === 'top-up') this.#stateFor(charge, atMs).toppedUp += amount
+    const state = this.#counters.get(key)
+    if (state === undefined) return true
+    const view = viewCounter(state, charge, atMs)
+    if (adjustment === 'refund' && state.startMs === view.bucket) this.#takeBack(state, amount)
+    if (adjustment === 'reset') this.#empty(state, nowMs)
+    return true
+  }
+
+  async seed({ counters, fence, closed, countedUntilMs }: SeedRequest): Promise<boolean> {
+    const nowMs = this.#tick()
+    if (fence !== String(this.#settledUnknown)) return false
+    for (const seeded of counters) {
+      const { charge } = seeded
+      if (!this.#isUnknown(charge, nowMs)) continue
+      this.#counters.set(charge.counter.key, seededState(seeded, nowMs))
+      this.#countedUntilMs.set(charge.counter.key, countedUntilMs)
+    }
+    for (const id of closed) if (!this.#holds.has(id)) this.#closed.add(id)
+    return true
+  }
+
+  async holdState({ id }: { readonly id: string; readonly owner: string }): Promise<HoldState | undefined> {
+    const hold = this.#holds.get(id)
+    if (hold !== undefined)
+      return { state: 'reserved', expiresAtMs: hold.expiresAtMs, held: hold.amounts.map(heldUnits) }
+    const kept = this.#kept.get(id)
+    if (kept !== undefined) return { state: 'expired', held: kept.map(heldUnits) }
+    if (!this.#closed.has(id)) return undefined
+    return { state: this.#released.has(id) ? 'released' : 'settled' }
+  }
+
+  async read(charges: readonly Charge[]): Promise<ReadReply> {
     const nowMs = this.#time()
+    const unknown = this.#unknownOf(charges, nowMs)
     const statuses = charges.map((charge) => {
       const state = this.#counters.get(charge.counter.key)
       return statusOf(state, viewCounter(state, charge, nowMs), charge, nowMs)
     })
-    return { nowMs, statuses }
+    return { nowMs, statuses, unknown, fence: unknown.length === 0 ? '' : String(this.#settledUnknown) }
   }
 
   async sweep(most: number): Promise<readonly ExpiredHold[]> {
@@ -185,6 +261,7 @@ export class MemoryCounterStore implements CounterStore {
     this.#time()
     this.#expireFirst(this.#nowMs)
     for (const id of this.#closed.tick(this.#nowMs) ?? []) this.#kept.delete(id)
+    this.#released.tick(this.#nowMs)
     this.#forgetCounters(this.#nowMs)
     return this.#nowMs
   }
@@ -211,7 +288,9 @@ export class MemoryCounterStore implements CounterStore {
       return
     }
     if (state?.kind !== window.kind || state.startMs !== view.bucket) {
+      const toppedUp = state?.kind === window.kind && state.startMs === NOT_BEGUN ? state.toppedUp : 0
       state = newState(charge, view, [], 0)
+      state.toppedUp = toppedUp
       this.#counters.set(counter.key, state)
     }
     if (charge.onChange.quota === 'now') state.quota = charge.quota
@@ -248,11 +327,64 @@ export class MemoryCounterStore implements CounterStore {
     if (state.startMs === bucket && atMs < state.endMs) state.used = Math.max(0, state.used - amount)
   }
 
-  #close(id: string): void {
+  #close(id: string, as: 'settled' | 'released'): void {
     this.#holds.delete(id)
     this.#expired.delete(id)
     this.#kept.delete(id)
     this.#closed.add(id)
+    if (as === 'released') this.#released.add(id)
+  }
+
+  #unknownOf(charges: readonly Charge[], nowMs: number): number[] {
+    const unknown: number[] = []
+    for (const [index, charge] of charges.entries()) if (this.#isUnknown(charge, nowMs)) unknown.push(index)
+    return unknown
+  }
+
+  /** Whether a counter may have been used before this store began: it is not there, and its window is older. */
+  #isUnknown({ counter, window, isRebuilt }: Charge, nowMs: number): boolean {
+    if (!isRebuilt || this.#counters.get(counter.key)?.kind === window.kind) return false
+    switch (window.kind) {
+      case 'fixed':
+        return (nowMs >= window.endMs ? window.endMs : window.startMs) < this.#sinceMs
+      case 'sliding':
+        return (Math.floor(nowMs / window.bucketMs) - window.buckets) * window.bucketMs < this.#sinceMs
+      case 'first-use':
+      case 'lifetime':
+        return true
+      case 'concurrent':
+        return false
+    }
+  }
+
+  /** The counter with the bucket of an instant as its current one. */
+  #stateFor(charge: Charge, atMs: number): CounterState {
+    const state = this.#counters.get(charge.counter.key)
+    const view = viewCounter(state, charge, atMs)
+    if (state?.kind === charge.window.kind && (state.startMs === view.bucket || state.startMs === NOT_BEGUN))
+      return state
+    const fresh = newState(charge, view, [], 0)
+    if (charge.window.kind === 'first-use') notBegun(fresh, atMs)
+    this.#counters.set(charge.counter.key, fresh)
+    return fresh
+  }
+
+  #takeBack(state: CounterState, amount: number): void {
+    let left = Math.min(amount, state.used)
+    state.used -= left
+    // From the newest step on, so that what leaves the window first stays.
+    for (let gone = 0; gone < state.ring.length && left > 0; gone += 1) {
+      const place = (((state.latest - gone) % state.ring.length) + state.ring.length) % state.ring.length
+      const taken = Math.min(left, state.ring[place]!)
+      state.ring[place]! -= taken
+      left -= taken
+    }
+  }
+
+  #empty(state: CounterState, nowMs: number): void {
+    state.used = 0
+    state.ring.fill(0)
+    if (state.kind === 'first-use') notBegun(state, nowMs)
   }
 
   /** Holds stand in the order of expiry, as far as their lifetimes are equal; {@link sweep} looks at all of them. */
@@ -264,12 +396,13 @@ export class MemoryCounterStore implements CounterStore {
     }
   }
 
-  #expire(id: string, { amounts, owner, context, expiresAtMs }: Hold, nowMs: number): void {
+  #expire(id: string, { amounts, owner, context, admittedAtMs, expiresAtMs }: Hold, nowMs: number): void {
     const kept = amounts.filter(({ charge }) => charge.onExpiry === 'keep' && charge.window.kind !== 'concurrent')
     for (const held of amounts) if (!kept.includes(held)) this.#giveBack(held, held.amount, nowMs)
-    this.#close(id)
+    this.#close(id, 'settled')
     this.#kept.set(id, kept)
-    this.#expired.set(id, { id, owner, context, expiredAtMs: expiresAtMs })
+    const units = amounts.map((held) => (kept.includes(held) ? heldUnits(held) : { ...heldUnits(held), amount: 0 }))
+    this.#expired.set(id, { id, owner, context, admittedAtMs, expiredAtMs: expiresAtMs, kept: units })
   }
 
   #forgetCounters(nowMs: number): void {
@@ -280,7 +413,9 @@ export class MemoryCounterStore implements CounterStore {
         return
       }
       const [key, state] = next.value
-      if (isForgettable(state, nowMs)) this.#counters.delete(key)
+      if (!isForgettable(state, nowMs)) continue
+      this.#counters.delete(key)
+      this.#countedUntilMs.delete(key)
     }
   }
 }
@@ -293,7 +428,62 @@ function newState(charge: Charge, view: CounterView, ring: number[], bucketMs: n
   const { window, quota } = charge
   const lasts = window.kind === 'first-use' && window.then === 'end'
   const { bucket, endMs } = view
-  return { kind: window.kind, startMs: bucket, endMs, used: 0, quota, lasts, bucketMs, latest: bucket, ring }
+  return {
+    kind: window.kind,
+    startMs: bucket,
+    endMs,
+    used: 0,
+    quota,
+    toppedUp: 0,
+    lasts,
+    bucketMs,
+    latest: bucket,
+    ring,
+  }
+}
+
+function heldUnits({ charge: { counter }, amount }: HeldAmount): HeldUnits {
+  return { owner: counter.owner, partition: counter.partition, counter: counter.name, amount }
+}
+
+function notBegun(state: CounterState, nowMs: number): void {
+  state.startMs = NOT_BEGUN
+  state.endMs = nowMs + NOT_BEGUN_FOR_MS
+  state.used = 0
+}
+
+function seededState(seeded: SeededCounter, nowMs: number): CounterState {
+  const { charge, startMs, endMs, used, quota, toppedUp, steps = [] } = seeded
+  const { window } = charge
+  if (window.kind !== 'sliding') {
+    const view = { bucket: startMs ?? NOT_BEGUN, endMs: endMs ?? Infinity, used, quota, ended: false }
+    const state = newState({ ...charge, quota }, view, [], 0)
+    state.used = used
+    state.toppedUp = toppedUp
+    if (startMs === null) notBegun(state, nowMs)
+    return state
+  }
+  const bucket = Math.floor(nowMs / window.bucketMs)
+  const ring = Array.from({ length: window.buckets + 1 }, () => 0)
+  const state = newState(charge, { bucket, endMs: Infinity, used: 0, quota, ended: false }, ring, window.bucketMs)
+  for (const [step, amount] of steps) {
+    if (step > bucket || step <= bucket - ring.length) continue
+    ring[step % ring.length]! += amount
+    state.used += amount
+  }
+  return state
+}
+
+/**
+ * @throws QuotaError `ERR_QUOTA_CONFIG` for a top-up of a window that has no bucket to hold it.
+ */
+export function assertAdjustable({ counter, window }: Charge, adjustment: AdjustRequest['adjustment']): void {
+  if (adjustment === 'top-up' && (window.kind === 'sliding' || window.kind === 'concurrent')) {
+    throw new QuotaError(
+      'ERR_QUOTA_CONFIG',
+      `${counter.name} is a ${window.kind} window, which can't be topped up: change its quota`,
+    )
+  }
 }
 
 /** Makes `bucket` the latest of a sliding counter, emptying the places of those that left. */

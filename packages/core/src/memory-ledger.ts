@@ -1,5 +1,16 @@
 import type { Entry, UsageEntry } from './entry.ts'
-import type { EntryPage, Ledger, UsageFilter, UsageGroup, UsagePage, UsageQuery, UsageRow } from './ledger.ts'
+import { eventsOf } from './counter-events.ts'
+import type {
+  CounterEventPage,
+  CounterEventQuery,
+  EntryPage,
+  Ledger,
+  UsageFilter,
+  UsageGroup,
+  UsagePage,
+  UsageQuery,
+  UsageRow,
+} from './ledger.ts'
 import { addSums, completeUsageQuery, groupOf, NO_USAGE, planLabel, sumOf } from './usage-query.ts'
 
 /**
@@ -51,6 +62,21 @@ export class MemoryLedger implements Ledger {
     return left.slice(0, Math.min(limit, 1_000))
   }
 
+  async counterEvents(query: CounterEventQuery): Promise<CounterEventPage> {
+    const { tenant, subject, fromMs, after, limit = 10_000 } = query
+    const oldestFirst = [...this.#entries.values()]
+      .filter((entry) => entry.tenant === tenant && entry.atMs >= fromMs && isOf(entry, subject))
+      .filter((entry) => after === undefined || fromNewest(after, entry) > 0)
+      .sort((one, other) => fromNewest(other, one))
+    const page = oldestFirst.slice(0, limit)
+    const events = page.flatMap((entry) => eventsOf(entry, query))
+    return page.length === oldestFirst.length ? { events } : { events, next: page.at(-1) }
+  }
+
+  async find(tenant: string, ids: readonly string[]): Promise<readonly Entry[]> {
+    return ids.flatMap((id) => this.#entries.get(`${tenant} ${id}`) ?? [])
+  }
+
   async close(): Promise<void> {}
 
   *#usage(filter: UsageFilter): Generator<UsageEntry> {
@@ -90,4 +116,8 @@ function compareGroups({ group: one }: UsageRow, { group: other }: UsageRow, by:
     if (left !== right) return left < right ? -1 : 1
   }
   return 0
+}
+
+function isOf(entry: Entry, subject: string | undefined): boolean {
+  return subject === undefined || entry.kind !== 'usage' || entry.subject === subject
 }

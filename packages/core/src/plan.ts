@@ -6,7 +6,7 @@ import { assertName, completeLimit, type CompleteLimit, type Limit } from './lim
 import { QuotaError } from './quota-error.ts'
 import type { CallFacts, Dimensions } from './subject.ts'
 import type { Amounts, Unit } from './unit.ts'
-import type { Window } from './window.ts'
+import type { CalendarUnit, Window } from './window.ts'
 
 /** A named list of limits. */
 export interface Plan {
@@ -33,6 +33,17 @@ export interface BoundLimit {
   readonly counter: Counter
   readonly alternative: number
 }
+
+/** Least length of a step of the calendar, in milliseconds: a day can have 23 hours. */
+const UNIT_MS = {
+  second: 1_000,
+  minute: 60_000,
+  hour: 3_600_000,
+  day: 23 * 3_600_000,
+  week: 167 * 3_600_000,
+  month: 671 * 3_600_000,
+  year: 364 * 86_400_000,
+} as const satisfies Record<CalendarUnit, number>
 
 /** Nobody's plan: no limits. */
 export const NO_PLANS: PlanSet = { plans: [], combine: 'all' }
@@ -108,6 +119,14 @@ export class CompiledLimit {
     return this.#latest
   }
 
+  /** Whether its counter outlives a call, for so long. */
+  isAtLeast(durationMs: number): boolean {
+    const { window } = this.definition
+    if (window.kind === 'concurrent') return false
+    if (window.kind === 'lifetime') return durationMs !== Infinity
+    return ('durationMs' in window ? window.durationMs : UNIT_MS[window.every] * (window.count ?? 1)) >= durationMs
+  }
+
   /** Length in milliseconds of the window that an instant lies in; `null` where it has none. */
   durationAt(atMs: number): number | null {
     const { window } = this.definition
@@ -172,8 +191,17 @@ export function bindLimits(
   return bound
 }
 
-/** Makes the charges of a call from its bound limits. Units without an amount are charged 0. */
-export function chargesOf(bound: readonly BoundLimit[], amounts: Amounts, atMs: number): readonly Charge[] {
+/**
+ * Makes the charges of a call from its bound limits. Units without an amount are charged 0.
+ *
+ * @param rebuildsFromMs Length of the shortest window that is seeded from the ledger when it is lost. Default: none is.
+ */
+export function chargesOf(
+  bound: readonly BoundLimit[],
+  amounts: Amounts,
+  atMs: number,
+  rebuildsFromMs = Infinity,
+): readonly Charge[] {
   return bound.map(({ limit, plan, counter, alternative }) => {
     const { unit, quota, trip, onTrip, mode, onChange } = limit.definition
     return {
@@ -186,6 +214,7 @@ export function chargesOf(bound: readonly BoundLimit[], amounts: Amounts, atMs: 
       onChange,
       onExpiry: plan.onExpiry,
       alternative,
+      isRebuilt: limit.isAtLeast(rebuildsFromMs),
     }
   })
 }

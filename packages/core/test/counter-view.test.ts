@@ -248,12 +248,23 @@ function charge(overrides: Partial<Charge>): Charge {
     onChange: { quota: 'now', duration: 'now' },
     onExpiry: 'keep',
     alternative: 0,
+    isRebuilt: false,
     ...overrides,
   }
 }
 
 function stateOf(overrides: Partial<CounterState>): CounterState {
-  const nothing = { startMs: 0, endMs: Infinity, used: 0, quota: 10, lasts: false, bucketMs: 0, latest: 0, ring: [] }
+  const nothing = {
+    startMs: 0,
+    endMs: Infinity,
+    used: 0,
+    quota: 10,
+    toppedUp: 0,
+    lasts: false,
+    bucketMs: 0,
+    latest: 0,
+    ring: [],
+  }
   return { kind: 'fixed', ...nothing, ...overrides }
 }
 

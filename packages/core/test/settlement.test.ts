@@ -212,10 +212,14 @@ function storeWith(methods: Partial<CounterStore>): CounterStore {
   const memory = new MemoryCounterStore({ clock: () => NOON })
   return {
     capabilities: memory.capabilities,
+    rebuildsFromMs: memory.rebuildsFromMs,
     reserve: (request) => memory.reserve(request),
     extend: (request) => memory.extend(request),
     settle: (request) => memory.settle(request),
     release: (request) => memory.release(request),
+    adjust: (request) => memory.adjust(request),
+    seed: (request) => memory.seed(request),
+    holdState: (request) => memory.holdState(request),
     read: (charges) => memory.read(charges),
     sweep: (most) => memory.sweep(most),
     acknowledge: (holds) => memory.acknowledge(holds),

@@ -307,7 +307,7 @@ describe('the options of limiters', () => {
       },
     }
     const bed = await openTestBed()
-    bed.store.reserve = away.reserve
+    Object.assign(bed.store, away)
     const refusing = await served(bed, fixedWindow({ quota: bed.quota, limit: 9 }))
     const { status, headers, json } = await ask(refusing)
     expect(status).to.equal(503)

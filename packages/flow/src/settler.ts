@@ -1,4 +1,4 @@
-import type { Admission, Amounts, Reservation } from '@tallygate/core'
+import type { Admission, Amounts, Eventually, Reservation } from '@tallygate/core'
 import type { Telemetry } from '@tallygate/telemetry'
 import type { Logger } from './logger.ts'
 
@@ -66,7 +66,7 @@ export class Settler {
     if (this.#underWay === 0 && this.#whenIdle.length > 0) for (const resolve of this.#whenIdle.splice(0)) resolve()
   }
 
-  #apply({ reservation, actual, atMs }: Unsettled): Promise<unknown> {
+  #apply({ reservation, actual, atMs }: Unsettled): Eventually<unknown> {
     const { admission } = this.#options
     return actual === undefined ? admission.release(reservation) : admission.settle(reservation, actual, atMs)
   }

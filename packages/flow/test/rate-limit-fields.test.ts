@@ -14,6 +14,7 @@ function statusesOf(...stands: readonly Stand[]): LimitStatus[] {
     used: 0,
     quota: 100,
     remaining: 100,
+    startMs: null,
     tripped: false,
     resetAtMs: null,
     roomAtMs: NOW_MS,

@@ -39,12 +39,13 @@ export function chargeArguments(charges: readonly Charge[], keyOf: (charge: Char
 }
 
 /** Reads the statuses that a script's reply ends with, from `offset`. */
-export function statusesOf(reply: readonly number[], offset: number, count: number): CounterStatus[] {
-  return Array.from({ length: count }, (_, index) => {
+export function statusesOf(reply: readonly number[], offset: number, charges: readonly Charge[]): CounterStatus[] {
+  return charges.map((charge, index) => {
     const at = offset + index * FIGURES_PER_STATUS
     return {
       used: reply[at]!,
       quota: orNull(reply[at + 1]!),
+      startMs: charge.window.kind === 'fixed' ? charge.window.startMs : null,
       tripped: reply[at + 2] === 1,
       resetAtMs: orNull(reply[at + 3]!),
       roomAtMs: orNull(reply[at + 4]!),

@@ -2,10 +2,10 @@ import { QuotaError } from '@tallygate/core'
 import type {
   Charge,
   Clock,
-  CounterStatus,
   CounterStore,
   CounterStoreCapability,
   ExpiredHold,
+  ReadReply,
   ReserveReply,
   ReserveRequest,
   SettleOutcome,
@@ -61,12 +61,15 @@ const MOST_ANNOUNCED = 10_000
  */
 export class RedisCounterStore implements CounterStore {
   readonly capabilities: ReadonlySet<CounterStoreCapability> = new Set([
+    'calendar',
+    'sliding',
     'first-use',
     'lifetime',
     'concurrent',
     'alternatives',
     'expiry',
   ] as const)
+  readonly rebuildsFromMs = Infinity
   readonly #client: Redis
   readonly #prefix: string
   readonly #closedForMs: number
@@ -121,7 +124,7 @@ export class RedisCounterStore implements CounterStore {
     if (outcome === GRANTED) this.#announce(request.owner)
     if (outcome === STALE) return { outcome: 'stale', nowMs }
     if (outcome === CLOSED) return { outcome: 'closed', nowMs }
-    const statuses = statusesOf(reply, 2, request.charges.length)
+    const statuses = statusesOf(reply, 2, request.charges)
     return { outcome: outcome === GRANTED ? 'granted' : 'refused', nowMs, statuses }
   }
 
@@ -143,7 +146,19 @@ export class RedisCounterStore implements CounterStore {
     await this.#run(RELEASE, this.#holdKeys(owner, id), [call])
   }
 
-  async read(charges: readonly Charge[]): Promise<{ nowMs: number; statuses: readonly CounterStatus[] }> {
+  async adjust(): Promise<boolean> {
+    throw new QuotaError('ERR_QUOTA_CAPABILITY', 'counters in Redis can not be adjusted yet')
+  }
+
+  async seed(): Promise<boolean> {
+    throw new QuotaError('ERR_QUOTA_CAPABILITY', 'counters in Redis can not be seeded yet')
+  }
+
+  async holdState(): Promise<undefined> {
+    throw new QuotaError('ERR_QUOTA_CAPABILITY', 'states of holds in Redis can not be told yet')
+  }
+
+  async read(charges: readonly Charge[]): Promise<ReadReply> {
     const { keys, json } = this.#charges(charges)
     const reply = (await this.#run(READ, keys, [this.#now(), json])) as number[]
     const [outcome, nowMs] = reply as [number, number]
@@ -153,7 +168,7 @@ export class RedisCounterStore implements CounterStore {
         `Redis says it is ${new Date(nowMs).toISOString()}, outside the windows asked for`,
       )
     }
-    return { nowMs, statuses: statusesOf(reply, 2, charges.length) }
+    return { nowMs, statuses: statusesOf(reply, 2, charges), unknown: [], fence: '' }
   }
 
   async sweep(most: number): Promise<readonly ExpiredHold[]> {
@@ -196,7 +211,14 @@ export class RedisCounterStore implements CounterStore {
     const [open, ...figures] = reply as [number, ...(string | number)[]]
     const listed: Omit<ExpiredHold, 'owner'>[] = []
     for (let i = 0; i < figures.length; i += 3) {
-      listed.push({ id: String(figures[i]), expiredAtMs: Number(figures[i + 1]), context: String(figures[i + 2]) })
+      const expiredAtMs = Number(figures[i + 1])
+      listed.push({
+        id: String(figures[i]),
+        admittedAtMs: expiredAtMs,
+        expiredAtMs,
+        context: String(figures[i + 2]),
+        kept: [],
+      })
     }
     return [open, ...listed]
   }

@@ -39,6 +39,7 @@ const sketch: fc.Arbitrary<ChargeSketch> = fc.record({
   onChange: fc.record({ quota: change, duration: change }),
   onExpiry: fc.constantFrom<Charge['onExpiry']>('keep', 'release'),
   alternative: fc.constantFrom(0, 0, 1, 2),
+  isRebuilt: fc.constant(false),
 })
 const charges = fc.uniqueArray(sketch, { selector: ({ name }) => name, minLength: 1, maxLength: 4 })
 const step: fc.Arbitrary<Step> = fc.oneof(
@@ -94,7 +95,7 @@ describe('MemoryCounterStore and RedisCounterStore', () => {
   })
 })
 
-function run(store: CounterStore, step: Exclude<Step, { kind: 'advance' }>, nowMs: number): Promise<unknown> {
+async function run(store: CounterStore, step: Exclude<Step, { kind: 'advance' }>, nowMs: number): Promise<unknown> {
   if (step.kind === 'release') return store.release({ id: step.id, owner: 'o' })
   const built = step.charges.map((each) => chargeAt(each, nowMs))
   switch (step.kind) {

@@ -186,6 +186,7 @@ function charge(overrides: Partial<Charge>): Charge {
     onChange: { quota: 'now', duration: 'now' },
     onExpiry: 'keep',
     alternative: 0,
+    isRebuilt: false,
     ...overrides,
   }
 }

@@ -5,6 +5,7 @@ import {
   completeUsageQuery,
   NO_USAGE,
   QuotaError,
+  type CounterEventPage,
   type Entry,
   type EntryPage,
   type Ledger,
@@ -107,6 +108,14 @@ export class SqliteLedger implements Ledger {
       select * from entries where ${conditions(filter)} ${older}
       order by at_ms desc, id desc limit ${Math.min(limit, 1_000)}`)
     return rows.map((row) => usageEntryOf(row as unknown as EntryTable))
+  }
+
+  async counterEvents(): Promise<CounterEventPage> {
+    throw new QuotaError('ERR_QUOTA_LEDGER_UNAVAILABLE', 'events of counters can not be read yet')
+  }
+
+  async find(): Promise<readonly Entry[]> {
+    throw new QuotaError('ERR_QUOTA_LEDGER_UNAVAILABLE', 'entries can not be found by their ids yet')
   }
 
   async close(): Promise<void> {

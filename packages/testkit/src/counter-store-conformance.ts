@@ -27,9 +27,9 @@ export function describeCounterStore(name: string, open: OpenCounterStore): void
     })
     afterEach(() => store.close())
 
-    const reserve = (id: string, ...charges: Charge[]): Promise<ReserveReply> =>
+    const reserve = async (id: string, ...charges: Charge[]): Promise<ReserveReply> =>
       store.reserve({ id, owner: 'o', charges, lifetimeMs: LIFETIME, context: `context of ${id}` })
-    const settle = (id: string, charge: Charge, actual: number, atMs = clock.now()): Promise<string> =>
+    const settle = async (id: string, charge: Charge, actual: number, atMs = clock.now()): Promise<string> =>
       store.settle({ id, owner: 'o', charges: [{ charge, actual }], atMs })
     const used = async (charge: Charge): Promise<number> => (await store.read([charge])).statuses[0]!.used
     const needs = (capability: CounterStoreCapability, context: Mocha.Context): void => {
@@ -41,7 +41,9 @@ export function describeCounterStore(name: string, open: OpenCounterStore): void
         expect(await reserve('r1', charge({ amount: 3 }))).to.deep.equal({
           outcome: 'granted',
           nowMs: START,
-          statuses: [{ used: 3, quota: 10, tripped: false, resetAtMs: START + MINUTE, roomAtMs: START }],
+          statuses: [
+            { used: 3, quota: 10, startMs: START, tripped: false, resetAtMs: START + MINUTE, roomAtMs: START },
+          ],
         })
         expect(await outcomeOf(reserve('r2', charge({ amount: 7 })))).to.equal('granted')
         expect(await used(charge({}))).to.equal(10)
@@ -398,7 +400,9 @@ export function describeCounterStore(name: string, open: OpenCounterStore): void
         await reserve('r1', charge({}))
         clock.advance(LIFETIME)
         await reserve('r2', charge({}))
-        const expired = { id: 'r1', owner: 'o', context: 'context of r1', expiredAtMs: START + LIFETIME }
+        const held = { owner: 'o', partition: 'tenant=t,key=k', counter: 'plan/limit', amount: 1 }
+        const atMs = { admittedAtMs: START, expiredAtMs: START + LIFETIME }
+        const expired = { id: 'r1', owner: 'o', context: 'context of r1', ...atMs, kept: [held] }
         clock.advance(10 * MINUTE)
         await reserve('r3', charge({ window: minuteAt(clock.now()) }))
         const listed = await store.sweep(10)
@@ -466,6 +470,7 @@ function charge({
     onChange: { quota: 'now', duration: 'now' },
     onExpiry: 'keep',
     alternative: 0,
+    isRebuilt: false,
     ...overrides,
   }
 }
