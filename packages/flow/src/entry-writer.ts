@@ -16,7 +16,7 @@ export interface EntryWriterOptions {
  * Appends follow each other no faster than this, so that under load many entries share one. What comes after a pause is
  * written at once.
  */
-const LEAST_BETWEEN_APPENDS_MS = 2
+const LEAST_BETWEEN_APPENDS_MS = 1
 /** Entries in one append: more take the event loop too long where the ledger writes in this thread. */
 const MOST_AT_ONCE = 100
 const RETRY_EVERY_MS = 1_000

@@ -1,4 +1,4 @@
-import { mkdirSync } from 'node:fs'
+import { mkdirSync, rmSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite'
 import {
@@ -18,6 +18,7 @@ import {
 } from '@tallygate/core'
 import { Kysely, sql, SqliteDialect, type RawBuilder } from 'kysely'
 import { Migrator } from 'kysely/migration'
+import { EntryJournal, journalsLeft, rowsLeft, type Row } from './entry-journal.ts'
 import { ENTRY_COLUMNS, rowOf, usageEntryOf } from './entry-row.ts'
 import { migrationProvider } from './migrations.ts'
 import type { EntryTable, Schema } from './schema.ts'
@@ -39,22 +40,37 @@ const OPEN_TIMEOUT_MS = 5_000
 /** How long an append waits for one: the event loop waits with it. After that, entries go to the outbox. */
 const BUSY_TIMEOUT_MS = 20
 
+/** Rows reach the database together with those of this time: a row costs half as much among hundreds. */
+const STORE_AFTER_MS = 50
+const MOST_AT_ONCE = 500
+/** More wait only for a database that takes none. */
+const MOST_WAITING = 10_000
+
 /**
- * The embedded ledger: one SQLite file, through `node:sqlite`. Appends are written by this thread, in one transaction a
- * batch; reports are read by another.
+ * The embedded ledger: one SQLite file, through `node:sqlite`. What is appended is durable at once, in a journal beside the
+ * database, which takes it 50 ms later, or before the next question. Reports are read by another thread.
  */
 export class SqliteLedger implements Ledger {
   readonly #database: DatabaseSync
   readonly #db: Kysely<Schema>
   readonly #reader: SqliteReader
   readonly #insert: StatementSync
+  readonly #journal: EntryJournal
+  /** In the journal, and not in the database yet. */
+  #waiting: Row[] = []
+  #timer: NodeJS.Timeout | undefined
   #isClosed = false
 
-  private constructor(file: string, database: DatabaseSync, db: Kysely<Schema>) {
+  private constructor(file: string, database: DatabaseSync, db: Kysely<Schema>, isSynced: boolean) {
     this.#database = database
     this.#db = db
     this.#reader = new SqliteReader(file)
     this.#insert = database.prepare(insertSql(db))
+    for (const left of journalsLeft(file)) {
+      this.#insertAll(rowsLeft(left, ENTRY_COLUMNS.length))
+      rmSync(left, { force: true })
+    }
+    this.#journal = new EntryJournal(file, isSynced)
   }
 
   /**
@@ -71,7 +87,7 @@ export class SqliteLedger implements Ledger {
       const { error } = await new Migrator({ db, provider: migrationProvider }).migrateToLatest()
       if (error !== undefined) throw error
       database.exec(`pragma busy_timeout = ${BUSY_TIMEOUT_MS}`)
-      return new SqliteLedger(file, database, db)
+      return new SqliteLedger(file, database, db, durability === 'power')
     } catch (error) {
       throw unavailable(`the ledger ${file} can't be opened`, error)
     }
@@ -79,11 +95,15 @@ export class SqliteLedger implements Ledger {
 
   async append(entries: readonly Entry[]): Promise<void> {
     try {
-      if (entries.length === 1) this.#insert.run(...(rowOf(entries[0]!) as SQLInputValue[]))
-      else this.#appendAll(entries)
+      if (this.#waiting.length > MOST_WAITING) this.#store()
+      const rows = entries.map(storableRow)
+      this.#journal.append(rows)
+      this.#waiting.push(...rows)
     } catch (error) {
       throw unavailable('the ledger took no entries', error)
     }
+    if (this.#waiting.length >= MOST_AT_ONCE) this.#storeOrWait()
+    this.#timer ??= setTimeout(() => this.#storeOrWait(), STORE_AFTER_MS).unref()
   }
 
   async sum(query: UsageQuery): Promise<UsagePage> {
@@ -121,14 +141,40 @@ export class SqliteLedger implements Ledger {
   async close(): Promise<void> {
     if (this.#isClosed) return
     this.#isClosed = true
-    await this.#reader.close()
-    this.#database.close()
+    clearTimeout(this.#timer)
+    try {
+      this.#store()
+    } catch (error) {
+      throw unavailable('the last entries stay in their journal until the ledger is opened again', error)
+    } finally {
+      this.#journal.close()
+      await this.#reader.close()
+      this.#database.close()
+    }
   }
 
-  #appendAll(entries: readonly Entry[]): void {
-    this.#database.exec('begin')
+  /** Brings what waits into the database; what it does not take now, it takes later. */
+  #storeOrWait(): void {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
     try {
-      for (const entry of entries) this.#insert.run(...(rowOf(entry) as SQLInputValue[]))
+      this.#store()
+    } catch {
+      this.#timer = setTimeout(() => this.#storeOrWait(), STORE_AFTER_MS).unref()
+    }
+  }
+
+  #store(): void {
+    if (this.#waiting.length === 0) return
+    this.#insertAll(this.#waiting)
+    this.#waiting = []
+    this.#journal.clear()
+  }
+
+  #insertAll(rows: readonly Row[]): void {
+    this.#database.exec('begin immediate')
+    try {
+      for (const row of rows) this.#insert.run(...(row as SQLInputValue[]))
       this.#database.exec('commit')
     } catch (error) {
       this.#database.exec('rollback')
@@ -138,12 +184,21 @@ export class SqliteLedger implements Ledger {
 
   async #read(query: RawBuilder<unknown>): Promise<Record<string, unknown>[]> {
     try {
+      this.#store()
       const { sql: text, parameters } = query.compile(this.#db)
       return await this.#reader.all(text, parameters)
     } catch (error) {
       throw unavailable('the ledger could not be read', error)
     }
   }
+}
+
+/** What the database would refuse must not stay in the journal. */
+function storableRow(entry: Entry): Row {
+  const { tenant, id, atMs } = entry
+  if (typeof tenant !== 'string' || typeof id !== 'string' || !Number.isSafeInteger(atMs))
+    throw new TypeError(`an entry has tenant ${tenant}, id ${id} and atMs ${atMs}: it needs two strings and an instant`)
+  return rowOf(entry)
 }
 
 /** The insert is compiled once: compiling it anew costs more than running it. */
