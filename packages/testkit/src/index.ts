@@ -1,4 +1,5 @@
 export { describeCounterStore, type OpenCounterStore } from './counter-store-conformance.ts'
+export { startFaultProxy, type FaultProxy } from './fault-proxy.ts'
 export { describeLedger, type OpenLedger } from './ledger-conformance.ts'
 export { runs } from './runs.ts'
 export type { Script, ScriptedUsage } from './scripted-answer.ts'
