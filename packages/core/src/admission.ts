@@ -1,6 +1,7 @@
 import { monotonicClock, type Clock } from './clock.ts'
 import type { Charge, CounterStatus, CounterStore, Eventually, ReserveReply, SettleOutcome } from './counter-store.ts'
 import type { Decision, LimitStatus, Refused, Reservation } from './decision.ts'
+import { LocalShare } from './local-share.ts'
 import { isQuotaError, QuotaError } from './quota-error.ts'
 import { chargesOf, type BoundLimit } from './plan.ts'
 import type { Amounts } from './unit.ts'
@@ -35,6 +36,7 @@ export class Admission {
   /** The store's clock minus ours, as last seen. */
   #offsetMs = 0
   #failedAtMs = -Infinity
+  #localShare: LocalShare | undefined
 
   constructor({ store, clock = monotonicClock, lifetimeMs = 60_000 }: AdmissionOptions) {
     this.store = store
@@ -73,9 +75,10 @@ export class Admission {
         if (!isQuotaError(error, 'ERR_QUOTA_STORE_UNAVAILABLE')) throw error
         this.#failedAtMs = this.#clock()
         const held = { id, owner, bound, charges, amounts, lifetimeMs, context }
-        return this.#withoutStore(held, atMs, onUnavailable ?? whileUnavailable(bound))
+        return this.#withoutStore(held, atMs, onUnavailable ?? whileUnavailable(bound), error.mayHaveRun !== false)
       }
       this.#failedAtMs = -Infinity
+      if (this.#localShare?.isOver === true) this.#localShare = undefined
       atMs = reply.nowMs
       const learnedAtMs = this.#clock()
       this.#offsetMs = reply.nowMs - learnedAtMs
@@ -124,16 +127,20 @@ export class Admission {
       charge,
       actual: actual[bound[index]!.limit.definition.unit] ?? charge.amount,
     }))
+    reservation.localShare?.settle(reservation, actual, atMs)
     return this.store.settle({ id, owner, charges: settled, atMs })
   }
 
   /** Gives back all that a reservation holds. */
-  release({ id, owner }: Reservation): Eventually<void> {
+  release({ id, owner, localShare }: Reservation): Eventually<void> {
+    localShare?.release(id, owner)
     return this.store.release({ id, owner })
   }
 
   /** Keeps a reservation from expiring while its call runs. */
-  async extend({ id, owner, charges, lifetimeMs, context }: Reservation): Promise<void> {
+  async extend(reservation: Reservation): Promise<void> {
+    const { id, owner, charges, lifetimeMs, context, localShare } = reservation
+    localShare?.extend(reservation)
     await this.store.extend({ id, owner, charges, lifetimeMs, context })
   }
 
@@ -144,27 +151,47 @@ export class Admission {
     return { nowMs, statuses: statuses.map((status, index) => limitStatus(bound[index]!, status)) }
   }
 
-  #withoutStore(
-    held: Omit<Reservation, 'admittedAtMs' | 'learnedAtMs'>,
+  /** @param mayHold Whether the store may have reserved all the same. */
+  async #withoutStore(
+    held: Held,
     atMs: number,
-    onUnavailable: 'refuse' | 'admit',
-  ): Decision {
-    if (onUnavailable === 'refuse') {
-      // The command may have run: what it holds is given back, now or by its expiry.
-      void Promise.resolve(this.store.release(held)).catch(() => {})
-      return { admitted: false, reason: 'unavailable', binding: undefined, statuses: [], retryAtMs: null, atMs }
-    }
+    onUnavailable: 'refuse' | 'admit' | 'local',
+    mayHold: boolean,
+  ): Promise<Decision> {
     const reservation = { ...held, admittedAtMs: atMs, learnedAtMs: this.#clock() }
-    return { admitted: true, reservation, statuses: [], tripped: [], counted: false, atMs }
+    if (onUnavailable === 'admit') return admittedWithoutStore({ ...reservation, withoutStore: 'admit' })
+    if (onUnavailable === 'local') {
+      this.#localShare ??= new LocalShare(() => this.nowMs())
+      const localShare = this.#localShare
+      if (await localShare.reserve(reservation))
+        return admittedWithoutStore({ ...reservation, withoutStore: 'local', localShare })
+    }
+    return {
+      admitted: false,
+      reason: 'unavailable',
+      binding: undefined,
+      statuses: [],
+      retryAtMs: null,
+      atMs,
+      withoutStore: onUnavailable === 'local' ? 'local' : undefined,
+      reservation: mayHold ? reservation : undefined,
+    }
   }
 }
 
-/** What limits say together for when the store can't be reached: one that refuses is enough. */
-function whileUnavailable(bound: readonly BoundLimit[]): 'refuse' | 'admit' {
-  const refuses = bound.some(
-    ({ limit: { definition } }) => definition.onUnavailable === 'refuse' && definition.mode === 'enforce',
-  )
-  return refuses ? 'refuse' : 'admit'
+type Held = Omit<Reservation, 'admittedAtMs' | 'learnedAtMs'>
+
+/** What limits say together for when the store can't be reached: one that refuses is enough, then one that is `local`. */
+function whileUnavailable(bound: readonly BoundLimit[]): 'refuse' | 'admit' | 'local' {
+  const enforced = bound.filter(({ limit: { definition } }) => definition.mode === 'enforce')
+  const all = enforced.map(({ limit: { definition } }) => definition.onUnavailable)
+  if (all.includes('refuse')) return 'refuse'
+  return all.some((each) => each !== 'admit') ? 'local' : 'admit'
+}
+
+function admittedWithoutStore(reservation: Reservation): Decision {
+  const { withoutStore, admittedAtMs: atMs } = reservation
+  return { admitted: true, reservation, statuses: [], tripped: [], counted: false, withoutStore, atMs }
 }
 
 function admittedWithoutLimits(atMs: number): Decision {

@@ -1,3 +1,4 @@
+import type { WithoutStore } from './decision.ts'
 import type { Dimensions } from './subject.ts'
 import type { Unit } from './unit.ts'
 import type { Usage } from './usage.ts'
@@ -55,6 +56,8 @@ export interface UsageEntry extends EntryBase {
   readonly charges: readonly EntryCharge[]
   /** The call passed a limit that flags. */
   readonly overage: boolean
+  /** How the call was admitted while the counters could not be reached. Absent: they decided. */
+  readonly withoutStore?: WithoutStore | undefined
 }
 
 /** A change of a counter that is not a call. History stays as it was. */

@@ -24,7 +24,7 @@ export type {
   SettleOutcome,
   SettleRequest,
 } from './counter-store.ts'
-export type { Admitted, Decision, LimitStatus, RefusalReason, Refused, Reservation } from './decision.ts'
+export type { Admitted, Decision, LimitStatus, RefusalReason, Refused, Reservation, WithoutStore } from './decision.ts'
 export type { AdjustmentEntry, Entry, EntryCharge, UsageEntry, UsageOutcome, WindowStartEntry } from './entry.ts'
 export { MemoryKeyRegistry, type KeyRecord, type KeyRegistry } from './key-registry.ts'
 export {
@@ -49,7 +49,9 @@ export {
   type Limit,
   type LimitCondition,
   type Trip,
+  type WhileUnavailable,
 } from './limit.ts'
+export type { LocalShare } from './local-share.ts'
 export { assertAdjustable, MemoryCounterStore, type MemoryCounterStoreOptions } from './memory-counter-store.ts'
 export { MemoryLedger } from './memory-ledger.ts'
 export { MemoryOutbox, type Outbox } from './outbox.ts'
@@ -66,7 +68,7 @@ export {
 } from './plan.ts'
 export { MemoryPlanSource, type MemoryPlanSourceOptions, type PlanSource } from './plan-source.ts'
 export { eventsOf } from './counter-events.ts'
-export { isQuotaError, QuotaError, type QuotaErrorCode } from './quota-error.ts'
+export { isQuotaError, QuotaError, type QuotaErrorCode, type QuotaErrorOptions } from './quota-error.ts'
 export { DEFAULT_TENANT, type CallFacts, type Dimensions, type Subject } from './subject.ts'
 export { instantOf, isTimeZone, localTime, zoneOffset } from './time-zone.ts'
 export { MAX_UNITS, UNITS, type Amounts, type Unit } from './unit.ts'

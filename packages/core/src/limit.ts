@@ -41,8 +41,14 @@ export interface Limit {
   /** Default: both `now`. */
   readonly onChange?: { readonly quota?: Change; readonly duration?: Change }
   /** What happens while the counters can't be reached. Default: `refuse`, so that an outage spends nothing. */
-  readonly onUnavailable?: 'refuse' | 'admit'
+  readonly onUnavailable?: WhileUnavailable
 }
+
+/**
+ * What happens while the counters can't be reached: the call is refused, or passes, or each node decides by itself with
+ * the share `local` of the quota, in (0, 1].
+ */
+export type WhileUnavailable = 'refuse' | 'admit' | { readonly local: number }
 
 /** A {@link Limit} with its defaults filled in. */
 export interface CompleteLimit extends Required<Omit<Limit, 'onChange'>> {
@@ -86,7 +92,7 @@ export function completeLimit(limit: Limit, at: string): CompleteLimit {
   assertOneOf(trip, ['fits', 'reached', 'exceeded'], `${at}.trip`)
   assertOneOf(onTrip, ['refuse', 'flag'], `${at}.onTrip`)
   assertOneOf(mode, ['enforce', 'shadow'], `${at}.mode`)
-  assertOneOf(onUnavailable, ['refuse', 'admit'], `${at}.onUnavailable`)
+  assertWhileUnavailable(onUnavailable, `${at}.onUnavailable`)
   assertMembers(onChange, ['quota', 'duration'], `${at}.onChange`)
   const { quota: quotaChange = 'now', duration: durationChange = 'now' } = onChange
   assertOneOf(quotaChange, ['now', 'next-window'], `${at}.onChange.quota`)
@@ -119,6 +125,14 @@ function assertDimensions(per: unknown, at: string): void {
     if (typeof dimension !== 'string' || !DIMENSION.test(dimension))
       throw configError(`${at}[${index}]`, dimension, 'use a dimension such as key, user or model')
   }
+}
+
+function assertWhileUnavailable(given: unknown, at: string): void {
+  if (given === 'refuse' || given === 'admit') return
+  const share = (given as { local?: unknown } | null | undefined)?.local
+  if (typeof share !== 'number') throw configError(at, given, 'use refuse, admit or { local: 0.25 }')
+  assertMembers(given, ['local'], at)
+  if (!(share > 0 && share <= 1)) throw configError(`${at}.local`, share, 'use a share above 0 and up to 1')
 }
 
 /** A condition that could never hold would leave the limit out without a word. */

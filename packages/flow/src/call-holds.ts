@@ -1,4 +1,13 @@
-import type { AdmitRequest, Amounts, BoundLimit, Decision, LimitStatus, Refused, Reservation } from '@tallygate/core'
+import type {
+  AdmitRequest,
+  Amounts,
+  BoundLimit,
+  Decision,
+  LimitStatus,
+  Refused,
+  Reservation,
+  WithoutStore,
+} from '@tallygate/core'
 import { estimateAmounts } from '@tallygate/metering'
 import type { MeteredRequest } from './metered-request.ts'
 import type { Walk } from './walk.ts'
@@ -47,6 +56,11 @@ export class CallHolds {
     return this.#statuses
   }
 
+  /** How the call was admitted where the counters could not be reached. */
+  get withoutStore(): WithoutStore | undefined {
+    return this.#held.find(({ reservation }) => reservation.withoutStore !== undefined)?.reservation.withoutStore
+  }
+
   /** Whether the call passed a limit that flags. */
   get isOverage(): boolean {
     return this.#isOverage
@@ -58,7 +72,10 @@ export class CallHolds {
     const id = this.#held.length === 0 ? attemptId : `${attemptId}.${this.#held.length}`
     const decision = await this.#decide({ id, bound, context: bound.length === 0 ? '' : context(), onUnavailable })
     this.#statuses.push(...decision.statuses)
-    if (!decision.admitted) return { ...decision, statuses: this.#statuses }
+    if (!decision.admitted) {
+      if (decision.reservation !== undefined) this.#walk.settler.release(decision.reservation)
+      return { ...decision, statuses: this.#statuses }
+    }
     if (decision.reservation !== undefined) {
       this.#held.push({ reservation: decision.reservation, isSpared, extendedAtMs: this.#walk.clock() })
     }

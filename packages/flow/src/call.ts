@@ -331,6 +331,7 @@ export class Call {
 
   #entry({ callId, parentId, provider, operation, model }: CallDescription, ended: Ended): UsageEntry {
     const { outcome, answer, usage, atMs, charges } = ended
+    const { withoutStore } = this.#holds
     return {
       kind: 'usage',
       id: this.attemptId,
@@ -354,6 +355,7 @@ export class Call {
       usage,
       charges,
       overage: this.#holds.isOverage,
+      ...(withoutStore === undefined ? {} : { withoutStore }),
     }
   }
 

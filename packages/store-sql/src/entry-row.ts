@@ -83,7 +83,8 @@ function detailOf(entry: UsageEntry): string {
     `[${plans.map(({ version }) => quoted(version)).join()}],` +
     `${sameModel ? 0 : responseModel === undefined ? null : quoted(responseModel)},${wordOr0(providerRequestId)},` +
     `${status ?? 0},${streamed ? 1 : 0},${entry.admittedAtMs},${entry.durationMs},` +
-    `${totalOf(entry.usage)},${furtherOf(entry.usage)},[${places.map(quoted).join()}],[${charges}]]`
+    `${totalOf(entry.usage)},${furtherOf(entry.usage)},[${places.map(quoted).join()}],[${charges}]` +
+    (entry.withoutStore === undefined ? ']' : `,"${entry.withoutStore}"]`)
   )
 }
 
@@ -148,6 +149,7 @@ type Detail = [
   further: FurtherUsage | 0,
   places: string[],
   charges: (string | number)[],
+  withoutStore?: UsageEntry['withoutStore'],
 ]
 
 /** A row as its usage entry. */
@@ -189,6 +191,7 @@ export function usageEntryOf(row: EntryTable): UsageEntry {
     usage: usageOf(row, detail[10], detail[11]),
     charges: chargesOf(detail[12], detail[13]),
     overage: row.overage === 1,
+    withoutStore: detail[14],
   })
 }
 

@@ -15,7 +15,7 @@ export const ATTRIBUTE = {
   tokenType: 'gen_ai.token.type',
   errorType: 'error.type',
   status: 'http.response.status_code',
-  /** admitted, refused or uncounted. */
+  /** admitted, refused, or, where the counters could not be reached, uncounted or local. */
   decision: 'tallygate.decision',
   /** Why a call was refused. */
   reason: 'tallygate.decision.reason',
@@ -53,6 +53,8 @@ export const METRIC = {
   entries: 'tallygate.entries',
   /** Entries that could not be written or settled at once, by what failed. */
   delayed: 'tallygate.delayed',
+  /** 1 while this node takes its counter store for away, else 0. */
+  storeAway: 'tallygate.store.away',
 } as const
 
 /** Bucket edges that the conventions ask for. */

@@ -1,4 +1,4 @@
-import type { Decision, LimitStatus, Subject, UsageEntry } from '@tallygate/core'
+import type { Admitted, Decision, LimitStatus, Subject, UsageEntry } from '@tallygate/core'
 import {
   context,
   createNoopMeter,
@@ -69,6 +69,11 @@ export class Telemetry {
     this.#metrics()?.delayed.add(count, { [ATTRIBUTE.reason]: what })
   }
 
+  /** This node takes its counter store for away from now on, or for back. Call it once for each change. */
+  storeAway(isAway: boolean): void {
+    this.#metrics()?.storeAway.add(isAway ? 1 : -1)
+  }
+
   /** Instruments of the provider in force; none where that is the API's own, which records nothing. */
   #metrics(): Instruments | undefined {
     const provider = this.#meterProvider ?? metrics.getMeterProvider()
@@ -117,7 +122,7 @@ export class CallTelemetry {
   decided(decision: Decision): void {
     const nearest = decision.admitted ? nearestLimit(decision.statuses) : decision.binding
     const name = nearest === undefined ? undefined : nearest.bound.counter.name
-    const said = decision.admitted ? (decision.counted ? 'admitted' : 'uncounted') : 'refused'
+    const said = decision.admitted ? admissionOf(decision) : 'refused'
     const reason = decision.admitted ? undefined : decision.reason
     // An admission without limits does not take back what an earlier decision said of some.
     const isWord = said !== 'admitted' || name !== undefined
@@ -217,6 +222,11 @@ export class CallTelemetry {
       }),
     )
   }
+}
+
+function admissionOf({ counted, withoutStore }: Admitted): 'admitted' | 'uncounted' | 'local' {
+  if (counted) return 'admitted'
+  return withoutStore === 'local' ? 'local' : 'uncounted'
 }
 
 /** The limit of which the smallest share is left. */
