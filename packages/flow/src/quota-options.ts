@@ -55,6 +55,11 @@ export interface QuotaOptions {
   readonly slotOwner?: readonly string[]
   /** How long a hold lives without a heartbeat, in milliseconds. Default: 60 s. */
   readonly holdLifetimeMs?: number
+  /**
+   * How long a decision waits for the store that is given, in milliseconds, from 1 to 10,000. Then the call goes by what
+   * its limits say for counters that can't be reached. Default: 250.
+   */
+  readonly decideWithinMs?: number
   /** How long the end of an answer may wait for its entry, in milliseconds. Default: 20. */
   readonly durableWithinMs?: number
   /** What happens to the end of an answer whose entry takes longer: it leaves, or the connection breaks. Default: `leave`. */
@@ -100,6 +105,7 @@ const OPTIONS = [
   'injectUsage',
   'slotOwner',
   'holdLifetimeMs',
+  'decideWithinMs',
   'durableWithinMs',
   'onLateEntry',
   'onFullOutbox',
@@ -119,6 +125,9 @@ export function checkQuotaOptions(options: QuotaOptions): void {
   const of = 'createQuota()'
   assertMembers(options, OPTIONS, of)
   const { store, ledger, injectUsage, onLateEntry, onFullOutbox, rateLimitStyles = [], denials = {} } = options
+  const { decideWithinMs = 250 } = options
+  if (!(typeof decideWithinMs === 'number' && decideWithinMs >= 1 && decideWithinMs <= 10_000))
+    throw configError(`${of}.decideWithinMs`, decideWithinMs, 'use milliseconds from 1 to 10000')
   if (store !== undefined && !(store.capabilities instanceof Set))
     throw configError(`${of}.store`, store, 'use a counter store, such as await RedisCounterStore.connect({ url })')
   if (ledger !== undefined && typeof ledger.append !== 'function')

@@ -30,6 +30,7 @@ import { BoundLimits } from './bound-limits.ts'
 import { Call } from './call.ts'
 import { EndDelay } from './end-delay.ts'
 import { EntryWriter } from './entry-writer.ts'
+import { GuardedCounterStore } from './guarded-counter-store.ts'
 import { consoleLogger, type Logger } from './logger.ts'
 import type { CallRequest } from './metered-request.ts'
 import { checkQuotaOptions, isMetered, type QuotaOptions } from './quota-options.ts'
@@ -51,6 +52,8 @@ export class Quota {
   readonly #walk: Walk
   readonly #active: ActiveCalls
   readonly #store: CounterStore
+  /** Around the store that was given. */
+  readonly #guard: GuardedCounterStore | undefined
   readonly #slotOwner: readonly string[]
   readonly #closes: (() => Promise<void>)[]
   /** Plans of no caller in particular, which middlewares apply to all. */
@@ -66,7 +69,8 @@ export class Quota {
     const pepper = pepperFrom(options.pepper)
     this.logger = logger
     this.#slotOwner = slotOwner
-    this.#store = options.store ?? new MemoryCounterStore({ clock })
+    this.#guard = guardOf(options, telemetry, logger)
+    this.#store = this.#guard ?? new MemoryCounterStore({ clock })
     this.ledger = options.ledger ?? new MemoryLedger()
     const outbox = options.outbox ?? new MemoryOutbox()
     const planSource = planSourceOf(options)
@@ -187,6 +191,7 @@ export class Quota {
     await this.drain(withinMs)
     clearInterval(this.#sweeper)
     this.#active.stop()
+    this.#guard?.stop()
     await this.#walk.counter.close()
     for (const close of this.#closes) await close()
   }
@@ -230,6 +235,14 @@ function pepperFrom(given: QuotaOptions['pepper']): Pepper {
   if (given !== undefined) return given
   const { TALLYGATE_PEPPER: text, TALLYGATE_PEPPER_FILE: file = '.tallygate/pepper' } = process.env
   return text === undefined ? pepperFromFile(file) : pepperOf(text)
+}
+
+function guardOf(
+  { store, decideWithinMs }: QuotaOptions,
+  telemetry: Telemetry,
+  logger: Logger,
+): GuardedCounterStore | undefined {
+  return store === undefined ? undefined : new GuardedCounterStore({ store, telemetry, logger, decideWithinMs })
 }
 
 function planSourceOf({ plans = [], defaultPlans, combine = 'all' }: QuotaOptions): PlanSource {
