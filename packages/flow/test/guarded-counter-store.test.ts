@@ -125,7 +125,12 @@ describe('GuardedCounterStore', () => {
   })
 
   it('answers at once where the store does, with no promise and no timer', () => {
-    const { guard } = opened({ ...opened().behind.store, reserve: () => AT_ONCE, settle: () => 'settled', release() {} })
+    const { guard } = opened({
+      ...opened().behind.store,
+      reserve: () => AT_ONCE,
+      settle: () => 'settled',
+      release() {},
+    })
     const timers = (): number => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length
     const before = timers()
     expect(guard.reserve(request('1'))).to.equal(AT_ONCE)

@@ -44,6 +44,8 @@ const SWEEP = new LuaScript('sweep')
 const ANNOUNCE_OWNER = new LuaScript('announce-owner')
 const VISITED_OWNER = new LuaScript('visited-owner')
 
+/** Commands without any answer for so long mean that the connection is dead, in milliseconds. */
+const SILENT_FOR_MS = 1_000
 const GRANTED = 1
 const STALE = 2
 const CLOSED = 3
@@ -98,6 +100,10 @@ export class RedisCounterStore implements CounterStore {
       connectTimeout: 2_000,
       commandTimeout: commandTimeoutMs,
       connectionName: 'tallygate',
+      // Back within a second or two of Redis, and not after the pauses of a long outage.
+      retryStrategy: (tries) => Math.min(50 * tries, 500),
+      // A connection that both sides still hold and that passes nothing on is replaced by one that may.
+      socketTimeout: Math.max(SILENT_FOR_MS, 2 * commandTimeoutMs),
       // A master that became a replica, or still loads: another connection finds who answers now.
       reconnectOnError: ({ message }) => /^(?:READONLY|LOADING|MASTERDOWN)/.test(message),
     })

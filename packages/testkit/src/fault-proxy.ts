@@ -22,6 +22,8 @@ export interface FaultProxy {
   blackHole(): void
   /** Half of a connection is dead. Those that have lost something so are reset by {@link restore}. */
   halfOpen(lost: 'requests' | 'answers'): void
+  /** Connections that are open say nothing any more, and are not closed, also not by {@link restore}. New ones work. */
+  freeze(): void
   /** Resets all connections, once. New ones work as before. */
   reset(): void
   /** All works again; what a black hole or slowness has kept back arrives. */
@@ -29,22 +31,24 @@ export interface FaultProxy {
   close(): Promise<void>
 }
 
-/** Starts a relay to a port of the loopback interface, on a free port of it. */
-export async function startFaultProxy(targetPort: number): Promise<FaultProxy> {
-  const relay = new Relay(targetPort)
+/** Starts a relay, on a free port of the loopback interface. */
+export async function startFaultProxy(targetPort: number, targetHost = '127.0.0.1'): Promise<FaultProxy> {
+  const relay = new Relay(targetPort, targetHost)
   await relay.listen(0)
   return relay
 }
 
 class Relay implements FaultProxy {
   readonly #targetPort: number
+  readonly #targetHost: string
   readonly #links = new Set<Link>()
   #server: Server | undefined
   #port = 0
   #fault: Fault = { kind: 'none' }
 
-  constructor(targetPort: number) {
+  constructor(targetPort: number, targetHost: string) {
     this.#targetPort = targetPort
+    this.#targetHost = targetHost
   }
 
   get port(): number {
@@ -83,6 +87,10 @@ class Relay implements FaultProxy {
     this.#become({ kind: 'half-open', lost })
   }
 
+  freeze(): void {
+    for (const link of this.#links) link.freeze()
+  }
+
   reset(): void {
     for (const link of this.#links) link.reset()
   }
@@ -103,7 +111,7 @@ class Relay implements FaultProxy {
   }
 
   #accept(client: Socket): void {
-    const link = new Link(client, connect(this.#targetPort, '127.0.0.1'), this.#fault)
+    const link = new Link(client, connect(this.#targetPort, this.#targetHost), this.#fault)
     this.#links.add(link)
     client.once('close', () => this.#links.delete(link))
   }
@@ -122,6 +130,7 @@ class Link {
   readonly #requests: OnTheWay[] = []
   readonly #answers: OnTheWay[] = []
   #fault: Fault
+  #isFrozen = false
   hasLost = false
 
   constructor(client: Socket, target: Socket, fault: Fault) {
@@ -139,7 +148,13 @@ class Link {
     }
   }
 
+  freeze(): void {
+    this.become({ kind: 'black-hole' })
+    this.#isFrozen = true
+  }
+
   become(fault: Fault): void {
+    if (this.#isFrozen) return
     this.#fault = fault
     this.#deliver()
   }

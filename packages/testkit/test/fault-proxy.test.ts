@@ -89,6 +89,15 @@ describe('startFaultProxy', () => {
     })
   }
 
+  it('freeze: what is open is dead for good, what is new works', async () => {
+    const socket = await opened()
+    proxy.freeze()
+    expect(await echoed(socket, 'lost', 50)).to.equal('')
+    await proxy.restore()
+    expect(await echoed(socket, 'lost', 50)).to.equal('')
+    expect(await echoed(await opened(), 'hello', 2_000)).to.equal('hello')
+  })
+
   it('reset: once, and new connections work', async () => {
     const socket = await opened()
     const error = once(socket, 'error')
