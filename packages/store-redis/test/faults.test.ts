@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { CompiledPlan, MemoryLedger, type Limit, type PlanSet, type Subject, type UsageEntry } from '@tallygate/core'
 import { createQuota, type Quota } from '@tallygate/flow'
 import { RedisCounterStore } from '@tallygate/store-redis'
@@ -8,7 +9,7 @@ import { expect } from 'chai'
 const QUOTA = 100
 const SHARE = 0.2
 const DECIDE_WITHIN_MS = 150
-/** What a busy machine may add, in a few of a hundred decisions, beyond the 20 ms that all may. */
+/** What the slowest decision of hundreds may take longer on a busy machine. */
 const NOISE_MS = 250
 const REQUEST = { method: 'POST', url: '/v1/anything', headers: {} }
 
@@ -159,16 +160,16 @@ describe('Redis behind a network that fails', () => {
       for (const policy of POLICIES) expect(await node.call(policy)).to.include({ status: 200 })
       const begunMs = performance.now()
       await begin()
-      const during = await node.traffic(1_200)
+      const { during, lagMs } = await lagging(() => node.traffic(1_200))
 
-      const took = during.map(({ tookMs }) => tookMs).toSorted((one, other) => one - other)
-      expect(took[Math.floor(took.length * 0.95)], '95 % of decisions').to.be.below(DECIDE_WITHIN_MS + 20)
-      expect(took.at(-1), 'the slowest decision').to.be.below(DECIDE_WITHIN_MS + 20 + NOISE_MS)
+      const mostMs = DECIDE_WITHIN_MS + 20 + lagMs
+      expect(slowest(during, 0.95), '95 % of decisions').to.be.below(mostMs)
+      expect(slowest(during, 1), 'the slowest decision').to.be.below(mostMs + NOISE_MS)
       const openedAtMs = node.saidAtMs('the counters are away')!
       expect(openedAtMs - begunMs, 'until the breaker opened').to.be.below(1_000)
-      const later = during.filter((decided) => decided.begunMs > openedAtMs).map(({ tookMs }) => tookMs)
+      const later = during.filter((decided) => decided.begunMs > openedAtMs)
       expect(later).to.have.length.above(10)
-      expect(later.toSorted((one, other) => one - other)[Math.floor(later.length * 0.95)]).to.be.below(20)
+      expect(slowest(later, 0.95), 'decisions since then').to.be.below(20 + lagMs)
 
       const statuses = (policy: Policy): number[] =>
         during.filter((each) => each.policy === policy).map((each) => each.status)
@@ -231,6 +232,22 @@ describe('Redis behind a network that fails', () => {
     expect(await node.used('admit')).to.equal(node.admitted('admit'))
   })
 })
+
+/** How long the event loop let timers wait meanwhile, which is no matter of stores. */
+async function lagging<T>(work: () => Promise<T>): Promise<{ during: T; lagMs: number }> {
+  const resolution = 5
+  const delay = monitorEventLoopDelay({ resolution })
+  delay.enable()
+  const during = await work()
+  delay.disable()
+  return { during, lagMs: Math.max(0, delay.percentile(99) / 1e6 - resolution) }
+}
+
+/** What a share of decisions took at most, in milliseconds. */
+function slowest(decisions: readonly Decided[], share: number): number {
+  const took = decisions.map(({ tookMs }) => tookMs).toSorted((one, other) => one - other)
+  return took[Math.ceil(took.length * share) - 1]!
+}
 
 function planSet(also: Pick<Limit, 'onUnavailable'>): PlanSet {
   const calls: Limit = { name: 'calls', unit: 'requests', quota: QUOTA, window: { kind: 'lifetime' }, ...also }
