@@ -69,6 +69,7 @@ export class RedisCounterStore implements CounterStore {
     'lifetime',
     'concurrent',
     'alternatives',
+    'next-window',
     'expiry',
   ] as const)
   readonly rebuildsFromMs = Infinity
