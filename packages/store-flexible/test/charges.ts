@@ -31,3 +31,11 @@ export function minuteAt(nowMs: number): ChargeWindow {
   const startMs = Math.floor(nowMs / MINUTE) * MINUTE
   return { kind: 'fixed', startMs, endMs: startMs + MINUTE, nextEndMs: startMs + 2 * MINUTE }
 }
+
+/** January and February. */
+export const MONTH = {
+  kind: 'fixed',
+  startMs: Date.UTC(2026, 0, 1),
+  endMs: Date.UTC(2026, 1, 1),
+  nextEndMs: Date.UTC(2026, 2, 1),
+} as const

@@ -1,26 +1,18 @@
-import { randomUUID } from 'node:crypto'
-import { QuotaError, type Charge, type ReserveReply } from '@tallygate/core'
+import { QuotaError, type Charge } from '@tallygate/core'
 import { FlexibleCounterStore } from '@tallygate/store-flexible'
-import { describeCounterStore, SettableClock, startRedis, type TestRedis } from '@tallygate/testkit'
+import { describeCounterStore, SettableClock } from '@tallygate/testkit'
 import { expect } from 'chai'
-import { Redis } from 'ioredis'
 import {
   BurstyRateLimiter,
   RateLimiterMemcache,
   RateLimiterMemory,
-  RateLimiterRedis,
   RateLimiterUnion,
   RLWrapperBlackAndWhite,
   RLWrapperTimeouts,
 } from 'rate-limiter-flexible'
-import { asked, charge, MINUTE, START } from './charges.ts'
-
-const MONTH = {
-  kind: 'fixed',
-  startMs: Date.UTC(2026, 0, 1),
-  endMs: Date.UTC(2026, 1, 1),
-  nextEndMs: Date.UTC(2026, 2, 1),
-} as const
+import { asked, charge, MINUTE, minuteAt, MONTH, START } from './charges.ts'
+import { FailingLimiter } from './failing-limiter.ts'
+import { failureOf, reserveMany, usedIn } from './store-use.ts'
 
 describeCounterStore('FlexibleCounterStore on RateLimiterMemory', async (clock) => inMemory(clock).store)
 
@@ -135,6 +127,31 @@ describe('FlexibleCounterStore', () => {
     expect(await usedIn(store, lifetime)).to.deep.equal([1])
   })
 
+  it('writes nothing any more for a bucket that is over', async () => {
+    const clock = new SettableClock(START)
+    const { store, limiter } = inMemory(clock)
+    const [up, down, given] = ['up', 'down', 'given'].map((name) => charge({ name, amount: 5 }))
+    await store.reserve(asked('r1', up!, down!))
+    await store.reserve(asked('r2', given!))
+    clock.advance(MINUTE)
+    limiter.failsFor = /./
+    const charges = [
+      { charge: up!, actual: 9 },
+      { charge: down!, actual: 1 },
+    ]
+    expect(await store.settle({ id: 'r1', owner: 'o', charges, atMs: START })).to.equal('settled')
+    await store.release({ id: 'r2', owner: 'o' })
+    expect(await store.holdState({ id: 'r2', owner: 'o' })).to.deep.equal({ state: 'released' })
+  })
+
+  it('gives no surplus back that is settled at the end of its bucket, though its own clock is not there yet', async () => {
+    const { store } = inMemory(new SettableClock(START + MINUTE - 1))
+    await store.reserve(asked('r1', charge({ amount: 5 })))
+    const charges = [{ charge: charge({ window: minuteAt(START + MINUTE) }), actual: 1 }]
+    await store.settle({ id: 'r1', owner: 'o', charges, atMs: START + MINUTE })
+    expect(await usedIn(store, charge())).to.deep.equal([5])
+  })
+
   it('tells partitions with long names apart', async () => {
     const { store } = inMemory(new SettableClock(START))
     const long = (last: string): Charge => {
@@ -205,110 +222,6 @@ describe('FlexibleCounterStore', () => {
   })
 })
 
-describe('with a real Redis', () => {
-  let server: TestRedis
-  let client: Redis
-  before(async () => {
-    server = await startRedis()
-    client = new Redis(server.url)
-  })
-  after(async () => {
-    client.disconnect()
-    await server.stop()
-  })
-  const redisLimiter = (keyPrefix: string): RateLimiterRedis =>
-    new RateLimiterRedis({ storeClient: client, points: 1, duration: 1, keyPrefix })
-  const storeOn = (keyPrefix: string, nowMs = START): FlexibleCounterStore =>
-    new FlexibleCounterStore({ limiter: redisLimiter(keyPrefix), clock: () => nowMs })
-
-  describeCounterStore('FlexibleCounterStore on RateLimiterRedis', async (clock) => {
-    return new FlexibleCounterStore({ limiter: redisLimiter(randomUUID()), clock: clock.now })
-  })
-
-  describe('FlexibleCounterStore', () => {
-    it('never exceeds a quota that several nodes share, and uses it up', async () => {
-      const prefix = randomUUID()
-      const nodes = [1, 2, 3, 4].map(() => storeOn(prefix))
-      const replies = await Promise.all(nodes.map((node) => reserveMany(node, 100, charge({ quota: 123 }))))
-      expect(replies.reduce((sum, { granted }) => sum + granted, 0)).to.equal(123)
-      expect(await usedIn(nodes[0]!, charge())).to.deep.equal([123])
-    })
-
-    it('writes nothing for a call that has no room when it comes', async () => {
-      const prefix = randomUUID()
-      const charges = [charge({ name: 'loose' }), charge({ name: 'none', quota: 0 })]
-      expect((await storeOn(prefix).reserve(asked('r1', ...charges))).outcome).to.equal('refused')
-      expect(await client.keys(`${prefix}*`)).to.deep.equal([])
-    })
-
-    it('counts a month of the calendar, in a key that outlives it by a minute', async () => {
-      const prefix = randomUUID()
-      const nowMs = Date.UTC(2026, 0, 2, 12)
-      await storeOn(prefix, nowMs).reserve(asked('r1', charge({ window: MONTH })))
-      const [key, ...others] = await client.keys(`${prefix}*`)
-      expect([key, others]).to.deep.equal([`${prefix}:tenant=t,key=k/plan/limit@${MONTH.startMs}`, []])
-      expect((await client.pttl(key!)) / 1_000).to.be.within(29.5 * 86_400, 29.5 * 86_400 + 60)
-      const february = await storeOn(prefix, MONTH.endMs).read([charge({ window: MONTH })])
-      expect(february.statuses[0]).to.include({ used: 0, startMs: MONTH.endMs, resetAtMs: MONTH.nextEndMs })
-    })
-
-    it('does not know what another node has reserved: its settlement counts in full', async () => {
-      const prefix = randomUUID()
-      await storeOn(prefix).reserve(asked('r1', charge({ amount: 3 })))
-      const settled = [{ charge: charge({ amount: 3 }), actual: 2 }]
-      expect(await storeOn(prefix).settle({ id: 'r1', owner: 'o', charges: settled, atMs: START })).to.equal('late')
-      expect(await usedIn(storeOn(prefix), charge())).to.deep.equal([5])
-    })
-
-    it('does not go below zero when a counter was lost before its calls ended', async () => {
-      const prefix = randomUUID()
-      const store = storeOn(prefix)
-      await store.reserve(asked('r1', charge({ amount: 4 })))
-      await store.reserve(asked('r2', charge({ amount: 4 })))
-      await client.del(await client.keys(`${prefix}*`))
-      await Promise.all(['r1', 'r2'].map((id) => store.release({ id, owner: 'o' })))
-      expect(await client.get((await client.keys(`${prefix}*`))[0]!)).to.equal('0')
-      expect(await reserveMany(store, 12, charge())).to.deep.equal({ granted: 10, refused: 2 })
-    })
-
-    it('is unavailable while Redis is away, or counts where the limiter is insured', async () => {
-      const away = new Redis({ port: 1, lazyConnect: true, enableOfflineQueue: false, retryStrategy: () => null })
-      away.on('error', () => {})
-      const options = { storeClient: away, points: 1, duration: 1 }
-      const plain = new FlexibleCounterStore({ limiter: new RateLimiterRedis(options), clock: () => START })
-      expect(await failureOf(plain.reserve(asked('r1', charge())))).to.have.property(
-        'code',
-        'ERR_QUOTA_STORE_UNAVAILABLE',
-      )
-      const limiter = new RateLimiterRedis({ ...options, insuranceLimiter: memoryLimiter() })
-      const insured = new FlexibleCounterStore({ limiter, clock: () => START })
-      expect(await reserveMany(insured, 12, charge())).to.deep.equal({ granted: 10, refused: 2 })
-      away.disconnect()
-    })
-  })
-})
-
-/** A limiter in memory that fails, while it is told to, for some keys. */
-class FailingLimiter extends RateLimiterMemory {
-  failsFor: RegExp | undefined
-
-  override async penalty(...args: Parameters<RateLimiterMemory['penalty']>): ReturnType<RateLimiterMemory['penalty']> {
-    return this.#fails(args[0]) ? this.#failure() : super.penalty(...args)
-  }
-
-  override async reward(...args: Parameters<RateLimiterMemory['reward']>): ReturnType<RateLimiterMemory['reward']> {
-    return this.#fails(args[0]) ? this.#failure() : super.reward(...args)
-  }
-
-  #fails(key: string | number): boolean {
-    return this.failsFor?.test(String(key)) ?? false
-  }
-
-  async #failure(): Promise<never> {
-    throw new Error('the connection is gone')
-  }
-}
-
 function inMemory(clock: SettableClock): { store: FlexibleCounterStore; limiter: FailingLimiter } {
   const limiter = new FailingLimiter({ points: 1, duration: 1 })
   return { store: new FlexibleCounterStore({ limiter, clock: clock.now }), limiter }
@@ -316,25 +229,4 @@ function inMemory(clock: SettableClock): { store: FlexibleCounterStore; limiter:
 
 function memoryLimiter(): RateLimiterMemory {
   return new RateLimiterMemory({ points: 1, duration: 1 })
-}
-
-async function reserveMany(
-  store: FlexibleCounterStore,
-  times: number,
-  ...charges: readonly Charge[]
-): Promise<{ granted: number; refused: number }> {
-  const replies = await Promise.all(Array.from({ length: times }, () => store.reserve(asked(randomUUID(), ...charges))))
-  const count = (outcome: ReserveReply['outcome']): number => replies.filter((each) => each.outcome === outcome).length
-  return { granted: count('granted'), refused: count('refused') }
-}
-
-async function usedIn(store: FlexibleCounterStore, ...charges: readonly Charge[]): Promise<readonly number[]> {
-  return (await store.read(charges)).statuses.map(({ used }) => used)
-}
-
-async function failureOf(work: Promise<unknown>): Promise<unknown> {
-  return work.then(
-    () => undefined,
-    (error: unknown) => error,
-  )
 }
