@@ -75,7 +75,7 @@ export class Admission {
         if (!isQuotaError(error, 'ERR_QUOTA_STORE_UNAVAILABLE')) throw error
         this.#failedAtMs = this.#clock()
         const held = { id, owner, bound, charges, amounts, lifetimeMs, context }
-        return this.#withoutStore(held, atMs, onUnavailable ?? whileUnavailable(bound), error.mayHaveRun !== false)
+        return this.#withoutStore(held, atMs, onUnavailable ?? whileUnavailable(bound), error.mayHaveRun)
       }
       this.#failedAtMs = -Infinity
       if (this.#localShare?.isOver === true) this.#localShare = undefined

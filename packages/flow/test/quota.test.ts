@@ -98,6 +98,12 @@ describe('createQuota', () => {
       /rateLimitStyles is "draft8"/,
     ],
     [
+      'a decision that takes no time',
+      { decideWithinMs: 0 },
+      'ERR_QUOTA_CONFIG',
+      /createQuota\(\)\.decideWithinMs is 0: use milliseconds from 1 to 10000/,
+    ],
+    [
       'a status that clients would retry',
       { denials: { exhaustedStatus: 500 as 429 } },
       'ERR_QUOTA_CONFIG',

@@ -61,7 +61,7 @@ const limit = z.strictObject({
   onTrip: z.enum(['refuse', 'flag']).optional(),
   mode: z.enum(['enforce', 'shadow']).optional(),
   onChange: z.strictObject({ quota: change.optional(), duration: change.optional() }).optional(),
-  onUnavailable: z.enum(['refuse', 'admit']).optional(),
+  onUnavailable: z.union([z.enum(['refuse', 'admit']), z.strictObject({ local: z.number() })]).optional(),
 })
 const plan = z.strictObject({
   limits: z.array(limit),

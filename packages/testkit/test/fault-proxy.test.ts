@@ -28,13 +28,15 @@ describe('startFaultProxy', () => {
 
   /** What comes back of a word within a time; empty where nothing does. */
   async function echoed(socket: Socket, word: string, withinMs: number): Promise<string> {
-    let text = ''
-    const take = (bytes: Buffer): void => void (text += bytes.toString())
-    socket.on('data', take).on('error', () => {})
-    socket.write(word)
-    for (let waitedMs = 0; text !== word && waitedMs < withinMs; waitedMs += 5) await pause(5)
-    socket.off('data', take)
-    return text
+    const echo = new Promise<string>((resolve) => {
+      let text = ''
+      socket.on('data', (bytes: Buffer) => {
+        text += bytes.toString()
+        if (text === word) resolve(text)
+      })
+    })
+    socket.on('error', () => {}).write(word)
+    return Promise.race([echo, pause(withinMs).then(() => '')])
   }
 
   it('passes everything on, both ways', async () => {
