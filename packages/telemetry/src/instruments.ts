@@ -1,5 +1,5 @@
 import type { UsageEntry } from '@tallygate/core'
-import type { Counter, Histogram, Meter, UpDownCounter } from '@opentelemetry/api'
+import type { Counter, Gauge, Histogram, Meter } from '@opentelemetry/api'
 import { ATTRIBUTE, DURATION_BOUNDARIES, METRIC, TOKEN_BOUNDARIES } from './names.ts'
 import { cut, present } from './attributes.ts'
 import type { CallDescription } from './telemetry.ts'
@@ -13,7 +13,7 @@ const TOKEN_FIGURES = ['inputTokens', 'outputTokens', 'cacheReadTokens', 'cacheW
 export class Instruments {
   readonly decisions: Counter
   readonly delayed: Counter
-  readonly storeAway: UpDownCounter
+  readonly storeAway: Gauge
   readonly #entries: Counter
   readonly #tokenUsage: Histogram
   readonly #duration: Histogram
@@ -23,7 +23,7 @@ export class Instruments {
   constructor(meter: Meter) {
     this.decisions = meter.createCounter(METRIC.decisions, { unit: '{decision}', description: 'Decisions on calls' })
     this.delayed = meter.createCounter(METRIC.delayed, { description: 'What could not be written or settled at once' })
-    this.storeAway = meter.createUpDownCounter(METRIC.storeAway, { description: 'Whether the counters are away' })
+    this.storeAway = meter.createGauge(METRIC.storeAway, { description: 'Whether the counters are away' })
     this.#entries = meter.createCounter(METRIC.entries, { unit: '{entry}', description: 'Ledger entries' })
     this.#tokenUsage = meter.createHistogram(METRIC.tokenUsage, {
       ...TOKENS,

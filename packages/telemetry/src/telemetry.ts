@@ -69,9 +69,9 @@ export class Telemetry {
     this.#metrics()?.delayed.add(count, { [ATTRIBUTE.reason]: what })
   }
 
-  /** This node takes its counter store for away from now on, or for back. Call it once for each change. */
+  /** From now on this node takes its counter store for away, or for back. */
   storeAway(isAway: boolean): void {
-    this.#metrics()?.storeAway.add(isAway ? 1 : -1)
+    this.#metrics()?.storeAway.record(isAway ? 1 : 0)
   }
 
   /** Instruments of the provider in force; none where that is the API's own, which records nothing. */
