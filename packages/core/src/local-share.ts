@@ -20,6 +20,8 @@ const MOST_TRIES = 2
 export class LocalShare {
   readonly #clock: Clock
   readonly #store: CounterStore
+  /** Settled here. On the counters that are away it is tried for longer than ids are remembered. */
+  readonly #settled = new WeakSet<Reservation>()
   #askedAtMs = -Infinity
 
   /** @param clock The clock of the counters, as well as this node knows it. */
@@ -47,7 +49,10 @@ export class LocalShare {
   }
 
   /** Replaces what was set aside by what was used, so that the rest of it has room for others. */
-  settle({ id, owner, bound, amounts }: Reservation, actual: Amounts, atMs: number): void {
+  settle(reservation: Reservation, actual: Amounts, atMs: number): void {
+    if (this.#settled.has(reservation)) return
+    this.#settled.add(reservation)
+    const { id, owner, bound, amounts } = reservation
     const charges = localCharges(bound, amounts, atMs).map(({ charge, unit }) => {
       return { charge, actual: actual[unit] ?? charge.amount }
     })

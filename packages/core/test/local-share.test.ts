@@ -63,6 +63,16 @@ describe('a limit that is local while the counters are away', () => {
     expect(await passes(bound, 2, 40)).to.have.length(1)
   })
 
+  it('counts a call once, however long its settlement is tried on counters that are away', async () => {
+    const bound = boundTo([{ ...TOKENS, onUnavailable: { local: 0.5 } }])
+    const [first] = await passes(bound, 1, 40)
+    for (let minute = 0; minute < 10; minute += 1) {
+      await bed.admission.settle(first!.reservation!, { tokens: 10 }, NOON)
+      bed.clock.advance(60_000)
+    }
+    expect(await passes(bound, 2, 40)).to.have.length(1)
+  })
+
   it('gives back what a released call held, and keeps a long call from expiring', async () => {
     const bound = boundTo([{ ...HALF, window: { kind: 'concurrent' }, quota: 2 }])
     const [running] = await passes(bound, 2)

@@ -70,7 +70,7 @@ export class GuardedCounterStore implements CounterStore {
     this.capabilities = store.capabilities
     this.rebuildsFromMs = store.rebuildsFromMs
     this.#breaker = new Breaker({
-      probe: async () => this.#inTime(this.#store.read([]), this.#decisions, decideWithinMs),
+      probe: () => this.#probe(),
       onChange: (isAway, cause) => this.#changed(isAway, cause),
     })
   }
@@ -137,6 +137,15 @@ export class GuardedCounterStore implements CounterStore {
   async close(): Promise<void> {
     this.stop()
     await this.#store.close()
+  }
+
+  /** A reading of nothing: what fails for another reason than that nobody is there is an answer too. */
+  async #probe(): Promise<void> {
+    try {
+      await this.#inTime(this.#store.read([]), this.#decisions, this.#decideWithinMs)
+    } catch (error) {
+      if (isQuotaError(error, 'ERR_QUOTA_STORE_UNAVAILABLE')) throw error
+    }
   }
 
   #work<T>(ask: () => Eventually<T>): Eventually<T> {

@@ -254,6 +254,21 @@ describe('GuardedCounterStore', () => {
     expect([guard.isAway, logged]).to.deep.equal([false, []])
   })
 
+  it('takes a store for there that answers a probe with a mistake', async () => {
+    const { behind } = opened()
+    behind.state = 'failing'
+    let probes = 0
+    const read = (): never => {
+      probes += 1
+      throw new TypeError('a bug')
+    }
+    const { guard, logged } = opened({ ...behind.store, read })
+    await failure(() => guard.reserve(request('1')))
+    await eventually(() => probes === 1)
+    await new Promise(setImmediate)
+    expect([guard.isAway, logged]).to.deep.equal([false, []])
+  })
+
   it('probes once for many failures at a time', async () => {
     const { guard, behind } = opened()
     behind.state = 'failing'
