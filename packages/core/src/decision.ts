@@ -22,6 +22,8 @@ export interface Reservation {
   readonly admittedAtMs: number
   /** The node's clock when it learned of it: what has passed since is counted from here. */
   readonly learnedAtMs: number
+  /** Which charges the count rules of their plans give back: they are settled with 0. Absent: none. */
+  readonly spared?: readonly boolean[]
 }
 
 /** The call may go on. */

@@ -67,8 +67,10 @@ describe('CompiledPlan', () => {
   it('says what it needs of a counter store', () => {
     const windows = [{ kind: 'lifetime' }, { kind: 'concurrent' }, { kind: 'sliding', durationMs: 1_000 }] as const
     const limits = windows.map((window) => ({ ...DAY, name: window.kind, window }))
-    expect([...new CompiledPlan({ name: 'pro', limits }).needs]).to.deep.equal(['lifetime', 'concurrent'])
-    expect(new CompiledPlan({ name: 'pro', limits: [DAY] }).needs).to.have.property('size', 0)
+    expect([...new CompiledPlan({ name: 'pro', limits }).needs]).to.deep.equal(['lifetime', 'concurrent', 'sliding'])
+    expect([...new CompiledPlan({ name: 'pro', limits: [DAY] }).needs]).to.deep.equal(['calendar'])
+    const epoch = { ...DAY, window: { kind: 'fixed', durationMs: 1_000 } } as const
+    expect(new CompiledPlan({ name: 'pro', limits: [epoch] }).needs).to.have.property('size', 0)
   })
 
   const bad: readonly { plan: unknown; says: string }[] = [
