@@ -138,7 +138,7 @@ describe('which quota a limit has for a caller', () => {
   ]
   const quotaOf = (set: PlanSet, name = limit): number | null | undefined =>
     set.plans
-      .flatMap((each) => each.limits.map((own) => ({ ...own, is: `${each.name}/${own.name}` })))
+      .flatMap((each) => each.limits.map(({ name: own, definition }) => ({ definition, is: `${each.name}/${own}` })))
       .find(({ is }) => is === name)?.definition.quota
   const rows: readonly { caller: Caller; is: number | null }[] = [
     { caller: { user: 'alice', key: 'k2', groups: ['staff'] }, is: 20 },

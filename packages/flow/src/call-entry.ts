@@ -68,12 +68,19 @@ export function actualAmounts(usage: Usage | undefined, usedNothing: boolean): A
 }
 
 /** What an entry says of the counters that a reservation touches. */
-export function entryCharges({ bound, charges }: Reservation, actual: Amounts): EntryCharge[] {
+export function entryCharges({ bound, charges, spared }: Reservation, actual: Amounts): EntryCharge[] {
   return bound.map(({ counter, limit }, index) => {
     const { unit } = limit.definition
     const reserved = charges[index]!.amount
     const { owner, partition, name } = counter
-    return { owner, partition, counter: name, unit, reserved, actual: actual[unit] ?? reserved }
+    return {
+      owner,
+      partition,
+      counter: name,
+      unit,
+      reserved,
+      actual: spared?.[index] === true ? 0 : (actual[unit] ?? reserved),
+    }
   })
 }
 

@@ -23,6 +23,8 @@ export const ATTRIBUTE = {
   limit: 'tallygate.limit',
   /** Units left in that limit. */
   remaining: 'tallygate.limit.remaining',
+  /** What that limit does when it trips: refuse, flag or shadow. */
+  effect: 'tallygate.limit.effect',
   /** reported, reported-partial or estimated. */
   basis: 'tallygate.usage.basis',
   /** complete, aborted or failed. */
@@ -53,6 +55,8 @@ export const METRIC = {
   entries: 'tallygate.entries',
   /** Entries that could not be written or settled at once, by what failed. */
   delayed: 'tallygate.delayed',
+  /** Units that calls used beyond a quota, by limit and by what it does when it trips. */
+  overshoot: 'tallygate.quota.overshoot',
 } as const
 
 /** Bucket edges that the conventions ask for. */
