@@ -140,7 +140,7 @@ function failuresOf(limit: CompleteLimit, conditions: OvershootConditions): Over
     isRebuilt
       ? {
           cause: 'counters-lost',
-          units: underWay,
+          units: heldAtMost(limit, underWay, most),
           because: 'what ended is counted again from the ledger; what calls under way held is counted when they end',
         }
       : {
@@ -158,6 +158,13 @@ function failuresOf(limit: CompleteLimit, conditions: OvershootConditions): Over
     failures.push(...whileAway(limit, whileUnavailable, conditions.nodes ?? 1))
   }
   return failures
+}
+
+/** What calls under way hold at most: no more than they could be granted. */
+function heldAtMost({ trip, quota }: CompleteLimit, underWay: number | null, most: number | undefined): number | null {
+  const granted = trip === 'fits' ? quota : add(quota, most ?? null)
+  if (granted === null || underWay === null) return granted ?? underWay
+  return Math.min(granted, underWay)
 }
 
 function whileAway(limit: CompleteLimit, says: CompleteLimit['onUnavailable'], nodes: number): OvershootCause[] {

@@ -177,7 +177,7 @@ export function hostSubject(
   if (typeof id !== 'string' || id === '')
     throw new QuotaError('ERR_QUOTA_CONFIG', `the id of a caller is ${JSON.stringify(id)}: use a text that names one`)
   const tenant = dimensions['tenant'] ?? DEFAULT_TENANT
-  return { id, tenant, standing: 'registered', groups, dimensions: { ...dimensions, tenant, key: id } }
+  return { id, tenant, standing: 'registered', ...withGroups(groups), dimensions: { ...dimensions, tenant, key: id } }
 }
 
 /** A misspelt option must not let callers pass. */
@@ -192,7 +192,12 @@ function assertIpv6Subnet(bits = 56): void {
 }
 
 function registeredSubject({ id, tenant = DEFAULT_TENANT, plans, dimensions, groups }: KeyRecord): Subject {
-  return { id, tenant, standing: 'registered', plans, groups, dimensions: { ...dimensions, tenant, key: id } }
+  const all = { ...dimensions, tenant, key: id }
+  return { id, tenant, standing: 'registered', plans, ...withGroups(groups), dimensions: all }
+}
+
+function withGroups(groups: readonly string[] | undefined): Pick<Subject, 'groups'> {
+  return groups === undefined ? {} : { groups }
 }
 
 function unregisteredSubject(id: string): Subject {
