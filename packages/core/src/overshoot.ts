@@ -136,19 +136,10 @@ function failuresOf(limit: CompleteLimit, conditions: OvershootConditions): Over
       units: callsAtOnce ?? limit.quota,
       because: 'calls of a killed process may run on at the provider, and are counted no more',
     })
-  failures.push(
-    isRebuilt
-      ? {
-          cause: 'counters-lost',
-          units: heldAtMost(limit, underWay, most),
-          because: 'what ended is counted again from the ledger; what calls under way held is counted when they end',
-        }
-      : {
-          cause: 'counters-lost',
-          units: limit.quota,
-          because: topology === 'memory' ? 'a restart begins every window anew' : 'counters that are lost begin anew',
-        },
-  )
+  failures.push({
+    cause: 'counters-lost',
+    ...(isRebuilt ? rebuilt(limit, underWay, most) : begunAnew(limit, topology)),
+  })
   if (topology !== 'memory') {
     failures.push({
       cause: 'failover',
@@ -158,6 +149,18 @@ function failuresOf(limit: CompleteLimit, conditions: OvershootConditions): Over
     failures.push(...whileAway(limit, whileUnavailable, conditions.nodes ?? 1))
   }
   return failures
+}
+
+type Loss = Pick<OvershootCause, 'units' | 'because'>
+
+function rebuilt(limit: CompleteLimit, underWay: number | null, most: number | undefined): Loss {
+  const because = 'what ended is counted again from the ledger; what calls under way held is counted when they end'
+  return { units: heldAtMost(limit, underWay, most), because }
+}
+
+function begunAnew({ quota }: CompleteLimit, topology: Topology): Loss {
+  const because = topology === 'memory' ? 'a restart begins every window anew' : 'counters that are lost begin anew'
+  return { units: quota, because }
 }
 
 /** What calls under way hold at most: no more than they could be granted. */

@@ -2,14 +2,15 @@ import { once } from 'node:events'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import { join, resolve } from 'node:path'
-import { MemoryKeyRegistry, QuotaError, type CounterStore } from '@tallygate/core'
+import { QuotaError, type CounterStore } from '@tallygate/core'
 import { createQuota, type Quota } from '@tallygate/flow'
-import { fingerprint, pepperFromFile, pepperOf, type Pepper } from '@tallygate/identity'
+import { pepperFromFile, pepperOf, type Pepper } from '@tallygate/identity'
 import { RedisCounterStore } from '@tallygate/store-redis'
 import { SqliteLedger } from '@tallygate/store-sql'
 import type { Express } from 'express'
 import { administrationApp } from './administration-app.ts'
-import { defined, planOf } from './config-plans.ts'
+import { callerOptions } from './caller-options.ts'
+import { defined } from './config-plans.ts'
 import type { Config } from './config-schema.ts'
 import type { LoadedConfig } from './load-config.ts'
 import { createLog, loggerOf, type Log } from './log.ts'
@@ -85,21 +86,15 @@ interface Parts {
 }
 
 function quotaOf(config: Config, { ledger, store, pepper, log, metrics }: Parts): Quota {
-  const { plans = {}, keys = [], defaultPlans, combine, unregistered, exhaustedStatus, rateLimitHeaders } = config
-  const records = keys.map(({ secret, expires, ...record }) => ({
-    ...defined(record),
-    fingerprint: fingerprint(pepper, secret),
-    ...(expires === undefined ? {} : { expiresAtMs: Date.parse(expires) }),
-  }))
+  const { exhaustedStatus, rateLimitHeaders, nodes } = config
   return createQuota({
+    ...callerOptions(config, pepper),
     ledger,
     pepper,
-    plans: Object.entries(plans).map(([name, plan]) => planOf(name, plan)),
     logger: loggerOf(log),
     telemetry: { meterProvider: metrics.meterProvider },
     denials: defined({ exhaustedStatus }),
-    ...defined({ store, defaultPlans, combine, unregistered, rateLimitStyles: rateLimitHeaders }),
-    ...(records.length === 0 ? {} : { registry: new MemoryKeyRegistry(records) }),
+    ...defined({ store, nodes, rateLimitStyles: rateLimitHeaders }),
   })
 }
 
