@@ -119,13 +119,13 @@ export class Admission {
    * @throws QuotaError `ERR_QUOTA_STORE_UNAVAILABLE`; settle again later with the same `atMs`.
    */
   settle(reservation: Reservation, actual: Amounts, atMs: number): Eventually<SettleOutcome> {
-    const { id, owner, bound, charges, amounts } = reservation
+    const { id, owner, bound, charges, amounts, spared } = reservation
     // Most calls end in the buckets that they began in.
     const isSameBucket = bound.every(({ limit }, index) => limit.windowAt(atMs) === charges[index]!.window)
     const current = isSameBucket ? charges : chargesOf(bound, amounts, atMs)
     const settled = current.map((charge, index) => ({
       charge,
-      actual: actual[bound[index]!.limit.definition.unit] ?? charge.amount,
+      actual: spared?.[index] === true ? 0 : (actual[bound[index]!.limit.definition.unit] ?? charge.amount),
     }))
     reservation.localShare?.settle(reservation, actual, atMs)
     return this.store.settle({ id, owner, charges: settled, atMs })
@@ -144,10 +144,13 @@ export class Admission {
     await this.store.extend({ id, owner, charges, lifetimeMs, context })
   }
 
-  /** Where limits stand, counting nothing. */
-  async read(bound: readonly BoundLimit[]): Promise<{ nowMs: number; statuses: readonly LimitStatus[] }> {
+  /** Where limits stand, counting nothing; with amounts, also whether a call of so much would have room. */
+  async read(
+    bound: readonly BoundLimit[],
+    amounts: Amounts = {},
+  ): Promise<{ nowMs: number; statuses: readonly LimitStatus[] }> {
     if (bound.length === 0) return { nowMs: this.nowMs(), statuses: [] }
-    const { nowMs, statuses } = await this.store.read(chargesOf(bound, {}, this.nowMs()))
+    const { nowMs, statuses } = await this.store.read(chargesOf(bound, amounts, this.nowMs()))
     return { nowMs, statuses: statuses.map((status, index) => limitStatus(bound[index]!, status)) }
   }
 
@@ -204,7 +207,8 @@ function limitStatus(bound: BoundLimit, status: CounterStatus): LimitStatus {
   return { used, quota, startMs, tripped, resetAtMs, roomAtMs, bound, remaining }
 }
 
-function refusal(charges: readonly Charge[], statuses: readonly LimitStatus[], atMs: number): Refused {
+/** The refusal that a store's answer means. At least one limit that refuses has no room. */
+export function refusal(charges: readonly Charge[], statuses: readonly LimitStatus[], atMs: number): Refused {
   const inTheWay = statuses.filter(({ tripped }, index) => tripped && charges[index]!.effect === 'refuse')
   const full = Map.groupBy(inTheWay, ({ bound }) => bound.alternative)
   const always = full.get(0) ?? []

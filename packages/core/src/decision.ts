@@ -27,6 +27,8 @@ export interface Reservation {
   readonly withoutStore?: WithoutStore | undefined
   /** Where this node counts it meanwhile. */
   readonly localShare?: LocalShare | undefined
+  /** Which charges the count rules of their plans give back: they are settled with 0. Absent: none. */
+  readonly spared?: readonly boolean[]
 }
 
 /** How a call was decided while the counters could not be reached: it passed (`admit`), or by this node's share (`local`). */

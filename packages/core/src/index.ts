@@ -1,8 +1,18 @@
 export { assertMembers, assertOneOf, configError } from './config-error.ts'
 export { Admission, type AdmissionOptions, type AdmitRequest } from './admission.ts'
+export { BY_DEFAULT, BY_LIMITER, BY_REGISTRY, type Assignment, type PlanOrigin } from './assignment.ts'
 export { calendarBucket, type Bucket } from './calendar.ts'
+export { CALLER_LEVELS, groupsOf, type CallerLevel, type CallerMatch } from './caller-match.ts'
 export { monotonicClock, type Clock } from './clock.ts'
 export { conditionHolds } from './condition.ts'
+export {
+  COUNT_ATTEMPTS,
+  isCounted,
+  type CompleteCountRule,
+  type CountRule,
+  type EndedAttempt,
+  type RefundCause,
+} from './count-rule.ts'
 export type {
   AdjustRequest,
   Charge,
@@ -26,6 +36,7 @@ export type {
 } from './counter-store.ts'
 export type { Admitted, Decision, LimitStatus, RefusalReason, Refused, Reservation, WithoutStore } from './decision.ts'
 export type { AdjustmentEntry, Entry, EntryCharge, UsageEntry, UsageOutcome, WindowStartEntry } from './entry.ts'
+export { explain, type ExplainedLimit, type Explanation, type ExplainRequest } from './explain.ts'
 export { MemoryKeyRegistry, type KeyRecord, type KeyRegistry } from './key-registry.ts'
 export {
   USAGE_GROUPS,
@@ -54,6 +65,16 @@ export {
 export type { LocalShare } from './local-share.ts'
 export { assertAdjustable, MemoryCounterStore, type MemoryCounterStoreOptions } from './memory-counter-store.ts'
 export { MemoryLedger } from './memory-ledger.ts'
+export type { Override, OverrideMatch } from './override.ts'
+export {
+  estimateKindOf,
+  overshootOf,
+  type EstimateKind,
+  type Overshoot,
+  type OvershootCause,
+  type OvershootConditions,
+  type Topology,
+} from './overshoot.ts'
 export { MemoryOutbox, type Outbox } from './outbox.ts'
 export {
   bindLimits,

@@ -11,6 +11,12 @@ export type Trip = 'fits' | 'reached' | 'exceeded'
 /** When a change of a limit's quota or duration comes into force. */
 export type Change = 'now' | 'next-window'
 
+/**
+ * What a limit does while the counters can't be reached: `refuse` calls, `admit` them uncounted, or let each node admit by
+ * itself `local` times the quota, from above 0 to 1. Of the limits of a call, one that refuses is enough.
+ */
+export type WhileUnavailable = 'refuse' | 'admit' | { readonly local: number }
+
 /** Which calls a limit is for. Absent members match everything; `*` in a pattern stands for any characters. */
 export interface LimitCondition {
   readonly model?: readonly string[]
@@ -43,12 +49,6 @@ export interface Limit {
   /** What happens while the counters can't be reached. Default: `refuse`, so that an outage spends nothing. */
   readonly onUnavailable?: WhileUnavailable
 }
-
-/**
- * What happens while the counters can't be reached: the call is refused, or passes, or each node decides by itself with
- * the share `local` of the quota, in (0, 1].
- */
-export type WhileUnavailable = 'refuse' | 'admit' | { readonly local: number }
 
 /** A {@link Limit} with its defaults filled in. */
 export interface CompleteLimit extends Required<Omit<Limit, 'onChange'>> {
@@ -83,9 +83,7 @@ export function completeLimit(limit: Limit, at: string): CompleteLimit {
   const { mode = 'enforce', onChange = {}, onUnavailable = 'refuse' } = limit
   assertName(name, `${at}.name`)
   assertOneOf(unit, UNITS, `${at}.unit`)
-  if (quota !== null && !(Number.isInteger(quota) && quota >= 0 && quota <= MAX_UNITS)) {
-    throw configError(`${at}.quota`, quota, `use a whole number from 0 to ${MAX_UNITS}, or null for no limit`)
-  }
+  assertQuota(quota, `${at}.quota`)
   assertWindow(window, `${at}.window`)
   assertDimensions(per, `${at}.per`)
   assertCondition(when, `${at}.when`)
@@ -117,6 +115,12 @@ export function assertName(name: unknown, at: string): asserts name is string {
   if (typeof name !== 'string' || !NAME.test(name)) {
     throw configError(at, name, 'use 1 to 64 letters, digits or . _ : - and begin with a letter or digit')
   }
+}
+
+/** @throws QuotaError `ERR_QUOTA_CONFIG` for what is neither a number of units nor `null`. */
+export function assertQuota(quota: number | null, at: string): void {
+  if (quota !== null && !(Number.isInteger(quota) && quota >= 0 && quota <= MAX_UNITS))
+    throw configError(at, quota, `use a whole number from 0 to ${MAX_UNITS}, or null for no limit`)
 }
 
 function assertDimensions(per: unknown, at: string): void {

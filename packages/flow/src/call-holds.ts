@@ -1,20 +1,26 @@
-import type {
-  AdmitRequest,
-  Amounts,
-  BoundLimit,
-  Decision,
-  LimitStatus,
-  Refused,
-  Reservation,
-  WithoutStore,
+import {
+  COUNT_ATTEMPTS,
+  isCounted,
+  type AdmitRequest,
+  type Amounts,
+  type BoundLimit,
+  type Decision,
+  type EndedAttempt,
+  type LimitStatus,
+  type Refused,
+  type Reservation,
+  type WithoutStore,
 } from '@tallygate/core'
 import { estimateAmounts } from '@tallygate/metering'
 import type { MeteredRequest } from './metered-request.ts'
+import { countOvershoot } from './overshoot-count.ts'
 import type { Walk } from './walk.ts'
 
 interface Held {
   readonly reservation: Reservation
   readonly isSpared: (status: number | undefined) => boolean
+  /** Where its limits stood; empty where nobody could tell. */
+  readonly statuses: readonly LimitStatus[]
   extendedAtMs: number
 }
 
@@ -42,9 +48,9 @@ export class CallHolds {
     this.#request = request
   }
 
-  /** What is held, less what an answer with this status gives back. */
-  counted(status: number | undefined): readonly Reservation[] {
-    return this.#held.filter(({ isSpared }) => !isSpared(status)).map(({ reservation }) => reservation)
+  /** What is held and counts, of an attempt that ended so. */
+  counted(ended: EndedAttempt): readonly Reservation[] {
+    return this.#held.flatMap((held) => countedPart(held, ended) ?? [])
   }
 
   get isEmpty(): boolean {
@@ -77,9 +83,10 @@ export class CallHolds {
       return { ...decision, statuses: this.#statuses }
     }
     if (decision.reservation !== undefined) {
-      this.#held.push({ reservation: decision.reservation, isSpared, extendedAtMs: this.#walk.clock() })
+      const { reservation, statuses } = decision
+      this.#held.push({ reservation, isSpared, statuses, extendedAtMs: this.#walk.clock() })
     }
-    if (decision.tripped.some(({ bound: { limit } }) => limit.definition.onTrip === 'flag')) this.#isOverage = true
+    if (decision.tripped.some(isFlagged)) this.#isOverage = true
     return decision
   }
 
@@ -92,12 +99,16 @@ export class CallHolds {
     }
   }
 
-  /** Settles what an answer with this status counts, and gives back the rest. */
-  settle(actual: Amounts, atMs: number, status: number | undefined): void {
-    const { settler } = this.#walk
-    for (const { reservation, isSpared } of this.#held) {
-      if (isSpared(status)) settler.release(reservation)
-      else settler.settle(reservation, actual, atMs)
+  /** Settles what an attempt counts that ended so, and gives back the rest. */
+  settle(actual: Amounts, atMs: number, ended: EndedAttempt): void {
+    const { settler, telemetry } = this.#walk
+    for (const held of this.#held) {
+      const counted = countedPart(held, ended)
+      if (counted === undefined) settler.release(held.reservation)
+      else {
+        settler.settle(counted, actual, atMs)
+        countOvershoot(telemetry, counted, held.statuses, actual)
+      }
     }
     this.#held = []
   }
@@ -125,6 +136,24 @@ export class CallHolds {
     const tightest = Math.min(...bound.map(({ plan }) => plan.tightestTokenQuota ?? Infinity))
     return estimateAmounts(this.#request.facts, inputTokens, Number.isFinite(tightest) ? tightest : null)
   }
+}
+
+/**
+ * What of a reservation counts, as the count rules of its plans and its limiters say: all of it, some charges, or nothing
+ * (`undefined`).
+ */
+function countedPart({ reservation, isSpared }: Held, ended: EndedAttempt): Reservation | undefined {
+  if (isSpared(ended.status)) return undefined
+  const { bound } = reservation
+  if (bound.every(({ plan }) => plan.count === COUNT_ATTEMPTS)) return reservation
+  const spared = bound.map(({ plan }) => !isCounted(plan.count, ended))
+  if (!spared.includes(true)) return reservation
+  return spared.includes(false) ? { ...reservation, spared } : undefined
+}
+
+/** A limit in shadow reports what it would have done, and marks nothing. */
+function isFlagged({ bound: { limit } }: LimitStatus): boolean {
+  return limit.definition.onTrip === 'flag' && limit.definition.mode === 'enforce'
 }
 
 /** Whether a refusal could turn if the input were counted: it is for input, and the output alone has room. */

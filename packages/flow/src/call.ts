@@ -17,6 +17,7 @@ import { Answer, type AnswerFacts, type AnswerSink } from './answer.ts'
 import { attemptId } from './attempt-id.ts'
 import { actualAmounts, entryCharges, recordedUsage, usedNothing, type RecordedUsage } from './call-entry.ts'
 import { CallHolds, type HoldRequest } from './call-holds.ts'
+import type { CallerRules } from './caller-rules.ts'
 import { denialOf, problemDenial, wantsProblem, type Denial, type DenialContext } from './denial.ts'
 import { KeptOutput } from './kept-output.ts'
 import { MeteredRequest, type CallRequest } from './metered-request.ts'
@@ -50,6 +51,7 @@ export class Call {
   /** Where the list of active calls has it; -1: nowhere. */
   place = -1
   readonly #walk: Walk
+  readonly #rules: CallerRules
   readonly #holds: CallHolds
   readonly #startedAtMs: number
   #styles: readonly RateLimitStyle[]
@@ -66,6 +68,7 @@ export class Call {
 
   constructor(walk: Walk, request: CallRequest) {
     this.#walk = walk
+    this.#rules = walk.rules
     this.request = request
     this.metered = new MeteredRequest(request)
     this.#holds = new CallHolds(walk, this.metered)
@@ -133,7 +136,7 @@ export class Call {
 
   /** Tells who calls by the credential. Returns the denial where nobody may. A promise only where that takes time. */
   identify(): Denial | undefined | Promise<Denial | undefined> {
-    const found = this.#walk.identifier.identify(this.request, this.dialect)
+    const found = this.#rules.identifier.identify(this.request, this.dialect)
     return found instanceof Promise ? found.then((late) => this.#identified(late)) : this.#identified(found)
   }
 
@@ -154,7 +157,7 @@ export class Call {
 
   /** Finds the plans of the subject, or takes those that are given. A promise only where that takes time. */
   resolvePlans(plans?: PlanSet): undefined | Promise<void> {
-    const found = plans ?? (this.#subject === undefined ? NO_PLANS : this.#walk.planSource.plansOf(this.#subject))
+    const found = plans ?? (this.#subject === undefined ? NO_PLANS : this.#rules.planSource.plansOf(this.#subject))
     if (found instanceof Promise) {
       return found.then((late) => {
         this.#plans = late
@@ -323,7 +326,8 @@ export class Call {
   /** Writes the entry, then settles: durable first. */
   async #close(outcome: UsageOutcome, answer: AnswerFacts, usage: Usage | undefined): Promise<void> {
     const { admission, writer } = this.#walk
-    const reservations = this.#holds.counted(answer.status)
+    const ended = { status: answer.status, outcome }
+    const reservations = this.#holds.counted(ended)
     const [first] = reservations
     const atMs = Math.floor(first === undefined ? admission.nowMs() : admission.settlementTime(first))
     const actual = actualAmounts(usage, this.metered.match !== undefined && usedNothing(answer, outcome))
@@ -334,7 +338,7 @@ export class Call {
       await writer.write(entry)
       this.telemetry.recorded(description, entry)
     } else this.telemetry.ended()
-    this.#holds.settle(actual, atMs, answer.status)
+    this.#holds.settle(actual, atMs, ended)
     this.#walk.ended(this)
   }
 

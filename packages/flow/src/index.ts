@@ -1,6 +1,7 @@
 export { Answer, type AnswerFacts, type AnswerSink, type HeadChange } from './answer.ts'
 export type { RecordedUsage } from './call-entry.ts'
 export type { HoldRequest } from './call-holds.ts'
+export type { CallerOptions } from './caller-rules.ts'
 export { Call } from './call.ts'
 export { defaultQuota } from './default-quota.ts'
 export {

@@ -2,13 +2,16 @@ import {
   assertMembers,
   assertOneOf,
   configError,
+  type Assignment,
   type Clock,
   type CounterStore,
   type KeyRegistry,
   type Ledger,
   type Outbox,
+  type Override,
   type Plan,
   type PlanSource,
+  type Topology,
   type Unit,
 } from '@tallygate/core'
 import type { CredentialRequest, Pepper } from '@tallygate/identity'
@@ -31,6 +34,12 @@ export interface QuotaOptions {
   readonly defaultPlans?: readonly string[]
   /** How several plans of a caller combine. Default: `all`. */
   readonly combine?: 'all' | 'any'
+  /** Plans of users, keys and groups. Of the first of these that says anything: user, key, group, default. */
+  readonly assignments?: readonly Assignment[]
+  /** Whose plans a caller has who is in several groups: those of the first assignment, or of all. Default: `first`. */
+  readonly severalGroups?: 'first' | 'all' | 'any'
+  /** Other quotas for some callers. The first of these that says anything: user, key, group, plan. */
+  readonly overrides?: readonly Override[]
   /** Keys that were handed out. */
   readonly registry?: KeyRegistry
   /** What becomes of keys that the registry does not know. Default: `refuse` with a registry, `pass` without. */
@@ -68,6 +77,10 @@ export interface QuotaOptions {
   readonly onFullOutbox?: 'refuse' | 'admit'
   /** Header that names the run that a call is part of. Default: `x-tallygate-parent`. */
   readonly parentHeader?: string
+  /** Where the store counts, for stating how far a limit can be exceeded. Default: `memory` without a store, else `redis`. */
+  readonly topology?: Topology
+  /** Processes that admit calls, for the same. Default: 1. */
+  readonly nodes?: number
   readonly telemetry?: TelemetryOptions
   readonly logger?: Logger
   readonly clock?: Clock
@@ -94,6 +107,9 @@ const OPTIONS = [
   'plans',
   'defaultPlans',
   'combine',
+  'assignments',
+  'severalGroups',
+  'overrides',
   'registry',
   'unregistered',
   'missing',
@@ -110,6 +126,8 @@ const OPTIONS = [
   'onLateEntry',
   'onFullOutbox',
   'parentHeader',
+  'topology',
+  'nodes',
   'telemetry',
   'logger',
   'clock',
@@ -135,6 +153,9 @@ export function checkQuotaOptions(options: QuotaOptions): void {
   if (injectUsage !== undefined) assertOneOf(injectUsage, ['when-needed', 'never'], `${of}.injectUsage`)
   if (onLateEntry !== undefined) assertOneOf(onLateEntry, ['leave', 'break'], `${of}.onLateEntry`)
   if (onFullOutbox !== undefined) assertOneOf(onFullOutbox, ['refuse', 'admit'], `${of}.onFullOutbox`)
+  const { topology, nodes = 1 } = options
+  if (topology !== undefined) assertOneOf(topology, ['memory', 'redis', 'cluster'], `${of}.topology`)
+  if (!Number.isInteger(nodes) || nodes < 1) throw configError(`${of}.nodes`, nodes, 'use a whole number from 1')
   for (const style of rateLimitStyles) assertOneOf(style, STYLES, `${of}.rateLimitStyles`)
   assertMembers(denials, ['exhaustedStatus', 'neverFitsStatus'], `${of}.denials`)
   const { exhaustedStatus = 429, neverFitsStatus = 413 } = denials

@@ -1,39 +1,37 @@
 import {
   Admission,
+  assertMembers,
   bindLimits,
+  BY_LIMITER,
+  explain,
   MemoryCounterStore,
   MemoryLedger,
   MemoryOutbox,
-  MemoryPlanSource,
   monotonicClock,
   QuotaError,
+  type Amounts,
   type CallFacts,
   type CompiledPlan,
   type CounterStore,
+  type Explanation,
   type Ledger,
   type LimitStatus,
-  type PlanSource,
+  type PlanSet,
   type Subject,
 } from '@tallygate/core'
-import {
-  Identifier,
-  pepperFromFile,
-  pepperOf,
-  type Identification,
-  type IdentifyRequest,
-  type Pepper,
-} from '@tallygate/identity'
+import { pepperFromFile, pepperOf, type Identification, type IdentifyRequest, type Pepper } from '@tallygate/identity'
 import { TokenCounter } from '@tallygate/metering'
 import { Telemetry } from '@tallygate/telemetry'
 import { ActiveCalls } from './active-calls.ts'
 import { BoundLimits } from './bound-limits.ts'
 import { Call } from './call.ts'
+import { assertCountable, CallerRules, REPLACEABLE, type CallerOptions } from './caller-rules.ts'
 import { EndDelay } from './end-delay.ts'
 import { EntryWriter } from './entry-writer.ts'
 import { GuardedCounterStore } from './guarded-counter-store.ts'
 import { consoleLogger, type Logger } from './logger.ts'
 import type { CallRequest } from './metered-request.ts'
-import { checkQuotaOptions, isMetered, type QuotaOptions } from './quota-options.ts'
+import { checkQuotaOptions, type QuotaOptions } from './quota-options.ts'
 import { Settler } from './settler.ts'
 import type { Walk } from './walk.ts'
 
@@ -50,6 +48,9 @@ export class Quota {
   readonly ledger: Ledger
   readonly logger: Logger
   readonly #walk: Walk
+  readonly #options: QuotaOptions
+  readonly #rulesFor: (options: QuotaOptions) => CallerRules
+  #rules: CallerRules
   readonly #active: ActiveCalls
   readonly #store: CounterStore
   /** Around the store that was given. */
@@ -73,10 +74,13 @@ export class Quota {
     this.#store = this.#guard ?? new MemoryCounterStore({ clock })
     this.ledger = options.ledger ?? new MemoryLedger()
     const outbox = options.outbox ?? new MemoryOutbox()
-    const planSource = planSourceOf(options)
-    assertServable(planSource, this.#store)
     const { holdLifetimeMs: lifetimeMs = 60_000, onFullOutbox = 'refuse' } = options
     const admission = new Admission({ store: this.#store, clock, lifetimeMs })
+    this.#options = options
+    const parts = { pepper, clock, storeClock: () => admission.nowMs(), store: this.#store }
+    this.#rulesFor = (changed) => new CallerRules(changed, parts)
+    this.#rules = this.#rulesFor(options)
+    const rules = (): CallerRules => this.#rules
     const writer = new EntryWriter({ ledger: this.ledger, outbox, telemetry, logger })
     const active = new ActiveCalls(clock, logger)
     this.#active = active
@@ -88,12 +92,13 @@ export class Quota {
       clock,
       counter: new TokenCounter(),
       denials: options.denials ?? {},
-      identifier: new Identifier({ ...identifierOptions(options), pepper, clock }),
       injectsUsage: options.injectUsage !== 'never',
       limits: new BoundLimits(slotOwner),
       parentHeader: (options.parentHeader ?? 'x-tallygate-parent').toLowerCase(),
       pepper,
-      planSource,
+      get rules() {
+        return rules()
+      },
       settler: new Settler({ admission, telemetry, logger }),
       styles: options.rateLimitStyles ?? ['draft-8'],
       telemetry,
@@ -114,12 +119,48 @@ export class Quota {
 
   /** Tells who calls, outside of any call. */
   async identify(request: IdentifyRequest): Promise<Identification> {
-    return this.#walk.identifier.identify(request)
+    return this.#rules.identifier.identify(request)
   }
 
   /** The subject with an id, as reports name it, for asking where its limits stand. */
   subjectOf(id: string, tenant = 'default'): Promise<Subject> {
-    return this.#walk.identifier.subjectOf(id, tenant)
+    return this.#rules.identifier.subjectOf(id, tenant)
+  }
+
+  /**
+   * Replaces who may call and under which plans, all at once. Calls under way keep what they began under; counters go by
+   * the names of plans and limits, and go on. What is not given is as if {@link createQuota} had not been given it.
+   *
+   * @throws QuotaError as `createQuota` does; then nothing has changed.
+   */
+  swap(replacement: CallerOptions): void {
+    assertMembers(replacement, REPLACEABLE, 'swap()')
+    const kept = Object.entries(this.#options).filter(([name]) => !REPLACEABLE.some((each) => each === name))
+    this.#rules = this.#rulesFor({ ...Object.fromEntries(kept), ...replacement })
+  }
+
+  /**
+   * Which limits would be for a call, from where, where they stand, which one binds, and by how much each can be exceeded
+   * at worst. Counts nothing.
+   *
+   * @param amounts What it would use; units that are absent are taken for 0, requests for 1.
+   * @throws QuotaError `ERR_QUOTA_STORE_UNAVAILABLE`
+   */
+  async explain(subject: Subject, facts: CallFacts = {}, amounts: Amounts = {}): Promise<Explanation> {
+    const { store, ledger, topology = store === undefined ? 'memory' : 'redis', nodes = 1 } = this.#options
+    return explain(this.#walk.admission, {
+      sets: [this.#generalPlans, await this.#rules.planSource.plansOf(subject)],
+      dimensions: subject.dimensions,
+      facts: { service: subject.dimensions['service'], ...facts },
+      amounts,
+      ownedBy: this.#slotOwner,
+      conditions: { topology, nodes, isRebuilt: ledger !== undefined && this.#store.capabilities.has('rebuild') },
+    })
+  }
+
+  get #generalPlans(): PlanSet {
+    const plans = [...this.#general]
+    return { plans, combine: 'all', origins: plans.map(() => BY_LIMITER) }
   }
 
   /**
@@ -154,8 +195,7 @@ export class Quota {
     subject: Subject,
     facts: CallFacts | 'any' = 'any',
   ): Promise<{ nowMs: number; statuses: readonly LimitStatus[] }> {
-    const general = { plans: [...this.#general], combine: 'all' } as const
-    const bound = [general, await this.#walk.planSource.plansOf(subject)].flatMap((plans) =>
+    const bound = [this.#generalPlans, await this.#rules.planSource.plansOf(subject)].flatMap((plans) =>
       bindLimits(plans, subject.dimensions, facts, this.#slotOwner),
     )
     return this.#walk.admission.read(bound)
@@ -245,56 +285,4 @@ function guardOf(
   logger: Logger,
 ): GuardedCounterStore | undefined {
   return store === undefined ? undefined : new GuardedCounterStore({ store, telemetry, logger, decideWithinMs })
-}
-
-function planSourceOf({ plans = [], defaultPlans, combine = 'all' }: QuotaOptions): PlanSource {
-  if ('plansOf' in plans) {
-    if (defaultPlans !== undefined)
-      throw new QuotaError(
-        'ERR_QUOTA_CONFIG',
-        'defaultPlans is set beside a plan source: let the source answer with them',
-      )
-    return plans
-  }
-  return new MemoryPlanSource({ plans, defaults: defaultPlans ?? [], combine })
-}
-
-function identifierOptions({
-  registry,
-  unregistered,
-  missing,
-  credential,
-  ipv6Subnet,
-}: QuotaOptions): Omit<ConstructorParameters<typeof Identifier>[0], 'pepper' | 'clock'> {
-  return {
-    ...(registry === undefined ? {} : { registry }),
-    ...(unregistered === undefined ? {} : { unregistered }),
-    ...(missing === undefined ? {} : { missing }),
-    ...(credential === undefined ? {} : { credential }),
-    ...(ipv6Subnet === undefined ? {} : { ipv6Subnet }),
-  }
-}
-
-function assertServable({ plans }: PlanSource, store: CounterStore): void {
-  for (const plan of plans) {
-    assertCountable(plan, store)
-    for (const unit of plan.units) {
-      if (!isMetered(unit)) {
-        throw new QuotaError(
-          'ERR_QUOTA_CONFIG',
-          `plan ${plan.name} counts ${unit}, which nothing meters: use requests or a unit of tokens`,
-        )
-      }
-    }
-  }
-}
-
-function assertCountable({ name, needs }: CompiledPlan, { capabilities }: CounterStore): void {
-  for (const need of needs) {
-    if (capabilities.has(need)) continue
-    throw new QuotaError(
-      'ERR_QUOTA_CAPABILITY',
-      `plan ${name} needs ${need}, which the counter store can't do: change the limit, or use another store`,
-    )
-  }
 }

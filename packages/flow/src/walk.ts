@@ -1,9 +1,10 @@
-import type { Admission, Clock, PlanSource } from '@tallygate/core'
-import type { Identifier, Pepper } from '@tallygate/identity'
+import type { Admission, Clock } from '@tallygate/core'
+import type { Pepper } from '@tallygate/identity'
 import type { TokenCounter } from '@tallygate/metering'
 import type { Telemetry } from '@tallygate/telemetry'
 import type { BoundLimits } from './bound-limits.ts'
 import type { Call } from './call.ts'
+import type { CallerRules } from './caller-rules.ts'
 import type { DenialOptions } from './denial.ts'
 import type { EndDelay } from './end-delay.ts'
 import type { EntryWriter } from './entry-writer.ts'
@@ -17,13 +18,13 @@ export interface Walk {
   readonly counter: TokenCounter
   readonly denials: DenialOptions
   readonly endDelay: EndDelay
-  readonly identifier: Identifier
   readonly injectsUsage: boolean
   readonly limits: BoundLimits
   /** Name of the header, in lower case, that names the run that a call is part of. */
   readonly parentHeader: string
   readonly pepper: Pepper
-  readonly planSource: PlanSource
+  /** Those in force; a call keeps the ones that it began under. */
+  readonly rules: CallerRules
   readonly settler: Settler
   readonly styles: readonly RateLimitStyle[]
   readonly telemetry: Telemetry

@@ -13,6 +13,8 @@ const NUMBER = /^-?(?:0|[1-9]\d{0,14})$/
 export interface LoadedConfig {
   readonly config: Config
   readonly folder: string
+  /** For reading it again; absent where it was not read from a file. */
+  readonly source?: { readonly file: string; readonly environment: Environment }
 }
 
 /** A mistake in a configuration file, with its place. */
@@ -52,7 +54,7 @@ export function loadConfig(file: string, environment: Environment = process.env)
       { line: 1, column: 1, key: '', message: `can't be read: ${(error as Error).message}` },
     ])
   }
-  return { config: parseConfig(text, file, environment), folder: dirname(resolve(file)) }
+  return { config: parseConfig(text, file, environment), folder: dirname(resolve(file)), source: { file, environment } }
 }
 
 /** As {@link loadConfig}, for a text that was read. */

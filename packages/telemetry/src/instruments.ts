@@ -14,6 +14,7 @@ export class Instruments {
   readonly decisions: Counter
   readonly delayed: Counter
   readonly storeAway: Gauge
+  readonly overshoot: Counter
   readonly #entries: Counter
   readonly #tokenUsage: Histogram
   readonly #duration: Histogram
@@ -24,6 +25,7 @@ export class Instruments {
     this.decisions = meter.createCounter(METRIC.decisions, { unit: '{decision}', description: 'Decisions on calls' })
     this.delayed = meter.createCounter(METRIC.delayed, { description: 'What could not be written or settled at once' })
     this.storeAway = meter.createGauge(METRIC.storeAway, { description: 'Whether the counters are away' })
+    this.overshoot = meter.createCounter(METRIC.overshoot, { description: 'Units that calls used beyond a quota' })
     this.#entries = meter.createCounter(METRIC.entries, { unit: '{entry}', description: 'Ledger entries' })
     this.#tokenUsage = meter.createHistogram(METRIC.tokenUsage, {
       ...TOKENS,

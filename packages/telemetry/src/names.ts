@@ -23,6 +23,8 @@ export const ATTRIBUTE = {
   limit: 'tallygate.limit',
   /** Units left in that limit. */
   remaining: 'tallygate.limit.remaining',
+  /** What that limit does when it trips: refuse, flag or shadow. */
+  effect: 'tallygate.limit.effect',
   /** reported, reported-partial or estimated. */
   basis: 'tallygate.usage.basis',
   /** complete, aborted or failed. */
@@ -55,6 +57,8 @@ export const METRIC = {
   delayed: 'tallygate.delayed',
   /** 1 while this node takes its counter store for away, else 0. */
   storeAway: 'tallygate.store.away',
+  /** Units that calls used beyond a quota, by limit and by what it does when it trips. */
+  overshoot: 'tallygate.quota.overshoot',
 } as const
 
 /** Bucket edges that the conventions ask for. */

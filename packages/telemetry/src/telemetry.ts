@@ -74,6 +74,16 @@ export class Telemetry {
     this.#metrics()?.storeAway.record(isAway ? 1 : 0)
   }
 
+  /** Whether anybody reads metrics. */
+  get measures(): boolean {
+    return this.#metrics() !== undefined
+  }
+
+  /** Counts units that a call used beyond a quota. */
+  overshot(limit: string, effect: 'refuse' | 'flag' | 'shadow', units: number): void {
+    this.#metrics()?.overshoot.add(units, { [ATTRIBUTE.limit]: limit, [ATTRIBUTE.effect]: effect })
+  }
+
   /** Instruments of the provider in force; none where that is the API's own, which records nothing. */
   #metrics(): Instruments | undefined {
     const provider = this.#meterProvider ?? metrics.getMeterProvider()
