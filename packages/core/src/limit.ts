@@ -133,10 +133,11 @@ function assertDimensions(per: unknown, at: string): void {
 
 function assertWhileUnavailable(given: unknown, at: string): void {
   if (given === 'refuse' || given === 'admit') return
-  const share = (given as { local?: unknown } | null | undefined)?.local
-  if (typeof share !== 'number') throw configError(at, given, 'use refuse, admit or { local: 0.25 }')
+  if (typeof given !== 'object' || given === null) throw configError(at, given, 'use refuse, admit or { local: 0.25 }')
   assertMembers(given, ['local'], at)
-  if (!(share > 0 && share <= 1)) throw configError(`${at}.local`, share, 'use a share above 0 and up to 1')
+  const { local } = given as { local?: unknown }
+  if (typeof local !== 'number' || !(local > 0 && local <= 1))
+    throw configError(`${at}.local`, local, 'use a share of the quota above 0 and up to 1')
 }
 
 /** A condition that could never hold would leave the limit out without a word. */

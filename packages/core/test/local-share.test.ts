@@ -159,8 +159,8 @@ describe('a limit that is local while the counters are away', () => {
 
   const mistakes: readonly (readonly [unknown, RegExp])[] = [
     ['never', /onUnavailable is "never": use refuse, admit or \{ local: 0\.25 \}/],
-    [{ local: 0 }, /onUnavailable\.local is 0: use a share above 0 and up to 1/],
-    [{ local: 1.5 }, /onUnavailable\.local is 1\.5: use a share/],
+    [{ local: 0 }, /onUnavailable\.local is 0: use a share of the quota above 0/],
+    [{ local: 1.5 }, /onUnavailable\.local is 1\.5: use a share of/],
     [{ local: Number.NaN }, /onUnavailable\.local is null|NaN/],
     [{ local: 0.5, nodes: 3 }, /nodes/],
     [null, /onUnavailable is null/],
