@@ -1,5 +1,6 @@
 export { assertMembers, assertOneOf, configError } from './config-error.ts'
 export { Admission, type AdmissionOptions, type AdmitRequest } from './admission.ts'
+export { assertAdjustable } from './assert-adjustable.ts'
 export { calendarBucket, type Bucket } from './calendar.ts'
 export { monotonicClock, type Clock } from './clock.ts'
 export { conditionHolds } from './condition.ts'
@@ -50,7 +51,7 @@ export {
   type LimitCondition,
   type Trip,
 } from './limit.ts'
-export { assertAdjustable, MemoryCounterStore, type MemoryCounterStoreOptions } from './memory-counter-store.ts'
+export { MemoryCounterStore, type MemoryCounterStoreOptions } from './memory-counter-store.ts'
 export { MemoryLedger } from './memory-ledger.ts'
 export { MemoryOutbox, type Outbox } from './outbox.ts'
 export {
