@@ -1,6 +1,9 @@
 import type { Change, Trip } from './limit.ts'
 
-/** Where one limit's units are counted for one partition. Never changes, so it can be kept and used again. */
+/**
+ * Where one limit's units are counted for one partition. Never changes, so it can be kept and used again; but for what a
+ * store in memory notes on it, so as to find it at once when it comes again.
+ */
 export interface Counter {
   /** All counters of an owner live together (in Redis: in one slot) and are decided in one step. */
   readonly owner: string
@@ -10,6 +13,10 @@ export interface Counter {
   readonly name: string
   /** Owner, partition and name in one string. */
   readonly key: string
+  /** Opaque: for a store in memory alone. -1 or absent: nothing is noted. */
+  slot?: number
+  /** Opaque, as {@link slot}: whose note that is. */
+  stamp?: number
 }
 
 /**

@@ -2,11 +2,11 @@ import type { Charge, ChargeWindow, CounterStatus } from './counter-store.ts'
 
 /**
  * What a store remembers of one counter. Kinds with one bucket at a time use `startMs`, `endMs` and `used`; a sliding
- * one keeps `ring`, the amounts of the buckets up to `latest`, at index `bucket number % ring.length`, and in `used` their
- * sum.
+ * one keeps the amounts of the buckets up to `latest`, that of a bucket in place `bucket number % places` of its ring, and
+ * in `used` their sum.
  */
 export interface CounterState {
-  readonly kind: ChargeWindow['kind']
+  kind: ChargeWindow['kind']
   startMs: number
   /** `Infinity` where the bucket never ends. */
   endMs: number
@@ -16,11 +16,15 @@ export interface CounterState {
   /** Units added to the quota of the bucket. */
   toppedUp: number
   /** Says something even after its end: a first-use window that does not restart. */
-  readonly lasts: boolean
-  /** Sliding only. */
-  readonly bucketMs: number
+  lasts: boolean
+  /** Sliding only, as what follows. */
+  bucketMs: number
   latest: number
-  readonly ring: number[]
+  /** Places of the ring: one more than the window has buckets. */
+  places: number
+  /** Where the ring is: from `ringAt` on. */
+  ring: Float64Array
+  ringAt: number
 }
 
 /** One counter as a charge sees it at an instant. */
@@ -101,16 +105,17 @@ export function statusOf(
 
 /** Amount in a bucket of a sliding counter; 0 outside what is kept. */
 export function amountIn(state: CounterState, bucket: number): number {
-  if (bucket > state.latest || bucket <= state.latest - state.ring.length) return 0
-  return state.ring[bucket % state.ring.length]!
+  if (bucket > state.latest || bucket <= state.latest - state.places) return 0
+  return state.ring[state.ringAt + (bucket % state.places)]!
 }
 
 /** Whether a sliding counter still has the shape of the window; another shape begins anew. */
 export function hasShape(state: CounterState, window: ChargeWindow & { kind: 'sliding' }): boolean {
-  return state.bucketMs === window.bucketMs && state.ring.length === window.buckets + 1
+  return state.bucketMs === window.bucketMs && state.places === window.buckets + 1
 }
 
-function isOver(used: number, quota: number | null, { trip, amount }: Charge): boolean {
+/** Whether a charge has no room where so much is used. */
+export function isOver(used: number, quota: number | null, { trip, amount }: Charge): boolean {
   if (quota === null) return false
   switch (trip) {
     case 'fits':
@@ -119,6 +124,21 @@ function isOver(used: number, quota: number | null, { trip, amount }: Charge): b
       return used >= quota
     case 'exceeded':
       return used > quota
+  }
+}
+
+/** Whether a counter says the same as none at all. */
+export function isForgettable(state: CounterState, nowMs: number): boolean {
+  switch (state.kind) {
+    case 'fixed':
+    case 'first-use':
+      return nowMs >= state.endMs && !state.lasts
+    case 'sliding':
+      return nowMs >= (state.latest + state.places) * state.bucketMs
+    case 'concurrent':
+      return state.used === 0
+    case 'lifetime':
+      return false
   }
 }
 
@@ -139,14 +159,14 @@ function everyAlternativeIsFull(
 /** Sum of a sliding counter's buckets that are counted when bucket `latest` is current: that one and a whole ring before it. */
 function slidingUsed(state: CounterState, latest: number): number {
   let { used } = state
-  const left = Math.min(latest - state.latest, state.ring.length)
-  for (let gone = 0; gone < left; gone += 1) used -= amountIn(state, state.latest - state.ring.length + 1 + gone)
+  const left = Math.min(latest - state.latest, state.places)
+  for (let gone = 0; gone < left; gone += 1) used -= amountIn(state, state.latest - state.places + 1 + gone)
   return used
 }
 
 /** First bucket that is both kept and still counted when `latest` is current. */
 function oldest(state: CounterState, latest: number): number {
-  return Math.max(latest, state.latest) - state.ring.length + 1
+  return Math.max(latest, state.latest) - state.places + 1
 }
 
 function viewFixed(
@@ -162,7 +182,8 @@ function viewFixed(
     const end = charge.onChange.duration === 'next-window' ? known.endMs : endMs
     return { bucket: startMs, endMs: end, used: known.used, quota: quotaInForce(known, charge), ended: false }
   }
-  if (known !== undefined && nowMs < known.endMs && charge.onChange.duration === 'next-window') {
+  const isIn = known !== undefined && known.startMs <= nowMs && nowMs < known.endMs
+  if (isIn && charge.onChange.duration === 'next-window') {
     return {
       bucket: known.startMs,
       endMs: known.endMs,

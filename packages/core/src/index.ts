@@ -1,6 +1,7 @@
 export { assertMembers, assertOneOf, configError } from './config-error.ts'
 export { Admission, type AdmissionOptions, type AdmitRequest } from './admission.ts'
 export { BY_DEFAULT, BY_LIMITER, BY_REGISTRY, type Assignment, type PlanOrigin } from './assignment.ts'
+export { assertAdjustable } from './assert-adjustable.ts'
 export { calendarBucket, type Bucket } from './calendar.ts'
 export { CALLER_LEVELS, groupsOf, type CallerLevel, type CallerMatch } from './caller-match.ts'
 export { monotonicClock, type Clock } from './clock.ts'
@@ -63,7 +64,7 @@ export {
   type WhileUnavailable,
 } from './limit.ts'
 export type { LocalShare } from './local-share.ts'
-export { assertAdjustable, MemoryCounterStore, type MemoryCounterStoreOptions } from './memory-counter-store.ts'
+export { MemoryCounterStore, type MemoryCounterStoreOptions } from './memory-counter-store.ts'
 export { MemoryLedger } from './memory-ledger.ts'
 export type { Override, OverrideMatch } from './override.ts'
 export {

@@ -1,34 +1,30 @@
+import { assertAdjustable } from './assert-adjustable.ts'
 import { monotonicClock, type Clock } from './clock.ts'
+import { add, giveBack, refund, reset, seed, topUp } from './counter-change.ts'
+import { CounterFence } from './counter-fence.ts'
+import { CounterSlab, type SlabState } from './counter-slab.ts'
 import type {
   AdjustRequest,
   Charge,
+  CounterStatus,
   CounterStore,
   CounterStoreCapability,
+  Eventually,
   ExpiredHold,
   HeldUnits,
   HoldState,
   ReadReply,
   ReserveReply,
   ReserveRequest,
-  SeededCounter,
   SeedRequest,
-  SettledCharge,
   SettleOutcome,
   SettleRequest,
 } from './counter-store.ts'
-import {
-  amountIn,
-  hasShape,
-  isStale,
-  NOT_BEGUN,
-  refuses,
-  statusOf,
-  viewCounter,
-  type CounterState,
-  type CounterView,
-} from './counter-view.ts'
-import { QuotaError } from './quota-error.ts'
-import { RecentIds } from './recent-ids.ts'
+import { isStale, refuses, statusOf, viewCounter } from './counter-view.ts'
+import { heldUnits, isHeld, NOT_HELD, placeIn, unitsOf, type HeldCharges } from './held-charges.ts'
+import { HoldTable, type Hold } from './hold-table.ts'
+import { IdTable } from './id-table.ts'
+import { isPast, settleHeld, settleQuickly, settleUnheld } from './settle-charge.ts'
 import { SlotMap } from './slot-map.ts'
 
 export interface MemoryCounterStoreOptions {
@@ -40,29 +36,20 @@ export interface MemoryCounterStoreOptions {
   readonly closedForMs?: number
 }
 
-/** What a hold has set aside in one counter. */
-interface HeldAmount {
-  readonly charge: Charge
-  readonly bucket: number
-  readonly amount: number
-}
-
-interface Hold {
-  readonly amounts: readonly HeldAmount[]
-  readonly context: string
-  readonly owner: string
-  readonly admittedAtMs: number
-  expiresAtMs: number
-}
-
-/** How many ended holds, ids and counters one call clears away, so that none pays for all. */
-const CLEARED_PER_CALL = 8
-/** How long a first-use window that has not begun is remembered as such. */
-const NOT_BEGUN_FOR_MS = 3_600_000
+/** Numbers of closed ids; those of open ones are the indices of their holds. */
+const SETTLED = -1
+const RELEASED = -2
+const EXPIRED = -3
+type Closed = typeof SETTLED | typeof RELEASED | typeof EXPIRED
+/** How many holds that are due one call expires, and at how many partitions it looks, so that none pays for all. */
+const EXPIRED_PER_CALL = 8
+const CLEARED_PER_CALL = 2
+const FORGOTTEN_PER_CALL = 4
+const CLEARED_PER_SWEEP = 20_000
 
 /**
- * Counters of one process, and the reference for what every other store does. No timers: each call clears away a few of
- * those that ended. Everything is gone when the process ends.
+ * Counters of one process, and the reference for what every other store does. Answers at once, and throws at once. No
+ * timers: each call clears away a little of what is over. Everything is gone when the process ends.
  */
 export class MemoryCounterStore implements CounterStore {
   readonly capabilities: ReadonlySet<CounterStoreCapability> = new Set([
@@ -79,173 +66,152 @@ export class MemoryCounterStore implements CounterStore {
   ] as const)
   readonly rebuildsFromMs = 0
   readonly #clock: Clock
-  readonly #counters = new Map<string, CounterState>()
-  readonly #holds = new SlotMap<Hold>()
-  /** Ids that were settled, released or expired. */
-  readonly #closed: RecentIds
-  /** Those of them that were released. */
-  readonly #released: RecentIds
+  readonly #slab = new CounterSlab()
+  readonly #holds = new HoldTable()
+  readonly #ids: IdTable
   /** What expired holds have kept. */
-  readonly #kept = new Map<string, readonly HeldAmount[]>()
-  readonly #expired = new Map<string, ExpiredHold>()
-  /** Settlements up to these instants are among what a counter was seeded with. */
-  readonly #countedUntilMs = new Map<string, number>()
-  readonly #sinceMs: number
-  #settledUnknown = 0
+  readonly #kept = new SlotMap<HeldCharges>()
+  /** Those that nobody acknowledged. */
+  readonly #expired = new SlotMap<ExpiredHold>()
+  readonly #fence: CounterFence
   #nowMs = -Infinity
-  #cursor = this.#counters.entries()
 
   constructor({ clock = monotonicClock, closedForMs = 60_000 }: MemoryCounterStoreOptions = {}) {
     this.#clock = clock
-    this.#closed = new RecentIds(closedForMs)
-    this.#released = new RecentIds(closedForMs)
-    this.#sinceMs = Math.floor(clock())
+    this.#ids = new IdTable(closedForMs)
+    this.#fence = new CounterFence(Math.floor(clock()))
   }
 
-  async reserve({ id, owner, charges, lifetimeMs, context }: ReserveRequest): Promise<ReserveReply> {
-    const nowMs = this.#tick()
-    if (charges.some(({ window }) => isStale(window, nowMs))) return { outcome: 'stale', nowMs }
-    if (this.#closed.has(id)) return { outcome: 'closed', nowMs }
-    const unknown = this.#unknownOf(charges, nowMs)
-    if (unknown.length > 0 && !this.#holds.has(id)) {
-      return { outcome: 'unknown', nowMs, unknown, fence: String(this.#settledUnknown) }
-    }
-    const views = charges.map((charge) => viewCounter(this.#counters.get(charge.counter.key), charge, nowMs))
-    const statuses = charges.map((charge, index) =>
-      statusOf(this.#counters.get(charge.counter.key), views[index]!, charge, nowMs),
-    )
-    if (this.#holds.has(id)) return { outcome: 'granted', nowMs, statuses }
-    if (refuses(charges, statuses)) return { outcome: 'refused', nowMs, statuses }
-
-    const amounts = charges.map((charge, index): HeldAmount => {
-      const view = views[index]!
-      this.#add(charge, view, charge.amount)
-      return { charge, bucket: view.bucket, amount: charge.amount }
-    })
-    this.#holds.set(id, { amounts, context, owner, admittedAtMs: nowMs, expiresAtMs: nowMs + lifetimeMs })
-    const after = statuses.map(({ used, quota, startMs, tripped, resetAtMs, roomAtMs }, index) => {
-      return { used: used + charges[index]!.amount, quota, startMs, tripped, resetAtMs, roomAtMs }
-    })
-    return { outcome: 'granted', nowMs, statuses: after }
+  /** What is kept now, and how many counters there is room for without more memory. */
+  get size(): {
+    readonly counters: number
+    readonly slots: number
+    readonly partitions: number
+    readonly holds: number
+  } {
+    return { ...this.#slab.size, holds: this.#holds.size }
   }
 
-  async extend(request: ReserveRequest): Promise<void> {
-    const { id, owner, charges, lifetimeMs, context } = request
+  reserve(request: ReserveRequest): Eventually<ReserveReply> {
     const nowMs = this.#tick()
+    return this.#reserveQuickly(request, nowMs) ?? this.#reserve(request, nowMs)
+  }
+
+  extend({ id, owner, charges, lifetimeMs, context }: ReserveRequest): Eventually<void> {
+    const nowMs = this.#tick()
+    const entry = this.#ids.find(id)
+    const value = this.#ids.valueOf(entry)
+    if (value === SETTLED || value === RELEASED) return
+    if (value !== undefined && value !== EXPIRED) return this.#holds.extend(this.#holds.at(value), nowMs, lifetimeMs)
     const kept = this.#kept.get(id)
-    if (kept === undefined && this.#closed.has(id)) return
-    const hold = this.#holds.get(id)
-    if (hold !== undefined) {
-      // Set anew, so that the map stays in the order of expiry.
-      this.#holds.delete(id)
-      hold.expiresAtMs = nowMs + lifetimeMs
-      this.#holds.set(id, hold)
-      return
-    }
-    this.#closed.delete(id)
     this.#expired.delete(id)
     this.#kept.delete(id)
-    const amounts = charges.flatMap((charge): HeldAmount[] => {
-      const held = heldIn(kept, charge)
-      if (held !== undefined) return [held]
-      if (isStale(charge.window, nowMs) || this.#isUnknown(charge, nowMs)) return []
-      const view = viewCounter(this.#counters.get(charge.counter.key), charge, nowMs)
-      this.#add(charge, view, charge.amount)
-      return [{ charge, bucket: view.bucket, amount: charge.amount }]
-    })
-    this.#holds.set(id, { amounts, context, owner, admittedAtMs: nowMs, expiresAtMs: nowMs + lifetimeMs })
+    const places = charges.map((charge, index) => placeIn(kept, charge, index))
+    const held = charges.map((charge, index) => kept?.charges[places[index]!] ?? charge)
+    const hold = this.#holds.open(id, owner, context, held, nowMs, lifetimeMs)
+    hold.entry = entry === -1 ? this.#ids.add(id, hold.index) : entry
+    this.#ids.open(hold.entry, hold.index)
+    for (const [index, charge] of charges.entries()) {
+      hold.buckets[index] = kept?.buckets[places[index]!] ?? this.#addAnew(charge, nowMs)
+    }
   }
 
-  async settle({ id, charges, atMs }: SettleRequest): Promise<SettleOutcome> {
+  settle({ id, charges, atMs }: SettleRequest): Eventually<SettleOutcome> {
     const nowMs = this.#tick()
-    const kept = this.#kept.get(id)
-    if (kept === undefined && this.#closed.has(id)) return 'closed'
-    const hold = this.#holds.get(id)
-    const amounts = hold?.amounts ?? kept
-    for (const settled of charges) {
-      const held = heldIn(amounts, settled.charge)
-      const { key } = settled.charge.counter
-      if (held === undefined && this.#isUnknown(settled.charge, nowMs)) this.#settledUnknown += 1
-      else if (held === undefined && atMs <= (this.#countedUntilMs.get(key) ?? -Infinity)) continue
-      else this.#settleCharge(settled, held, atMs)
+    const entry = this.#ids.find(id)
+    const value = this.#ids.valueOf(entry)
+    if (value === SETTLED || value === RELEASED) return 'closed'
+    const hold = this.#openHold(value)
+    const held = hold ?? (value === EXPIRED ? this.#kept.get(id) : undefined)
+    const times = { atMs, nowMs }
+    for (let index = 0; index < charges.length; index += 1) {
+      const settled = charges[index]!
+      const place = placeIn(held, settled.charge, index)
+      if (place !== -1 && settleQuickly(this.#slab, settled, held!, place, times)) continue
+      if (this.#isUnknown(settled.charge, this.#load(settled.charge, nowMs), atMs)) {
+        this.#fence.skip(settled.charge, nowMs)
+      } else if (place === -1) settleUnheld(this.#slab, settled, times)
+      else settleHeld(this.#slab, settled, held!, place, times)
     }
-    this.#close(id, 'settled')
+    this.#close(id, entry, hold, SETTLED, nowMs)
     return hold === undefined ? 'late' : 'settled'
   }
 
-  async release({ id }: { readonly id: string }): Promise<void> {
+  release({ id }: { readonly id: string; readonly owner: string }): Eventually<void> {
     const nowMs = this.#tick()
-    const kept = this.#kept.get(id)
-    if (kept === undefined && this.#closed.has(id)) return
-    for (const held of this.#holds.get(id)?.amounts ?? kept ?? []) this.#giveBack(held, held.amount, nowMs)
-    this.#close(id, 'released')
+    const entry = this.#ids.find(id)
+    const value = this.#ids.valueOf(entry)
+    if (value === SETTLED || value === RELEASED) return
+    const hold = this.#openHold(value)
+    const held = hold ?? this.#kept.get(id)
+    for (const [index, charge] of (held?.charges ?? []).entries()) this.#giveBack(charge, held!.buckets[index]!, nowMs)
+    this.#close(id, entry, hold, RELEASED, nowMs)
   }
 
-  async adjust({ id, charge, adjustment, amount, atMs }: AdjustRequest): Promise<boolean> {
+  /** @throws QuotaError `ERR_QUOTA_CONFIG` for a top-up of a window that has no bucket to hold it. */
+  adjust({ id, charge, adjustment, amount, atMs }: AdjustRequest): Eventually<boolean> {
     assertAdjustable(charge, adjustment)
     const nowMs = this.#tick()
-    if (this.#closed.has(id)) return false
-    if (this.#isUnknown(charge, nowMs)) {
-      this.#settledUnknown += 1
+    if (this.#ids.find(id) !== -1) return false
+    const state = this.#load(charge, nowMs)
+    if (this.#isUnknown(charge, state, nowMs)) {
+      this.#fence.skip(charge, nowMs)
       return false
     }
-    this.#closed.add(id)
-    const { key } = charge.counter
-    if (adjustment === 'top-up') this.#stateFor(charge, atMs).toppedUp += amount
-    const state = this.#counters.get(key)
-    if (state === undefined) return true
+    this.#close(id, -1, undefined, SETTLED, nowMs)
     const view = viewCounter(state, charge, atMs)
-    if (adjustment === 'refund' && state.startMs === view.bucket) this.#takeBack(state, amount)
-    if (adjustment === 'reset') this.#empty(state, nowMs)
+    if (adjustment === 'top-up' && !isPast(state, charge, view)) topUp(this.#slab, charge, state, view, amount)
+    else if (state !== undefined && adjustment === 'refund') refund(this.#slab, charge, state, view, amount)
+    else if (state !== undefined && adjustment === 'reset') reset(this.#slab, charge, state, nowMs)
     return true
   }
 
-  async seed({ counters, fence, closed, countedUntilMs }: SeedRequest): Promise<boolean> {
+  seed({ counters, fence, closed, countedUntilMs }: SeedRequest): Eventually<boolean> {
     const nowMs = this.#tick()
-    if (fence !== String(this.#settledUnknown)) return false
+    if (fence !== this.#fence.value) return false
     for (const seeded of counters) {
       const { charge } = seeded
-      if (!this.#isUnknown(charge, nowMs)) continue
-      this.#counters.set(charge.counter.key, seededState(seeded, nowMs))
-      this.#countedUntilMs.set(charge.counter.key, countedUntilMs)
+      if (this.#isUnknown(charge, this.#load(charge, nowMs), nowMs)) seed(this.#slab, seeded, countedUntilMs, nowMs)
     }
-    for (const id of closed) if (!this.#holds.has(id)) this.#closed.add(id)
+    for (const id of closed) if (this.#ids.find(id) === -1) this.#close(id, -1, undefined, SETTLED, nowMs)
     return true
   }
 
-  async holdState({ id }: { readonly id: string; readonly owner: string }): Promise<HoldState | undefined> {
-    const hold = this.#holds.get(id)
-    if (hold !== undefined)
-      return { state: 'reserved', expiresAtMs: hold.expiresAtMs, held: hold.amounts.map(heldUnits) }
-    const kept = this.#kept.get(id)
-    if (kept !== undefined) return { state: 'expired', held: kept.map(heldUnits) }
-    if (!this.#closed.has(id)) return undefined
-    return { state: this.#released.has(id) ? 'released' : 'settled' }
+  holdState({ id }: { readonly id: string; readonly owner: string }): Eventually<HoldState | undefined> {
+    const value = this.#ids.valueOf(this.#ids.find(id))
+    if (value === undefined) return undefined
+    if (value === SETTLED) return { state: 'settled' }
+    if (value === RELEASED) return { state: 'released' }
+    if (value === EXPIRED) return { state: 'expired', held: heldUnits(this.#kept.get(id)!) }
+    const hold = this.#holds.at(value)
+    return { state: 'reserved', expiresAtMs: hold.expiresAtMs, held: heldUnits(hold) }
   }
 
-  async read(charges: readonly Charge[]): Promise<ReadReply> {
+  read(charges: readonly Charge[]): Eventually<ReadReply> {
     const nowMs = this.#time()
-    const unknown = this.#unknownOf(charges, nowMs)
-    const statuses = charges.map((charge) => {
-      const state = this.#counters.get(charge.counter.key)
-      return statusOf(state, viewCounter(state, charge, nowMs), charge, nowMs)
-    })
-    return { nowMs, statuses, unknown, fence: unknown.length === 0 ? '' : String(this.#settledUnknown) }
+    this.#slab.begin()
+    const states = charges.map((charge) => this.#load(charge, nowMs))
+    const unknown = this.#unknownOf(charges, states, nowMs)
+    const statuses = charges.map((charge, index) =>
+      statusOf(states[index], viewCounter(states[index], charge, nowMs), charge, nowMs),
+    )
+    return { nowMs, statuses, unknown, fence: unknown.length === 0 ? '' : this.#fence.value }
   }
 
-  async sweep(most: number): Promise<readonly ExpiredHold[]> {
-    const nowMs = this.#tick()
-    let left = most
-    for (const [id, hold] of this.#holds) {
-      if (hold.expiresAtMs > nowMs) continue
-      this.#expire(id, hold, nowMs)
-      left -= 1
-      if (left === 0) break
+  sweep(most: number): Eventually<readonly ExpiredHold[]> {
+    const nowMs = this.#time()
+    this.#expireDue(nowMs, most)
+    this.#ids.forget(nowMs, CLEARED_PER_SWEEP, EXPIRED, this.#kept)
+    this.#slab.clear(nowMs, CLEARED_PER_SWEEP)
+    const listed: ExpiredHold[] = []
+    for (const [, expired] of this.#expired) {
+      if (listed.length >= most) break
+      listed.push(expired)
     }
-    return [...this.#expired.values()].slice(0, most)
+    return listed
   }
 
-  async acknowledge(holds: readonly ExpiredHold[]): Promise<void> {
+  acknowledge(holds: readonly ExpiredHold[]): Eventually<void> {
     for (const { id } of holds) this.#expired.delete(id)
   }
 
@@ -253,263 +219,135 @@ export class MemoryCounterStore implements CounterStore {
 
   /** Reads the clock, which for this store never goes back. */
   #time(): number {
-    this.#nowMs = Math.max(this.#nowMs, Math.floor(this.#clock()))
+    const readMs = Math.floor(this.#clock())
+    if (readMs > this.#nowMs) this.#nowMs = readMs
     return this.#nowMs
   }
 
-  /** The time, after clearing away a little of what ended. */
+  /** The time, after clearing away a little of what is over. */
   #tick(): number {
-    this.#time()
-    this.#expireFirst(this.#nowMs)
-    for (const id of this.#closed.tick(this.#nowMs) ?? []) this.#kept.delete(id)
-    this.#released.tick(this.#nowMs)
-    this.#forgetCounters(this.#nowMs)
-    return this.#nowMs
+    const nowMs = this.#time()
+    this.#expireDue(nowMs, EXPIRED_PER_CALL)
+    this.#ids.forget(nowMs, FORGOTTEN_PER_CALL, EXPIRED, this.#kept)
+    this.#slab.clear(nowMs, CLEARED_PER_CALL)
+    this.#slab.begin()
+    return nowMs
   }
 
-  /** Counts an amount in the bucket of a view, and makes that bucket the current one. */
-  #add(charge: Charge, view: CounterView, amount: number): void {
-    const { counter, window } = charge
-    let state = this.#counters.get(counter.key)
-    if (window.kind === 'sliding') {
-      if (state?.kind !== 'sliding' || !hasShape(state, window)) {
-        state = newState(
-          charge,
-          view,
-          Array.from({ length: window.buckets + 1 }, () => 0),
-          window.bucketMs,
-        )
-        this.#counters.set(counter.key, state)
-      }
-      advance(state, view.bucket)
-      if (view.bucket > state.latest - state.ring.length) {
-        state.ring[view.bucket % state.ring.length]! += amount
-        state.used += amount
-      }
-      return
+  /**
+   * The way of most calls: all windows are fixed, their counters are in the bucket that the charges come with, and all
+   * have room. `undefined`: this is not such a call.
+   */
+  #reserveQuickly(
+    { id, owner, charges, lifetimeMs, context }: ReserveRequest,
+    nowMs: number,
+  ): ReserveReply | undefined {
+    if (!this.#slab.haveRoom(charges, nowMs) || this.#ids.find(id) !== -1) return undefined
+    const { buckets } = this.#open(id, owner, context, charges, nowMs, lifetimeMs)
+    return { outcome: 'granted', nowMs, statuses: this.#slab.quickAdd(charges, buckets, nowMs) }
+  }
+
+  #reserve({ id, owner, charges, lifetimeMs, context }: ReserveRequest, nowMs: number): ReserveReply {
+    if (charges.some(({ window }) => isStale(window, nowMs))) return { outcome: 'stale', nowMs }
+    const value = this.#ids.valueOf(this.#ids.find(id))
+    if (value !== undefined && value < 0) return { outcome: 'closed', nowMs }
+    const isRepeat = value !== undefined
+    const states = charges.map((charge) => this.#load(charge, nowMs))
+    const unknown = this.#unknownOf(charges, states, nowMs)
+    if (unknown.length > 0 && !isRepeat) return { outcome: 'unknown', nowMs, unknown, fence: this.#fence.value }
+    const views = charges.map((charge, index) => viewCounter(states[index], charge, nowMs))
+    const statuses = charges.map((charge, index) => statusOf(states[index], views[index]!, charge, nowMs))
+    if (isRepeat) return { outcome: 'granted', nowMs, statuses }
+    if (refuses(charges, statuses)) return { outcome: 'refused', nowMs, statuses }
+
+    const { buckets } = this.#open(id, owner, context, charges, nowMs, lifetimeMs)
+    const after = charges.map((charge, index): CounterStatus => {
+      add(this.#slab, charge, states[index], views[index]!, charge.amount)
+      buckets[index] = views[index]!.bucket
+      const { used, quota, startMs, tripped, resetAtMs, roomAtMs } = statuses[index]!
+      return { used: used + charge.amount, quota, startMs, tripped, resetAtMs, roomAtMs }
+    })
+    return { outcome: 'granted', nowMs, statuses: after }
+  }
+
+  /** Counts a charge of a hold that was lost, without a decision. Returns its bucket. */
+  #addAnew(charge: Charge, nowMs: number): number {
+    if (isStale(charge.window, nowMs)) return NOT_HELD
+    const state = this.#load(charge, nowMs)
+    if (this.#isUnknown(charge, state, nowMs)) return NOT_HELD
+    const view = viewCounter(state, charge, nowMs)
+    add(this.#slab, charge, state, view, charge.amount)
+    return view.bucket
+  }
+
+  #giveBack(charge: Charge, bucket: number, nowMs: number): void {
+    if (isHeld(bucket)) giveBack(this.#slab, charge, bucket, charge.amount, nowMs, nowMs)
+  }
+
+  #open(
+    id: string,
+    owner: string,
+    context: string,
+    charges: readonly Charge[],
+    nowMs: number,
+    lifetimeMs: number,
+  ): Hold {
+    const hold = this.#holds.open(id, owner, context, charges, nowMs, lifetimeMs)
+    hold.entry = this.#ids.add(id, hold.index)
+    return hold
+  }
+
+  #openHold(value: number | undefined): Hold | undefined {
+    return value === undefined || value < 0 ? undefined : this.#holds.at(value)
+  }
+
+  #close(id: string, entry: number, hold: Hold | undefined, as: Closed, nowMs: number): void {
+    if (hold !== undefined) this.#holds.close(hold)
+    else if (this.#ids.valueOf(entry) === EXPIRED) {
+      this.#expired.delete(id)
+      this.#kept.delete(id)
     }
-    if (state?.kind !== window.kind || state.startMs !== view.bucket) {
-      const toppedUp = state?.kind === window.kind && state.startMs === NOT_BEGUN ? state.toppedUp : 0
-      state = newState(charge, view, [], 0)
-      state.toppedUp = toppedUp
-      this.#counters.set(counter.key, state)
-    }
-    if (charge.onChange.quota === 'now') state.quota = charge.quota
-    state.endMs = view.endMs
-    state.used += amount
+    this.#ids.close(entry === -1 ? this.#ids.add(id, 0) : entry, as, nowMs)
   }
 
-  #settleCharge({ charge, actual }: SettledCharge, held: HeldAmount | undefined, atMs: number): void {
-    const reserved = held?.amount ?? 0
-    if (charge.window.kind === 'concurrent') {
-      if (held !== undefined) this.#giveBack(held, reserved, atMs)
-      return
-    }
-    if (actual < reserved) return this.#giveBack(held!, reserved - actual, atMs)
-    if (actual === reserved) return
-    const state = this.#counters.get(charge.counter.key)
-    const view = viewCounter(state, charge, atMs)
-    // A bucket that is over by now has nothing left to protect.
-    const isOver = state?.kind === 'fixed' && charge.window.kind === 'fixed' && state.startMs > view.bucket
-    if (!isOver) this.#add(charge, view, actual - reserved)
+  #load({ counter }: Charge, nowMs: number): SlabState | undefined {
+    return this.#slab.load(counter, nowMs)
   }
 
-  /** Takes back an amount from the bucket that it was reserved in, if that bucket is still open. */
-  #giveBack({ charge, bucket }: HeldAmount, amount: number, atMs: number): void {
-    const state = this.#counters.get(charge.counter.key)
-    if (state === undefined || state.kind !== charge.window.kind) return
-    if (charge.window.kind === 'sliding') {
-      const kept = hasShape(state, charge.window) ? amountIn(state, bucket) : 0
-      const left = Math.max(0, kept - amount)
-      if (kept > 0) state.ring[bucket % state.ring.length] = left
-      state.used -= kept > 0 ? kept - left : 0
-      return
-    }
-    if (state.startMs === bucket && atMs < state.endMs) state.used = Math.max(0, state.used - amount)
+  #isUnknown(charge: Charge, state: SlabState | undefined, atMs: number): boolean {
+    return this.#fence.isUnknown(charge, state, atMs)
   }
 
-  #close(id: string, as: 'settled' | 'released'): void {
-    this.#holds.delete(id)
-    this.#expired.delete(id)
-    this.#kept.delete(id)
-    this.#closed.add(id)
-    if (as === 'released') this.#released.add(id)
-  }
-
-  #unknownOf(charges: readonly Charge[], nowMs: number): number[] {
+  #unknownOf(charges: readonly Charge[], states: readonly (SlabState | undefined)[], nowMs: number): number[] {
     const unknown: number[] = []
-    for (const [index, charge] of charges.entries()) if (this.#isUnknown(charge, nowMs)) unknown.push(index)
+    for (const [index, charge] of charges.entries()) {
+      if (this.#isUnknown(charge, states[index], nowMs)) unknown.push(index)
+    }
     return unknown
   }
 
-  /** Whether a counter may have been used before this store began: it is not there, and its window is older. */
-  #isUnknown({ counter, window, isRebuilt }: Charge, nowMs: number): boolean {
-    if (!isRebuilt || this.#counters.get(counter.key)?.kind === window.kind) return false
-    switch (window.kind) {
-      case 'fixed':
-        return (nowMs >= window.endMs ? window.endMs : window.startMs) < this.#sinceMs
-      case 'sliding':
-        return (Math.floor(nowMs / window.bucketMs) - window.buckets) * window.bucketMs < this.#sinceMs
-      case 'first-use':
-      case 'lifetime':
-        return true
-      case 'concurrent':
-        return false
+  #expireDue(nowMs: number, most: number): void {
+    for (let left = most; left > 0; left -= 1) {
+      const hold = this.#holds.due(nowMs)
+      if (hold === undefined) return
+      this.#slab.begin()
+      this.#expire(hold, nowMs)
     }
   }
 
-  /** The counter with the bucket of an instant as its current one. */
-  #stateFor(charge: Charge, atMs: number): CounterState {
-    const state = this.#counters.get(charge.counter.key)
-    const view = viewCounter(state, charge, atMs)
-    if (state?.kind === charge.window.kind && (state.startMs === view.bucket || state.startMs === NOT_BEGUN))
-      return state
-    const fresh = newState(charge, view, [], 0)
-    if (charge.window.kind === 'first-use') notBegun(fresh, atMs)
-    this.#counters.set(charge.counter.key, fresh)
-    return fresh
-  }
-
-  #takeBack(state: CounterState, amount: number): void {
-    let left = Math.min(amount, state.used)
-    state.used -= left
-    // From the newest step on, so that what leaves the window first stays.
-    for (let gone = 0; gone < state.ring.length && left > 0; gone += 1) {
-      const place = (((state.latest - gone) % state.ring.length) + state.ring.length) % state.ring.length
-      const taken = Math.min(left, state.ring[place]!)
-      state.ring[place]! -= taken
-      left -= taken
-    }
-  }
-
-  #empty(state: CounterState, nowMs: number): void {
-    state.used = 0
-    state.ring.fill(0)
-    if (state.kind === 'first-use') notBegun(state, nowMs)
-  }
-
-  /** Holds stand in the order of expiry, as far as their lifetimes are equal; {@link sweep} looks at all of them. */
-  #expireFirst(nowMs: number): void {
-    for (let left = CLEARED_PER_CALL; left > 0; left -= 1) {
-      const first = this.#holds.first()
-      if (first === undefined || first.value.expiresAtMs > nowMs) return
-      this.#expire(first.key, first.value, nowMs)
-    }
-  }
-
-  #expire(id: string, { amounts, owner, context, admittedAtMs, expiresAtMs }: Hold, nowMs: number): void {
-    const kept = amounts.filter(({ charge }) => charge.onExpiry === 'keep' && charge.window.kind !== 'concurrent')
-    for (const held of amounts) if (!kept.includes(held)) this.#giveBack(held, held.amount, nowMs)
-    this.#close(id, 'settled')
-    this.#kept.set(id, kept)
-    const units = amounts.map((held) => (kept.includes(held) ? heldUnits(held) : { ...heldUnits(held), amount: 0 }))
-    this.#expired.set(id, { id, owner, context, admittedAtMs, expiredAtMs: expiresAtMs, kept: units })
-  }
-
-  #forgetCounters(nowMs: number): void {
-    for (let left = 2; left > 0; left -= 1) {
-      const next = this.#cursor.next()
-      if (next.done === true) {
-        this.#cursor = this.#counters.entries()
-        return
-      }
-      const [key, state] = next.value
-      if (!isForgettable(state, nowMs)) continue
-      this.#counters.delete(key)
-      this.#countedUntilMs.delete(key)
-    }
-  }
-}
-
-function heldIn(amounts: readonly HeldAmount[] | undefined, { counter }: Charge): HeldAmount | undefined {
-  return amounts?.find(({ charge }) => charge.counter.key === counter.key)
-}
-
-function newState(charge: Charge, view: CounterView, ring: number[], bucketMs: number): CounterState {
-  const { window, quota } = charge
-  const lasts = window.kind === 'first-use' && window.then === 'end'
-  const { bucket, endMs } = view
-  return {
-    kind: window.kind,
-    startMs: bucket,
-    endMs,
-    used: 0,
-    quota,
-    toppedUp: 0,
-    lasts,
-    bucketMs,
-    latest: bucket,
-    ring,
-  }
-}
-
-function heldUnits({ charge: { counter }, amount }: HeldAmount): HeldUnits {
-  return { owner: counter.owner, partition: counter.partition, counter: counter.name, amount }
-}
-
-function notBegun(state: CounterState, nowMs: number): void {
-  state.startMs = NOT_BEGUN
-  state.endMs = nowMs + NOT_BEGUN_FOR_MS
-  state.used = 0
-}
-
-function seededState(seeded: SeededCounter, nowMs: number): CounterState {
-  const { charge, startMs, endMs, used, quota, toppedUp, steps = [] } = seeded
-  const { window } = charge
-  if (window.kind !== 'sliding') {
-    const view = { bucket: startMs ?? NOT_BEGUN, endMs: endMs ?? Infinity, used, quota, ended: false }
-    const state = newState({ ...charge, quota }, view, [], 0)
-    state.used = used
-    state.toppedUp = toppedUp
-    if (startMs === null) notBegun(state, nowMs)
-    return state
-  }
-  const bucket = Math.floor(nowMs / window.bucketMs)
-  const ring = Array.from({ length: window.buckets + 1 }, () => 0)
-  const state = newState(charge, { bucket, endMs: Infinity, used: 0, quota, ended: false }, ring, window.bucketMs)
-  for (const [step, amount] of steps) {
-    if (step > bucket || step <= bucket - ring.length) continue
-    ring[step % ring.length]! += amount
-    state.used += amount
-  }
-  return state
-}
-
-/**
- * @throws QuotaError `ERR_QUOTA_CONFIG` for a top-up of a window that has no bucket to hold it.
- */
-export function assertAdjustable({ counter, window }: Charge, adjustment: AdjustRequest['adjustment']): void {
-  if (adjustment === 'top-up' && (window.kind === 'sliding' || window.kind === 'concurrent')) {
-    throw new QuotaError(
-      'ERR_QUOTA_CONFIG',
-      `${counter.name} is a ${window.kind} window, which can't be topped up: change its quota`,
-    )
-  }
-}
-
-/** Makes `bucket` the latest of a sliding counter, emptying the places of those that left. */
-function advance(state: CounterState, bucket: number): void {
-  if (bucket <= state.latest) return
-  const length = state.ring.length
-  const first = Math.max(state.latest + 1, bucket - length + 1)
-  for (let emptied = first; emptied <= bucket; emptied += 1) {
-    state.used -= state.ring[emptied % length]!
-    state.ring[emptied % length] = 0
-  }
-  state.latest = bucket
-}
-
-/** Whether a counter says the same as none at all. */
-function isForgettable(state: CounterState, nowMs: number): boolean {
-  switch (state.kind) {
-    case 'fixed':
-    case 'first-use':
-      return nowMs >= state.endMs && !state.lasts
-    case 'sliding':
-      return nowMs >= (state.latest + state.ring.length) * state.bucketMs
-    case 'concurrent':
-      return state.used === 0
-    case 'lifetime':
-      return false
+  /** Gives back what is not to be kept, and lists the hold with its context. */
+  #expire(hold: Hold, nowMs: number): void {
+    const { id, owner, context, charges, admittedAtMs, expiresAtMs } = hold
+    const kept: HeldUnits[] = []
+    const buckets = charges.map((charge, index) => {
+      const bucket = hold.buckets[index]!
+      const isKept = charge.onExpiry === 'keep' && charge.window.kind !== 'concurrent'
+      if (isHeld(bucket)) kept.push(unitsOf(charge, isKept ? charge.amount : 0))
+      if (!isKept) this.#giveBack(charge, bucket, nowMs)
+      return isKept ? bucket : NOT_HELD
+    })
+    this.#close(id, hold.entry, hold, EXPIRED, nowMs)
+    this.#kept.set(id, { charges, buckets })
+    this.#expired.set(id, { id, owner, context, admittedAtMs, expiredAtMs: expiresAtMs, kept })
   }
 }

@@ -263,7 +263,7 @@ function counterOf(plan: CompiledPlan, limit: CompiledLimit, values: Dimensions,
     ? partitionOf(values, ownedBy)
     : partition
   const name = `${plan.name}/${limit.name}`
-  return { owner, partition, name, key: `${owner} ${partition} ${name}` }
+  return { slot: -1, stamp: 0, owner, partition, name, key: `${owner} ${partition} ${name}` }
 }
 
 /** `tenant=acme,user=7`: always with the tenant, which nothing crosses; an absent dimension has an empty value. */

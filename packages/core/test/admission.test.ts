@@ -15,7 +15,7 @@ describe('Admission', () => {
     it('reserves under every limit, and says where each stands', async () => {
       const bound = boundTo([DAY, TOKENS])
       const decision = admitted(await bed.admit(bound, { tokens: 30 }))
-      const common = { tripped: false, resetAtMs: MIDNIGHT, roomAtMs: NOON }
+      const common = { tripped: false, startMs: MIDNIGHT - 24 * HOUR, resetAtMs: MIDNIGHT, roomAtMs: NOON }
       expect(decision.statuses).to.deep.equal([
         { ...common, used: 1, quota: 10, remaining: 9, bound: bound[0] },
         { ...common, used: 30, quota: 100, remaining: 70, bound: bound[1] },

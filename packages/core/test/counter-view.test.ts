@@ -138,7 +138,8 @@ describe('statusOf', () => {
       const full = stateOf({ kind: window.kind, startMs: 1_000, endMs, used: 10 })
       const asked = charge({ window })
       const status = statusOf(full, viewCounter(full, asked, 1_500), asked, 1_500)
-      expect(status).to.deep.equal({ used: 10, quota: 10, tripped: true, roomAtMs, resetAtMs })
+      const startMs = window.kind === 'fixed' || window.kind === 'first-use' ? 1_000 : null
+      expect(status).to.deep.equal({ used: 10, quota: 10, startMs, tripped: true, roomAtMs, resetAtMs })
     })
   }
 })
@@ -263,15 +264,17 @@ function stateOf(overrides: Partial<CounterState>): CounterState {
     lasts: false,
     bucketMs: 0,
     latest: 0,
-    ring: [],
+    places: 0,
+    ring: new Float64Array(0),
+    ringAt: 0,
   }
   return { kind: 'fixed', ...nothing, ...overrides }
 }
 
 /** A sliding counter of four places of 100 ms. */
 function ring({ latest, amounts }: { latest: number; amounts: Readonly<Record<number, number>> }): CounterState {
-  const places = [0, 0, 0, 0]
-  for (const [bucket, amount] of Object.entries(amounts)) places[Number(bucket) % 4] = amount
-  const used = places.reduce((sum, amount) => sum + amount, 0)
-  return stateOf({ kind: 'sliding', bucketMs: 100, latest, ring: places, used })
+  const ring = new Float64Array([99, 0, 0, 0, 0, 99])
+  for (const [bucket, amount] of Object.entries(amounts)) ring[1 + (Number(bucket) % 4)] = amount
+  const used = Object.values(amounts).reduce((sum, amount) => sum + amount, 0)
+  return stateOf({ kind: 'sliding', bucketMs: 100, latest, places: 4, ring, ringAt: 1, used })
 }

@@ -5,6 +5,7 @@ import {
   MemoryPlanSource,
   QuotaError,
   type Reservation,
+  type SettleOutcome,
 } from '@tallygate/core'
 import { Telemetry } from '@tallygate/telemetry'
 import { SettableClock } from '@tallygate/testkit'
@@ -20,16 +21,12 @@ const bound = bindLimits({ plans, combine: 'all' }, { tenant: 'default', key: 'k
 class AwayStore extends MemoryCounterStore {
   isAway = false
 
-  override async settle(
-    ...request: Parameters<MemoryCounterStore['settle']>
-  ): ReturnType<MemoryCounterStore['settle']> {
+  override async settle(...request: Parameters<MemoryCounterStore['settle']>): Promise<SettleOutcome> {
     if (this.isAway) throw new QuotaError('ERR_QUOTA_STORE_UNAVAILABLE', 'gone')
     return super.settle(...request)
   }
 
-  override async release(
-    ...request: Parameters<MemoryCounterStore['release']>
-  ): ReturnType<MemoryCounterStore['release']> {
+  override async release(...request: Parameters<MemoryCounterStore['release']>): Promise<void> {
     if (this.isAway) throw new QuotaError('ERR_QUOTA_STORE_UNAVAILABLE', 'gone')
     return super.release(...request)
   }

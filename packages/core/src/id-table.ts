@@ -1,0 +1,179 @@
+import { monotonicClock } from './clock.ts'
+
+const NOWHERE = -1
+const NOT_QUEUED = -2
+const LEAST_PLACES = 1_024
+/** Ids are made by hosts, not by callers; all the same nobody shall know which of them collide. */
+const SEED = Math.floor(monotonicClock() * 4_099) | 0
+
+/**
+ * What became of reservations, by id: a number for each. Open addressing on numbers, as a `Map` of as many ids as were
+ * closed within a minute is slow to miss one: it looks at strings in many places. Exact: strings decide.
+ *
+ * An id is open with a number from 0, or closed with a number below. Closed ones are forgotten in the order in which they
+ * were closed, a few at a time.
+ */
+export class IdTable {
+  readonly #closedForMs: number
+  /** Entry in each place of the table, plus one; 0: none. */
+  #places = new Int32Array(LEAST_PLACES)
+  /** By entry, as what follows. */
+  readonly #ids: string[] = []
+  #hashes = new Int32Array(LEAST_PLACES / 2)
+  #values = new Int32Array(LEAST_PLACES / 2)
+  #forgetAtMs = new Float64Array(LEAST_PLACES / 2)
+  /** The next in the queue of closed ids, or the next free entry. */
+  #next = new Int32Array(LEAST_PLACES / 2)
+  #made = 0
+  #free = NOWHERE
+  #size = 0
+  #firstClosed = NOWHERE
+  #lastClosed = NOWHERE
+  /** The id that was looked for last, and its hash: it is added next. */
+  #sought = ''
+  #soughtHash = hashOf('')
+
+  /** @param closedForMs How long at least a closed id is remembered. */
+  constructor(closedForMs: number) {
+    this.#closedForMs = closedForMs
+  }
+
+  get size(): number {
+    return this.#size
+  }
+
+  /** Entry of an id; -1: it is not there. Valid until the next {@link forget}. */
+  find(id: string): number {
+    const hash = hashOf(id)
+    this.#sought = id
+    this.#soughtHash = hash
+    const mask = this.#places.length - 1
+    for (let place = hash & mask; ; place = (place + 1) & mask) {
+      const entry = this.#places[place]! - 1
+      if (entry === NOWHERE) return NOWHERE
+      if (this.#hashes[entry] === hash && this.#ids[entry] === id) return entry
+    }
+  }
+
+  /** Number of an entry, or `undefined` for none. */
+  valueOf(entry: number): number | undefined {
+    return entry === NOWHERE ? undefined : this.#values[entry]!
+  }
+
+  /** Adds an id that is not there, open. Returns its entry. */
+  add(id: string, value: number): number {
+    const entry = this.#takeEntry()
+    const hash = this.#sought === id ? this.#soughtHash : hashOf(id)
+    this.#ids[entry] = id
+    this.#hashes[entry] = hash
+    this.#values[entry] = value
+    this.#next[entry] = NOT_QUEUED
+    this.#place(entry, hash)
+    this.#size += 1
+    return entry
+  }
+
+  /** Opens an entry that was closed. */
+  open(entry: number, value: number): void {
+    this.#values[entry] = value
+  }
+
+  /** Closes an entry, from now on for as long as closed ids are remembered. */
+  close(entry: number, value: number, nowMs: number): void {
+    this.#values[entry] = value
+    this.#forgetAtMs[entry] = nowMs + this.#closedForMs
+    if (this.#next[entry] === NOT_QUEUED) this.#enqueue(entry)
+  }
+
+  /** Forgets up to so many closed ids whose time is over; tells which had this value. */
+  forget(nowMs: number, most: number, value: number, tell: { delete(id: string): void }): void {
+    for (let left = most; left > 0; left -= 1) {
+      const entry = this.#firstClosed
+      if (entry === NOWHERE || this.#forgetAtMs[entry]! > nowMs) return
+      this.#dequeue()
+      if (this.#values[entry]! >= 0) continue
+      if (this.#values[entry] === value) tell.delete(this.#ids[entry]!)
+      this.#remove(entry)
+    }
+  }
+
+  #enqueue(entry: number): void {
+    this.#next[entry] = NOWHERE
+    if (this.#lastClosed === NOWHERE) this.#firstClosed = entry
+    else this.#next[this.#lastClosed] = entry
+    this.#lastClosed = entry
+  }
+
+  #dequeue(): void {
+    const entry = this.#firstClosed
+    this.#firstClosed = this.#next[entry]!
+    if (this.#firstClosed === NOWHERE) this.#lastClosed = NOWHERE
+    this.#next[entry] = NOT_QUEUED
+  }
+
+  #takeEntry(): number {
+    const free = this.#free
+    if (free !== NOWHERE) {
+      this.#free = this.#next[free]!
+      return free
+    }
+    if (this.#made === this.#hashes.length) this.#grow()
+    this.#made += 1
+    return this.#made - 1
+  }
+
+  #place(entry: number, hash: number): void {
+    const mask = this.#places.length - 1
+    let place = hash & mask
+    while (this.#places[place] !== 0) place = (place + 1) & mask
+    this.#places[place] = entry + 1
+  }
+
+  /** Takes an entry out of the table, and moves up those that had to give way to it. */
+  #remove(entry: number): void {
+    const mask = this.#places.length - 1
+    let hole = this.#hashes[entry]! & mask
+    while (this.#places[hole] !== entry + 1) hole = (hole + 1) & mask
+    for (let place = (hole + 1) & mask; this.#places[place] !== 0; place = (place + 1) & mask) {
+      const home = this.#hashes[this.#places[place]! - 1]! & mask
+      if (((place - home) & mask) < ((place - hole) & mask)) continue
+      this.#places[hole] = this.#places[place]!
+      hole = place
+    }
+    this.#places[hole] = 0
+    this.#ids[entry] = ''
+    this.#next[entry] = this.#free
+    this.#free = entry
+    this.#size -= 1
+  }
+
+  #grow(): void {
+    const most = this.#hashes.length * 2
+    this.#hashes = copied(this.#hashes, new Int32Array(most))
+    this.#values = copied(this.#values, new Int32Array(most))
+    this.#next = copied(this.#next, new Int32Array(most))
+    this.#forgetAtMs = copied(this.#forgetAtMs, new Float64Array(most))
+    this.#places = new Int32Array(most * 2)
+    for (let entry = 0; entry < this.#made; entry += 1) this.#place(entry, this.#hashes[entry]!)
+  }
+}
+
+/** Two lanes, as each step of one waits for the one before. */
+function hashOf(id: string): number {
+  const { length } = id
+  let even = SEED ^ length
+  let odd = 0x811c9dc5
+  let at = 0
+  for (; at + 1 < length; at += 2) {
+    even = Math.imul(even ^ id.charCodeAt(at), 0x01000193)
+    odd = Math.imul(odd ^ id.charCodeAt(at + 1), 0x01000193)
+  }
+  if (at < length) even = Math.imul(even ^ id.charCodeAt(at), 0x01000193)
+  const both = Math.imul(even ^ (odd >>> 15) ^ Math.imul(odd, 0x2c1b3c6d), 0x297a2d39)
+  return both ^ (both >>> 15)
+}
+
+function copied<T extends Int32Array | Float64Array>(from: T, to: T): T {
+  to.set(from)
+  return to
+}

@@ -1,0 +1,58 @@
+import { add, giveBack } from './counter-change.ts'
+import type { CounterSlab, SlabState } from './counter-slab.ts'
+import type { Charge, SettledCharge } from './counter-store.ts'
+import { viewCounter, type CounterView } from './counter-view.ts'
+import type { HeldCharges } from './held-charges.ts'
+
+/** When a settlement happened, by the store's clock, and the store's time now. */
+export interface SettlementTimes {
+  readonly atMs: number
+  readonly nowMs: number
+}
+
+/** As {@link settleHeld}, where the call ends in the fixed bucket that it began in; `false`: it did not. */
+export function settleQuickly(
+  slab: CounterSlab,
+  { charge, actual }: SettledCharge,
+  { charges, buckets }: HeldCharges,
+  place: number,
+  { atMs, nowMs }: SettlementTimes,
+): boolean {
+  const record = slab.quickRecord(charge.counter)
+  if (record === undefined || record.window !== charge.window || record.startMs !== buckets[place]) return false
+  if (record.quota !== charge.quota || atMs < record.startMs || Math.max(atMs, nowMs) >= record.endMs) return false
+  slab.quickChange(charge.counter, actual - charges[place]!.amount)
+  return true
+}
+
+/** Replaces what is held of a charge: an excess goes to the bucket of settlement, a surplus back to that of admission. */
+export function settleHeld(
+  slab: CounterSlab,
+  { charge, actual }: SettledCharge,
+  { charges, buckets }: HeldCharges,
+  place: number,
+  times: SettlementTimes,
+): void {
+  const held = charges[place]!
+  const left = charge.window.kind === 'concurrent' ? 0 : actual
+  if (left < held.amount) giveBack(slab, held, buckets[place]!, held.amount - left, times.atMs, times.nowMs)
+  else if (left > held.amount) addExcess(slab, charge, left - held.amount, times)
+}
+
+/** Charges what no hold has set aside, unless it is among what the counter was seeded with. */
+export function settleUnheld(slab: CounterSlab, { charge, actual }: SettledCharge, times: SettlementTimes): void {
+  if (charge.window.kind === 'concurrent' || actual === 0 || times.atMs <= slab.countedUntil(charge.counter)) return
+  addExcess(slab, charge, actual, times)
+}
+
+/** Whether the bucket of a view was over before the one began that the counter is in. */
+export function isPast(state: SlabState | undefined, { window }: Charge, view: CounterView): boolean {
+  return window.kind === 'fixed' && state?.kind === 'fixed' && state.startMs > view.bucket
+}
+
+/** Charges the bucket of settlement. One that is over by now has nothing left to protect. */
+function addExcess(slab: CounterSlab, charge: Charge, amount: number, { atMs, nowMs }: SettlementTimes): void {
+  const state = slab.load(charge.counter, nowMs)
+  const view = viewCounter(state, charge, atMs)
+  if (!isPast(state, charge, view)) add(slab, charge, state, view, amount)
+}
