@@ -87,7 +87,7 @@ export class MemoryLedger implements Ledger {
   }
 
   async find(tenant: string, ids: readonly string[]): Promise<readonly Entry[]> {
-    return ids.flatMap((id) => this.#entries.get(`${tenant} ${id}`) ?? [])
+    return [...new Set(ids)].flatMap((id) => this.#entries.get(`${tenant} ${id}`) ?? [])
   }
 
   async close(): Promise<void> {}

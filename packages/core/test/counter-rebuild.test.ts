@@ -114,7 +114,10 @@ describe('Admission, with a ledger to rebuild counters from', () => {
     const { ledger, admission, admit } = await restarted()
     // Admitted while nothing could be counted: its entry comes between the ledger's answer and the seed.
     ledger.isAway = true
-    const limits = [{ ...DAY, onUnavailable: 'admit' as const }, { ...TOKENS, onUnavailable: 'admit' as const }]
+    const limits = [
+      { ...DAY, onUnavailable: 'admit' as const },
+      { ...TOKENS, onUnavailable: 'admit' as const },
+    ]
     const { reservation } = admitted(await admit('uncounted', limits))
     ledger.isAway = false
     ledger.whileReading = async () => {

@@ -6,6 +6,7 @@ import {
   NO_USAGE,
   QuotaError,
   type CounterEventPage,
+  type CounterEventQuery,
   type Entry,
   type EntryPage,
   type Ledger,
@@ -15,10 +16,13 @@ import {
   type UsageQuery,
   type UsageRow,
   type UsageSum,
+  type WindowStartEvent,
 } from '@tallygate/core'
 import { Kysely, sql, SqliteDialect, type RawBuilder } from 'kysely'
 import { Migrator } from 'kysely/migration'
-import { ENTRY_COLUMNS, rowOf, usageEntryOf } from './entry-row.ts'
+import { eventRowsQuery, windowStartsQuery } from './counter-event-query.ts'
+import { startsOf, type EventRow } from './counter-event-rows.ts'
+import { ENTRY_COLUMNS, entryOf, rowOf, usageEntryOf } from './entry-row.ts'
 import { migrationProvider } from './migrations.ts'
 import type { EntryTable, Schema } from './schema.ts'
 import { SqliteReader } from './sqlite-reader.ts'
@@ -47,13 +51,16 @@ export class SqliteLedger implements Ledger {
   readonly #database: DatabaseSync
   readonly #db: Kysely<Schema>
   readonly #reader: SqliteReader
+  /** A thread of its own: decisions wait for counters that are rebuilt, and must not stand behind a report. */
+  readonly #counterReader: SqliteReader
   readonly #insert: StatementSync
   #isClosed = false
 
   private constructor(file: string, database: DatabaseSync, db: Kysely<Schema>) {
     this.#database = database
     this.#db = db
-    this.#reader = new SqliteReader(file)
+    this.#reader = new SqliteReader(file, 'tallygate-reports')
+    this.#counterReader = new SqliteReader(file, 'tallygate-counters')
     this.#insert = database.prepare(insertSql(db))
   }
 
@@ -110,18 +117,34 @@ export class SqliteLedger implements Ledger {
     return rows.map((row) => usageEntryOf(row as unknown as EntryTable))
   }
 
-  async counterEvents(): Promise<CounterEventPage> {
-    throw new QuotaError('ERR_QUOTA_LEDGER_UNAVAILABLE', 'events of counters can not be read yet')
+  async counterEvents(query: CounterEventQuery): Promise<CounterEventPage> {
+    try {
+      const { sql: text, parameters } = eventRowsQuery(query).compile(this.#db)
+      return await this.#counterReader.events(text, parameters, query)
+    } catch (error) {
+      throw unavailable('the ledger could not be read', error)
+    }
   }
 
-  async find(): Promise<readonly Entry[]> {
-    throw new QuotaError('ERR_QUOTA_LEDGER_UNAVAILABLE', 'entries can not be found by their ids yet')
+  async windowStarts(query: Parameters<Ledger['windowStarts']>[0]): Promise<readonly WindowStartEvent[]> {
+    if (query.counters.length === 0) return []
+    const rows = await this.#read(windowStartsQuery(query, query.toMs), this.#counterReader)
+    return startsOf(rows as unknown as EventRow[], query)
+  }
+
+  async find(tenant: string, ids: readonly string[]): Promise<readonly Entry[]> {
+    if (ids.length === 0) return []
+    const rows = await this.#read(
+      sql`select * from entries where tenant = ${tenant} and id in (${sql.join(ids)})`,
+      this.#counterReader,
+    )
+    return rows.map((row) => entryOf(row as unknown as EntryTable))
   }
 
   async close(): Promise<void> {
     if (this.#isClosed) return
     this.#isClosed = true
-    await this.#reader.close()
+    await Promise.all([this.#reader.close(), this.#counterReader.close()])
     this.#database.close()
   }
 
@@ -136,10 +159,10 @@ export class SqliteLedger implements Ledger {
     }
   }
 
-  async #read(query: RawBuilder<unknown>): Promise<Record<string, unknown>[]> {
+  async #read(query: RawBuilder<unknown>, reader = this.#reader): Promise<Record<string, unknown>[]> {
     try {
       const { sql: text, parameters } = query.compile(this.#db)
-      return await this.#reader.all(text, parameters)
+      return await reader.all(text, parameters)
     } catch (error) {
       throw unavailable('the ledger could not be read', error)
     }
