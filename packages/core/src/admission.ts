@@ -58,12 +58,12 @@ const MOST_SEEDS = 10
 /** Decides on calls, and settles them: plans and amounts on one side, charges and a counter store on the other. */
 export class Admission {
   readonly store: CounterStore
+  /** Least length of windows whose counters are rebuilt when they are lost; `Infinity`: none is. */
+  readonly rebuildsFromMs: number
   readonly #clock: Clock
   readonly #lifetimeMs: number
   readonly #rebuild: CounterRebuild | undefined
   readonly #recordStart: RebuildOptions['record']
-  /** Least length of windows that are rebuilt. */
-  readonly #rebuildsFromMs: number
   /** The store's clock minus ours, as last seen. */
   #offsetMs = 0
   #failedAtMs = -Infinity
@@ -75,7 +75,7 @@ export class Admission {
     this.#rebuild = rebuild === undefined ? undefined : new CounterRebuild(store, rebuild)
     this.#recordStart = rebuild?.record
     const isRebuilt = rebuild !== undefined && store.capabilities.has('rebuild')
-    this.#rebuildsFromMs = isRebuilt ? store.rebuildsFromMs : Infinity
+    this.rebuildsFromMs = isRebuilt ? store.rebuildsFromMs : Infinity
   }
 
   /** Whether the last decision found the store unreachable, and not longer ago than this. */
@@ -216,7 +216,7 @@ export class Admission {
   }
 
   #chargesOf(bound: readonly BoundLimit[], amounts: Amounts, atMs: number): readonly Charge[] {
-    return chargesOf(bound, amounts, atMs, this.#rebuildsFromMs)
+    return chargesOf(bound, amounts, atMs, this.rebuildsFromMs)
   }
 
   async #seed(lost: UnknownCounters, times: number): Promise<void> {

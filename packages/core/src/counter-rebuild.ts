@@ -1,7 +1,7 @@
 import { CounterHistory } from './counter-history.ts'
 import type { Charge, CounterStore, SeededCounter } from './counter-store.ts'
 import type { WindowStartEntry } from './entry.ts'
-import type { CounterEventQuery, Ledger } from './ledger.ts'
+import type { CounterEvent, Ledger, WindowStartEvent } from './ledger.ts'
 import { QuotaError } from './quota-error.ts'
 import { DEFAULT_TENANT } from './subject.ts'
 
@@ -76,31 +76,23 @@ export class CounterRebuild {
     }
   }
 
-  /** Reads the history of counters of one tenant, which have the same subject or none. */
+  /** What history makes of counters of one tenant, which have the same subject or none. */
   async #read(
     charges: readonly Charge[],
     nowMs: number,
     subject: string | undefined,
     closed: Set<string>,
   ): Promise<readonly SeededCounter[]> {
-    const { ledger } = this.#options
-    const counters = charges.map(({ counter: { partition, name } }) => ({ partition, name }))
-    const { partition } = counters[0]!
-    const tenant = tenantOf(partition)
-    const started = charges.some(keepsItsStart) ? await ledger.windowStarts({ tenant, counters, toMs: nowMs }) : []
-    const history = new CounterHistory(charges, nowMs, started)
-    const isOfSubject = subject !== undefined && hasKey(partition, subject)
-    let query: CounterEventQuery = { tenant, counters, fromMs: history.fromMs, ...(isOfSubject ? { subject } : {}) }
-    for (;;) {
-      const { events, next } = await ledger.counterEvents(query)
-      history.add(events)
-      for (const { id, atMs, kind } of events) {
+    const { seeded, started } = await readHistory(
+      this.#options.ledger,
+      charges,
+      nowMs,
+      subject,
+      ({ id, atMs, kind }) => {
         if (kind !== 'window-start' && atMs > nowMs - COUNTED_AFTER_MS) closed.add(id)
-      }
-      if (next === undefined) break
-      query = { ...query, after: next }
-    }
-    const seeded = history.seeded()
+      },
+    )
+    const tenant = tenantOf(charges[0]!.counter.partition)
     for (const [index, counter] of seeded.entries()) {
       if (!started.some((start) => start.counter === index)) this.#recordStart(counter, tenant)
     }
@@ -111,6 +103,50 @@ export class CounterRebuild {
   #recordStart({ charge, startMs, endMs, used, quota, toppedUp }: SeededCounter, tenant: string): void {
     if (startMs === null || used === 0 || !keepsItsStart(charge)) return
     this.#options.record?.(windowStart(charge, tenant, { startMs, endMs, quota, toppedUp }))
+  }
+}
+
+/**
+ * What a ledger says of counters that are of one tenant.
+ *
+ * @param subject Nobody else's calls are charged to those of them that are of its key.
+ * @throws QuotaError `ERR_QUOTA_LEDGER_UNAVAILABLE`.
+ */
+export async function readCounters(
+  ledger: Ledger,
+  charges: readonly Charge[],
+  nowMs: number,
+  subject?: string,
+): Promise<readonly SeededCounter[]> {
+  const groups = Map.groupBy(charges, ({ counter: { partition } }) => groupOf(partition, subject))
+  const read = await Promise.all([...groups.values()].map((group) => readHistory(ledger, group, nowMs, subject)))
+  const all = read.flatMap(({ seeded }) => seeded)
+  return charges.map(({ counter }) => all.find(({ charge }) => charge.counter.key === counter.key)!)
+}
+
+async function readHistory(
+  ledger: Ledger,
+  charges: readonly Charge[],
+  nowMs: number,
+  subject: string | undefined,
+  seen?: (event: CounterEvent) => void,
+): Promise<{ seeded: readonly SeededCounter[]; started: readonly WindowStartEvent[] }> {
+  const counters = charges.map(({ counter: { partition, name } }) => ({ partition, name }))
+  const { partition } = counters[0]!
+  const tenant = tenantOf(partition)
+  const started = charges.some(keepsItsStart) ? await ledger.windowStarts({ tenant, counters, toMs: nowMs }) : []
+  const history = new CounterHistory(charges, nowMs, started)
+  const isOfSubject = subject !== undefined && hasKey(partition, subject)
+  const query = { tenant, counters, fromMs: history.fromMs, ...(isOfSubject ? { subject } : {}) }
+  let page = await ledger.counterEvents(query)
+  for (;;) {
+    const { events, next } = page
+    // The next page is on its way while this one is added up.
+    const coming = next === undefined ? undefined : ledger.counterEvents({ ...query, after: next })
+    history.add(events)
+    if (seen !== undefined) for (const event of events) seen(event)
+    if (coming === undefined) return { seeded: history.seeded(), started }
+    page = await coming
   }
 }
 

@@ -1,7 +1,7 @@
 export { assertMembers, assertOneOf, configError } from './config-error.ts'
 export { Admission, type AdmissionOptions, type AdmitRequest, type CounterAdjustment } from './admission.ts'
 export { CounterHistory } from './counter-history.ts'
-export type { RebuildOptions } from './counter-rebuild.ts'
+export { readCounters, type RebuildOptions } from './counter-rebuild.ts'
 export { calendarBucket, type Bucket } from './calendar.ts'
 export { monotonicClock, type Clock } from './clock.ts'
 export { conditionHolds } from './condition.ts'

@@ -13,6 +13,7 @@ const TOKEN_FIGURES = ['inputTokens', 'outputTokens', 'cacheReadTokens', 'cacheW
 export class Instruments {
   readonly decisions: Counter
   readonly delayed: Counter
+  readonly drift: Histogram
   readonly #entries: Counter
   readonly #tokenUsage: Histogram
   readonly #duration: Histogram
@@ -22,6 +23,7 @@ export class Instruments {
   constructor(meter: Meter) {
     this.decisions = meter.createCounter(METRIC.decisions, { unit: '{decision}', description: 'Decisions on calls' })
     this.delayed = meter.createCounter(METRIC.delayed, { description: 'What could not be written or settled at once' })
+    this.drift = meter.createHistogram(METRIC.drift, { description: 'Units counted less units in the ledger' })
     this.#entries = meter.createCounter(METRIC.entries, { unit: '{entry}', description: 'Ledger entries' })
     this.#tokenUsage = meter.createHistogram(METRIC.tokenUsage, {
       ...TOKENS,
