@@ -3,7 +3,7 @@ import { createServer, type Server } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import { join, resolve } from 'node:path'
 import { MemoryKeyRegistry, QuotaError, type CounterStore } from '@tallygate/core'
-import { createQuota, type Quota } from '@tallygate/flow'
+import { createQuota, FileOutbox, type Quota } from '@tallygate/flow'
 import { fingerprint, pepperFromFile, pepperOf, type Pepper } from '@tallygate/identity'
 import { RedisCounterStore } from '@tallygate/store-redis'
 import { SqliteLedger } from '@tallygate/store-sql'
@@ -43,20 +43,31 @@ export async function startGateway({ config, folder }: LoadedConfig): Promise<Ga
   const file = resolve(folder, config.ledger ?? '.tallygate/usage.db')
   const ledger = await SqliteLedger.open({ file, ...defined({ durability: config.durability }) })
   let store: CounterStore | undefined
+  let outbox: FileOutbox | undefined
   try {
+    outbox = await outboxOf(config, join(file, '..', 'outbox'), log)
     store = await counterStoreOf(config, log)
     const pepper = config.pepper === undefined ? pepperFromFile(join(file, '..', 'pepper')) : pepperOf(config.pepper)
-    const quota = quotaOf(config, { ledger, pepper, log, metrics, ...(store === undefined ? {} : { store }) })
+    const quota = quotaOf(config, { ledger, outbox, pepper, log, metrics, ...(store === undefined ? {} : { store }) })
     return await listen(config, {
       quota,
       metrics,
       log,
-      closeStores: () => Promise.all([ledger.close(), store?.close(), metrics.close()]),
+      closeStores: () => Promise.all([ledger.close(), outbox?.close(), store?.close(), metrics.close()]),
     })
   } catch (error) {
-    await Promise.all([ledger.close(), store?.close(), metrics.close()])
+    await Promise.all([ledger.close(), outbox?.close(), store?.close(), metrics.close()])
     throw error
   }
+}
+
+/** Entries wait beside the ledger's file. */
+function outboxOf({ durability }: Config, folder: string, log: Log): Promise<FileOutbox> {
+  return FileOutbox.open({
+    folder,
+    ...defined({ durability }),
+    onDamage: (path, lines) => log.error({ path, lines }, 'lines of the outbox can not be read, and are passed over'),
+  })
 }
 
 async function counterStoreOf({ counters = 'memory' }: Config, log: Log): Promise<CounterStore | undefined> {
@@ -78,21 +89,25 @@ async function counterStoreOf({ counters = 'memory' }: Config, log: Log): Promis
 
 interface Parts {
   readonly ledger: SqliteLedger
+  readonly outbox: FileOutbox
   readonly store?: CounterStore
   readonly pepper: Pepper
   readonly log: Log
   readonly metrics: Metrics
 }
 
-function quotaOf(config: Config, { ledger, store, pepper, log, metrics }: Parts): Quota {
+function quotaOf(config: Config, { ledger, outbox, store, pepper, log, metrics }: Parts): Quota {
   const { plans = {}, keys = [], defaultPlans, combine, unregistered, exhaustedStatus, rateLimitHeaders } = config
   const records = keys.map(({ secret, expires, ...record }) => ({
     ...defined(record),
     fingerprint: fingerprint(pepper, secret),
     ...(expires === undefined ? {} : { expiresAtMs: Date.parse(expires) }),
   }))
+  const { durableWithin: durableWithinMs, onLateEntry } = config
   return createQuota({
     ledger,
+    outbox,
+    ...defined({ durableWithinMs, onLateEntry }),
     pepper,
     plans: Object.entries(plans).map(([name, plan]) => planOf(name, plan)),
     logger: loggerOf(log),
