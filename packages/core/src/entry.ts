@@ -76,7 +76,10 @@ export interface AdjustmentEntry extends EntryBase {
   readonly by?: string | undefined
 }
 
-/** A window that starts at first use has started: without it, a rebuild could not know when. */
+/**
+ * A window has started, at `atMs`, that starts at first use or keeps the quota or the end that it began with: without
+ * this, a rebuild could not know.
+ */
 export interface WindowStartEntry extends EntryBase {
   readonly kind: 'window-start'
   readonly owner: string
@@ -84,6 +87,8 @@ export interface WindowStartEntry extends EntryBase {
   readonly counter: string
   readonly endMs: number | null
   readonly quota: number | null
+  /** Units that were added to its quota before it began. Default: 0. */
+  readonly toppedUp?: number | undefined
 }
 
 /** An immutable record in the ledger. */

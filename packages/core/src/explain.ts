@@ -67,7 +67,7 @@ interface Decided {
 export async function explain(admission: Admission, request: ExplainRequest): Promise<Explanation> {
   const { sets, dimensions, facts, amounts, ownedBy } = request
   const bound = sets.map((set) => bindLimits(set, dimensions, facts, ownedBy))
-  const { nowMs, statuses } = await admission.read(bound.flat(), amounts)
+  const { nowMs, statuses } = await admission.read(bound.flat(), { amounts, subject: dimensions['key'] })
   let from = 0
   const decided = sets.map((set, index): Decided => {
     const own = bound[index]!

@@ -1,7 +1,15 @@
 export { assertMembers, assertOneOf, configError } from './config-error.ts'
-export { Admission, type AdmissionOptions, type AdmitRequest } from './admission.ts'
 export { BY_DEFAULT, BY_LIMITER, BY_REGISTRY, type Assignment, type PlanOrigin } from './assignment.ts'
 export { assertAdjustable } from './assert-adjustable.ts'
+export {
+  Admission,
+  type AdmissionOptions,
+  type AdmitRequest,
+  type CounterAdjustment,
+  type ReadOptions,
+} from './admission.ts'
+export { CounterHistory } from './counter-history.ts'
+export { readCounters, type RebuildOptions } from './counter-rebuild.ts'
 export { calendarBucket, type Bucket } from './calendar.ts'
 export { CALLER_LEVELS, groupsOf, type CallerLevel, type CallerMatch } from './caller-match.ts'
 export { monotonicClock, type Clock } from './clock.ts'
@@ -52,6 +60,7 @@ export {
   type UsageQuery,
   type UsageRow,
   type UsageSum,
+  type WindowStartEvent,
 } from './ledger.ts'
 export {
   assertName,

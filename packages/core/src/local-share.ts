@@ -52,9 +52,9 @@ export class LocalShare {
   settle(reservation: Reservation, actual: Amounts, atMs: number): void {
     if (this.#settled.has(reservation)) return
     this.#settled.add(reservation)
-    const { id, owner, bound, amounts } = reservation
-    const charges = localCharges(bound, amounts, atMs).map(({ charge, unit }) => {
-      return { charge, actual: actual[unit] ?? charge.amount }
+    const { id, owner, bound, amounts, spared } = reservation
+    const charges = localCharges(bound, amounts, atMs).map(({ charge, unit, place }) => {
+      return { charge, actual: spared?.[place] === true ? 0 : (actual[unit] ?? charge.amount) }
     })
     void this.#store.settle({ id, owner, charges, atMs })
   }
@@ -81,13 +81,19 @@ function localCharges(bound: readonly BoundLimit[], amounts: Amounts, atMs: numb
     const { definition } = local[index]!.limit
     const quota = charge.quota === null ? null : shareOfQuota(charge.quota, shareOf(definition)!)
     const effect = isFree && charge.alternative > 0 ? 'shadow' : charge.effect
-    return { charge: { ...charge, quota, effect, isRebuilt: false }, unit: definition.unit }
+    return {
+      charge: { ...charge, quota, effect, isRebuilt: false },
+      unit: definition.unit,
+      place: bound.indexOf(local[index]!),
+    }
   })
 }
 
 interface LocalCharge {
   readonly charge: Charge
   readonly unit: BoundLimit['limit']['definition']['unit']
+  /** Among all limits of the call. */
+  readonly place: number
 }
 
 function shareOf({ onUnavailable }: Pick<BoundLimit['limit']['definition'], 'onUnavailable'>): number | undefined {

@@ -31,6 +31,8 @@ export interface HoldRequest {
   readonly isSpared?: (status: number | undefined) => boolean
   /** Goes before what the limits say for when the counters can't be reached. */
   readonly onUnavailable?: 'refuse' | 'admit' | undefined
+  /** Where counters of this key are charged by nobody else's calls. */
+  readonly subject?: string | undefined
 }
 
 const NEVER = (): boolean => false
@@ -74,9 +76,10 @@ export class CallHolds {
 
   /** Decides under further limits, and holds what they count. */
   async admit(attemptId: string, hold: HoldRequest, context: () => string): Promise<Decision> {
-    const { bound, isSpared = NEVER, onUnavailable } = hold
+    const { bound, isSpared = NEVER, onUnavailable, subject } = hold
     const id = this.#held.length === 0 ? attemptId : `${attemptId}.${this.#held.length}`
-    const decision = await this.#decide({ id, bound, context: bound.length === 0 ? '' : context(), onUnavailable })
+    const holdContext = bound.length === 0 ? '' : context()
+    const decision = await this.#decide({ id, bound, context: holdContext, onUnavailable, subject })
     this.#statuses.push(...decision.statuses)
     if (!decision.admitted) {
       if (decision.reservation !== undefined) this.#walk.settler.release(decision.reservation)

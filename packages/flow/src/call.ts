@@ -19,6 +19,7 @@ import { actualAmounts, entryCharges, recordedUsage, usedNothing, type RecordedU
 import { CallHolds, type HoldRequest } from './call-holds.ts'
 import type { CallerRules } from './caller-rules.ts'
 import { denialOf, problemDenial, wantsProblem, type Denial, type DenialContext } from './denial.ts'
+import { writeContext } from './hold-context.ts'
 import { KeptOutput } from './kept-output.ts'
 import { MeteredRequest, type CallRequest } from './metered-request.ts'
 import { rateLimitFields, type Fields, type RateLimitStyle } from './rate-limit-fields.ts'
@@ -26,7 +27,6 @@ import { BODY_FAULTS, UNAUTHENTICATED } from './refusal-texts.ts'
 import { usageOf } from './usage-of.ts'
 import type { Walk } from './walk.ts'
 
-const MOST_CONTEXT_CHARACTERS = 1_024
 const REPORTABLE = /^[A-Za-z0-9._:/-]{1,128}$/
 const UNANSWERED: AnswerFacts = {
   status: undefined,
@@ -187,7 +187,9 @@ export class Call {
    *
    * @param hold Default: the limits of the caller's plans.
    */
-  async admit(hold: HoldRequest = { bound: this.bind(this.#plans) }): Promise<Denial | undefined> {
+  async admit(
+    hold: HoldRequest = { bound: this.bind(this.#plans), subject: this.#subject?.id },
+  ): Promise<Denial | undefined> {
     // The caller has hung up: nobody waits for a decision.
     if (this.#outcome !== undefined) return undefined
     if (this.#walk.isBlocked)
@@ -392,15 +394,13 @@ export class Call {
     return { requestId: this.attemptId, dialect: this.dialect, styles: this.#styles, options: this.#walk.denials }
   }
 
-  /** What the entry of this call will need if its process dies before it is settled: one value a line. */
+  /** What the entry of this call will need if its process dies before it is settled. */
   #context(): string {
-    const { tenant = '', id = '' } = this.#subject ?? {}
-    const { provider = '', operation = '' } = this.metered.match?.adapter ?? {}
-    const { model = '' } = this.metered.facts
-    let context = `${tenant}\n${id}\n${this.callId}\n${provider}\n${operation}\n${model}\n`
-    for (const { name, version } of this.#plans.plans) context += `${name}=${version} `
-    // A model that a caller cut in the middle of a character must not be what a store stumbles over.
-    return context.slice(0, MOST_CONTEXT_CHARACTERS).toWellFormed()
+    const { tenant = '', id = '', dimensions = {} } = this.#subject ?? {}
+    const { provider, operation } = this.metered.match?.adapter ?? {}
+    const { callId, plans } = this
+    const { model } = this.metered.facts
+    return writeContext({ tenant, subject: id, dimensions, callId, provider, operation, model, plans: plans.plans })
   }
 
   #describe(): CallDescription {

@@ -22,9 +22,12 @@ export {
   type CredentialSource,
 } from '@tallygate/identity'
 export { isFreeRoute, pathOf, type Dialect, type ProblemKind } from '@tallygate/metering'
+export { FileOutbox, type FileOutboxOptions } from './file-outbox.ts'
 export { injectIncludeUsage } from './inject-usage.ts'
 export { consoleLogger, warnOnce, type Logger } from './logger.ts'
 export type { CallRequest } from './metered-request.ts'
+export type { AdjustOptions, RefundOptions } from './adjustments.ts'
+export type { Drift } from './drift.ts'
 export { createQuota, Quota } from './quota.ts'
 export { isMetered, type QuotaOptions } from './quota-options.ts'
 export { rateLimitFields, type Fields, type RateLimitStyle } from './rate-limit-fields.ts'

@@ -10,9 +10,11 @@ import {
   monotonicClock,
   QuotaError,
   type Amounts,
+  type BoundLimit,
   type CallFacts,
   type CompiledPlan,
   type CounterStore,
+  type Entry,
   type Explanation,
   type Ledger,
   type LimitStatus,
@@ -23,23 +25,27 @@ import { pepperFromFile, pepperOf, type Identification, type IdentifyRequest, ty
 import { TokenCounter } from '@tallygate/metering'
 import { Telemetry } from '@tallygate/telemetry'
 import { ActiveCalls } from './active-calls.ts'
+import { Adjustments, type AdjustOptions, type RefundOptions } from './adjustments.ts'
 import { BoundLimits } from './bound-limits.ts'
 import { Call } from './call.ts'
 import { assertCountable, CallerRules, REPLACEABLE, type CallerOptions } from './caller-rules.ts'
+import { DriftWatch } from './drift-watch.ts'
+import { driftOf, type Drift } from './drift.ts'
 import { EndDelay } from './end-delay.ts'
 import { EntryWriter } from './entry-writer.ts'
 import { GuardedCounterStore } from './guarded-counter-store.ts'
+import { KnownLimits } from './known-limits.ts'
 import { consoleLogger, type Logger } from './logger.ts'
 import type { CallRequest } from './metered-request.ts'
 import { checkQuotaOptions, type QuotaOptions } from './quota-options.ts'
 import { Settler } from './settler.ts'
+import { Sweeper } from './sweeper.ts'
 import type { Walk } from './walk.ts'
 
-/** Holds that are swept at once. */
-const SWEPT_AT_ONCE = 100
-const SWEEP_EVERY_MS = 30_000
 /** While draining, stores that took nothing are asked again after this time. */
 const AGAIN_AFTER_MS = 250
+/** Windows from this length on are not compared with the ledger by themselves: theirs are histories to be read. */
+const LONG_MS = 90_000_000
 /** A node is not ready while its last decision failed, unless that is so long ago that it may be asked again. */
 const NOT_READY_FOR_MS = 5_000
 
@@ -61,7 +67,10 @@ export class Quota {
   readonly #general = new Set<CompiledPlan>()
   /** What limiters count, by their names. */
   readonly #windows = new Map<string, string>()
-  #sweeper: NodeJS.Timeout | undefined
+  readonly #sweeper: Sweeper
+  readonly #driftWatch: DriftWatch
+  readonly #known: KnownLimits
+  readonly #adjustments: Adjustments
 
   constructor(options: QuotaOptions) {
     checkQuotaOptions(options)
@@ -75,13 +84,34 @@ export class Quota {
     this.ledger = options.ledger ?? new MemoryLedger()
     const outbox = options.outbox ?? new MemoryOutbox()
     const { holdLifetimeMs: lifetimeMs = 60_000, onFullOutbox = 'refuse' } = options
-    const admission = new Admission({ store: this.#store, clock, lifetimeMs })
+    const writer = new EntryWriter({ ledger: this.ledger, outbox, telemetry, logger })
+    const beforeRead = (): Promise<void> => writer.bringIn()
+    // A ledger of our own begins and ends with the counters.
+    const rebuild = { ledger: this.ledger, beforeRead, record: (start: Entry): void => void writer.write(start) }
+    const admission = new Admission({
+      store: this.#store,
+      clock,
+      lifetimeMs,
+      ...(options.ledger === undefined ? {} : { rebuild }),
+    })
     this.#options = options
     const parts = { pepper, clock, storeClock: () => admission.nowMs(), store: this.#store }
     this.#rulesFor = (changed) => new CallerRules(changed, parts)
     this.#rules = this.#rulesFor(options)
     const rules = (): CallerRules => this.#rules
-    const writer = new EntryWriter({ ledger: this.ledger, outbox, telemetry, logger })
+    const { rebuildsFromMs } = admission
+    this.#known = new KnownLimits(() => rules().planSource.plans)
+    const swept = { store: this.#store, ledger: this.ledger, limits: this.#known, logger, rebuildsFromMs, beforeRead }
+    this.#sweeper = new Sweeper(swept)
+    const limitsOf = (subject: Subject): Promise<readonly BoundLimit[]> => this.#limits(subject, 'any')
+    this.#adjustments = new Adjustments({ admission, ledger: this.ledger, limitsOf })
+    const drift = async (subject: Subject): Promise<readonly Drift[]> => {
+      const short = (await this.#limits(subject, 'any')).filter(({ limit }) => !limit.isAtLeast(LONG_MS))
+      return driftOf(admission, this.ledger, short, subject.id)
+    }
+    this.#driftWatch = new DriftWatch({ drift, telemetry, logger })
+    // What processes that are gone held there has to be written down, whether or not somebody calls.
+    if (options.store !== undefined) this.#sweeper.start()
     const active = new ActiveCalls(clock, logger)
     this.#active = active
     this.#closes = [options.store, options.ledger].map((given, index) => async () => {
@@ -183,6 +213,7 @@ export class Quota {
       }
       this.#windows.set(name, window)
     }
+    this.#known.add(plan)
     if (isGeneral) this.#general.add(plan)
   }
 
@@ -195,10 +226,33 @@ export class Quota {
     subject: Subject,
     facts: CallFacts | 'any' = 'any',
   ): Promise<{ nowMs: number; statuses: readonly LimitStatus[] }> {
-    const bound = [this.#generalPlans, await this.#rules.planSource.plansOf(subject)].flatMap((plans) =>
+    return this.#walk.admission.read(await this.#limits(subject, facts), { subject: subject.id })
+  }
+
+  async #limits(subject: Subject, facts: CallFacts | 'any'): Promise<readonly BoundLimit[]> {
+    return [this.#generalPlans, await this.#rules.planSource.plansOf(subject)].flatMap((plans) =>
       bindLimits(plans, subject.dimensions, facts, this.#slotOwner),
     )
-    return this.#walk.admission.read(bound)
+  }
+
+  /** Sets back to 0 what a subject has used of a limit. The ledger keeps what it was. See {@link Adjustments.adjust}. */
+  reset(subject: Subject, limit: string, options?: AdjustOptions): Promise<void> {
+    return this.#adjustments.adjust('reset', subject, limit, 0, options)
+  }
+
+  /** Adds units to a subject's quota in the window that is current; of a lifetime quota, for good. */
+  topUp(subject: Subject, limit: string, amount: number, options?: AdjustOptions): Promise<void> {
+    return this.#adjustments.adjust('top-up', subject, limit, amount, options)
+  }
+
+  /** Gives units back that a subject has used, down to 0. */
+  refund(subject: Subject, limit: string, amount: number, options?: RefundOptions): Promise<void> {
+    return this.#adjustments.adjust('refund', subject, limit, amount, options)
+  }
+
+  /** What counters say of a subject's limits, and what the ledger says. See {@link driftOf}. */
+  async driftOf(subject: Subject): Promise<readonly Drift[]> {
+    return driftOf(this.#walk.admission, this.ledger, await this.#limits(subject, 'any'), subject.id)
   }
 
   /** Whether calls can be decided and recorded: the counters answer, and entries have a place to go. */
@@ -231,7 +285,8 @@ export class Quota {
   /** Drains, and frees what this quota itself opened. Stores that were given stay open. */
   async close(withinMs?: number): Promise<void> {
     await this.drain(withinMs)
-    clearInterval(this.#sweeper)
+    this.#driftWatch.stop()
+    await this.#sweeper.stop()
     this.#active.stop()
     this.#guard?.stop()
     await this.#walk.counter.close()
@@ -240,19 +295,8 @@ export class Quota {
 
   #began(call: Call): void {
     this.#active.add(call)
-    this.#sweeper ??= setInterval(() => void this.#sweep(), SWEEP_EVERY_MS).unref()
-  }
-
-  /** Expires holds whose owners nobody decides on any more. */
-  async #sweep(): Promise<void> {
-    try {
-      const expired = await this.#store.sweep(SWEPT_AT_ONCE)
-      for (const { id, owner } of expired)
-        this.logger.warn('a reservation expired: the process that held it is gone', { id, owner })
-      await this.#store.acknowledge(expired)
-    } catch (error) {
-      this.logger.warn('expired reservations could not be swept', { cause: String(error) })
-    }
+    this.#sweeper.start()
+    this.#driftWatch.began(call.subject)
   }
 }
 

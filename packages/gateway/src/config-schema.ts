@@ -179,6 +179,9 @@ export const configSchema = z.strictObject({
   /** SQLite file of the ledger. Default: `.tallygate/usage.db`. */
   ledger: z.string().optional(),
   durability: z.enum(['process', 'power']).optional(),
+  /** How long the end of an answer waits for its entry, and what happens then. Default: 20ms, leave. */
+  durableWithin: duration.optional(),
+  onLateEntry: z.enum(['leave', 'break']).optional(),
   /** Secret by which keys are fingerprinted. Default: a file beside the ledger, created once. */
   pepper: z.string().min(32).optional(),
   /** Path of the callers' own report. Default: `/usage`. */

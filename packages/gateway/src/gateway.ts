@@ -1,7 +1,7 @@
 import type { Server } from 'node:http'
 import { join, resolve } from 'node:path'
 import { QuotaError, type CounterStore } from '@tallygate/core'
-import { createQuota, type Quota } from '@tallygate/flow'
+import { createQuota, FileOutbox, type Quota } from '@tallygate/flow'
 import { pepperFromFile, pepperOf, type Pepper } from '@tallygate/identity'
 import { RedisCounterStore } from '@tallygate/store-redis'
 import { SqliteLedger } from '@tallygate/store-sql'
@@ -53,16 +53,28 @@ export async function startGateway(loaded: LoadedConfig, { watch = 'never' }: Ga
   const file = resolve(folder, config.ledger ?? '.tallygate/usage.db')
   const ledger = await SqliteLedger.open({ file, ...defined({ durability: config.durability }) })
   let store: CounterStore | undefined
+  let outbox: FileOutbox | undefined
   try {
+    outbox = await outboxOf(config, join(file, '..', 'outbox'), log)
     store = await counterStoreOf(config, log)
     const pepper = config.pepper === undefined ? pepperFromFile(join(file, '..', 'pepper')) : pepperOf(config.pepper)
-    const quota = quotaOf(config, { ledger, pepper, log, metrics, ...(store === undefined ? {} : { store }) })
-    const closeStores = (): Promise<unknown> => Promise.all([ledger.close(), store?.close(), metrics.close()])
+    const quota = quotaOf(config, { ledger, outbox, pepper, log, metrics, ...(store === undefined ? {} : { store }) })
+    const closeStores = (): Promise<unknown> =>
+      Promise.all([ledger.close(), outbox?.close(), store?.close(), metrics.close()])
     return await listen(loaded, { quota, pepper, metrics, log, closeStores }, watch === 'always')
   } catch (error) {
-    await Promise.all([ledger.close(), store?.close(), metrics.close()])
+    await Promise.all([ledger.close(), outbox?.close(), store?.close(), metrics.close()])
     throw error
   }
+}
+
+/** Entries wait beside the ledger's file. */
+function outboxOf({ durability }: Config, folder: string, log: Log): Promise<FileOutbox> {
+  return FileOutbox.open({
+    folder,
+    ...defined({ durability }),
+    onDamage: (path, lines) => log.error({ path, lines }, 'lines of the outbox can not be read, and are passed over'),
+  })
 }
 
 async function counterStoreOf({ counters = 'memory' }: Config, log: Log): Promise<CounterStore | undefined> {
@@ -84,17 +96,20 @@ async function counterStoreOf({ counters = 'memory' }: Config, log: Log): Promis
 
 interface Parts {
   readonly ledger: SqliteLedger
+  readonly outbox: FileOutbox
   readonly store?: CounterStore
   readonly pepper: Pepper
   readonly log: Log
   readonly metrics: Metrics
 }
 
-function quotaOf(config: Config, { ledger, store, pepper, log, metrics }: Parts): Quota {
-  const { exhaustedStatus, rateLimitHeaders, nodes } = config
+function quotaOf(config: Config, { ledger, outbox, store, pepper, log, metrics }: Parts): Quota {
+  const { exhaustedStatus, rateLimitHeaders, nodes, durableWithin: durableWithinMs, onLateEntry } = config
   return createQuota({
     ...callerOptions(config, pepper),
     ledger,
+    outbox,
+    ...defined({ durableWithinMs, onLateEntry }),
     pepper,
     logger: loggerOf(log),
     telemetry: { meterProvider: metrics.meterProvider },

@@ -6,6 +6,7 @@ import {
   NO_USAGE,
   QuotaError,
   type CounterEventPage,
+  type CounterEventQuery,
   type Entry,
   type EntryPage,
   type Ledger,
@@ -15,11 +16,14 @@ import {
   type UsageQuery,
   type UsageRow,
   type UsageSum,
+  type WindowStartEvent,
 } from '@tallygate/core'
 import { Kysely, sql, SqliteDialect, type RawBuilder } from 'kysely'
 import { Migrator } from 'kysely/migration'
+import { eventRowsQuery, windowStartsQuery } from './counter-event-query.ts'
+import { startsOf, type EventRow } from './counter-event-rows.ts'
 import { EntryJournal, journalsLeft, rowsLeft, type Row } from './entry-journal.ts'
-import { ENTRY_COLUMNS, rowOf, usageEntryOf } from './entry-row.ts'
+import { ENTRY_COLUMNS, entryOf, rowOf, usageEntryOf } from './entry-row.ts'
 import { migrationProvider } from './migrations.ts'
 import type { EntryTable, Schema } from './schema.ts'
 import { SqliteReader } from './sqlite-reader.ts'
@@ -54,6 +58,8 @@ export class SqliteLedger implements Ledger {
   readonly #database: DatabaseSync
   readonly #db: Kysely<Schema>
   readonly #reader: SqliteReader
+  /** A thread of its own: decisions wait for counters that are rebuilt, and must not stand behind a report. */
+  readonly #counterReader: SqliteReader
   readonly #insert: StatementSync
   readonly #journal: EntryJournal
   /** In the journal, and not in the database yet. */
@@ -64,7 +70,8 @@ export class SqliteLedger implements Ledger {
   private constructor(file: string, database: DatabaseSync, db: Kysely<Schema>, isSynced: boolean) {
     this.#database = database
     this.#db = db
-    this.#reader = new SqliteReader(file)
+    this.#reader = new SqliteReader(file, 'tallygate-reports')
+    this.#counterReader = new SqliteReader(file, 'tallygate-counters')
     this.#insert = database.prepare(insertSql(db))
     for (const left of journalsLeft(file)) {
       this.#insertAll(rowsLeft(left, ENTRY_COLUMNS.length))
@@ -130,12 +137,28 @@ export class SqliteLedger implements Ledger {
     return rows.map((row) => usageEntryOf(row as unknown as EntryTable))
   }
 
-  async counterEvents(): Promise<CounterEventPage> {
-    throw new QuotaError('ERR_QUOTA_LEDGER_UNAVAILABLE', 'events of counters can not be read yet')
+  async counterEvents(query: CounterEventQuery): Promise<CounterEventPage> {
+    try {
+      const { sql: text, parameters } = eventRowsQuery(query).compile(this.#db)
+      return await this.#counterReader.events(text, parameters, query)
+    } catch (error) {
+      throw unavailable('the ledger could not be read', error)
+    }
   }
 
-  async find(): Promise<readonly Entry[]> {
-    throw new QuotaError('ERR_QUOTA_LEDGER_UNAVAILABLE', 'entries can not be found by their ids yet')
+  async windowStarts(query: Parameters<Ledger['windowStarts']>[0]): Promise<readonly WindowStartEvent[]> {
+    if (query.counters.length === 0) return []
+    const rows = await this.#read(windowStartsQuery(query, query.toMs), this.#counterReader)
+    return startsOf(rows as unknown as EventRow[], query)
+  }
+
+  async find(tenant: string, ids: readonly string[]): Promise<readonly Entry[]> {
+    if (ids.length === 0) return []
+    const rows = await this.#read(
+      sql`select * from entries where tenant = ${tenant} and id in (${sql.join(ids)})`,
+      this.#counterReader,
+    )
+    return rows.map((row) => entryOf(row as unknown as EntryTable))
   }
 
   async close(): Promise<void> {
@@ -148,7 +171,7 @@ export class SqliteLedger implements Ledger {
       throw unavailable('the last entries stay in their journal until the ledger is opened again', error)
     } finally {
       this.#journal.close()
-      await this.#reader.close()
+      await Promise.all([this.#reader.close(), this.#counterReader.close()])
       this.#database.close()
     }
   }
@@ -182,11 +205,11 @@ export class SqliteLedger implements Ledger {
     }
   }
 
-  async #read(query: RawBuilder<unknown>): Promise<Record<string, unknown>[]> {
+  async #read(query: RawBuilder<unknown>, reader = this.#reader): Promise<Record<string, unknown>[]> {
     try {
       this.#store()
       const { sql: text, parameters } = query.compile(this.#db)
-      return await this.#reader.all(text, parameters)
+      return await reader.all(text, parameters)
     } catch (error) {
       throw unavailable('the ledger could not be read', error)
     }

@@ -100,7 +100,9 @@ describe('the journal of a SqliteLedger', () => {
       `usage.db-entries-${process.ppid}-00000000`,
     ])
     const found = await other.entries({ tenant: 't', fromMs: 0, toMs: 10 })
-    expect(found.map(({ id }) => id).toSorted()).to.deep.equal(['c', 'd'])
+    expect(found.map(({ id }) => id))
+      .to.include.members(['c', 'd'])
+      .and.not.include('b')
     await other.close()
     await ledger.close()
     rmSync(journalOf(process.ppid))

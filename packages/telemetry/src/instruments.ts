@@ -15,6 +15,7 @@ export class Instruments {
   readonly delayed: Counter
   readonly storeAway: Gauge
   readonly overshoot: Counter
+  readonly drift: Histogram
   readonly #entries: Counter
   readonly #tokenUsage: Histogram
   readonly #duration: Histogram
@@ -26,6 +27,7 @@ export class Instruments {
     this.delayed = meter.createCounter(METRIC.delayed, { description: 'What could not be written or settled at once' })
     this.storeAway = meter.createGauge(METRIC.storeAway, { description: 'Whether the counters are away' })
     this.overshoot = meter.createCounter(METRIC.overshoot, { description: 'Units that calls used beyond a quota' })
+    this.drift = meter.createHistogram(METRIC.drift, { description: 'Units counted less units in the ledger' })
     this.#entries = meter.createCounter(METRIC.entries, { unit: '{entry}', description: 'Ledger entries' })
     this.#tokenUsage = meter.createHistogram(METRIC.tokenUsage, {
       ...TOKENS,

@@ -59,6 +59,8 @@ export const METRIC = {
   storeAway: 'tallygate.store.away',
   /** Units that calls used beyond a quota, by limit and by what it does when it trips. */
   overshoot: 'tallygate.quota.overshoot',
+  /** Counters less what the ledger says, by plan and limit: of a few subjects that called lately. */
+  drift: 'tallygate.counter.drift',
 } as const
 
 /** Bucket edges that the conventions ask for. */

@@ -84,6 +84,11 @@ export class Telemetry {
     this.#metrics()?.overshoot.add(units, { [ATTRIBUTE.limit]: limit, [ATTRIBUTE.effect]: effect })
   }
 
+  /** Notes by how much a counter differs from the ledger. Calls under way make a difference, too. */
+  drifted(limit: string, units: number): void {
+    this.#metrics()?.drift.record(units, { [ATTRIBUTE.limit]: limit })
+  }
+
   /** Instruments of the provider in force; none where that is the API's own, which records nothing. */
   #metrics(): Instruments | undefined {
     const provider = this.#meterProvider ?? metrics.getMeterProvider()
