@@ -1,6 +1,14 @@
 import { randomUUID } from 'node:crypto'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
-import { CompiledPlan, MemoryLedger, type Limit, type PlanSet, type Subject, type UsageEntry } from '@tallygate/core'
+import {
+  CompiledPlan,
+  MemoryLedger,
+  type Ledger,
+  type Limit,
+  type PlanSet,
+  type Subject,
+  type UsageEntry,
+} from '@tallygate/core'
 import { createQuota, type Quota } from '@tallygate/flow'
 import { RedisCounterStore } from '@tallygate/store-redis'
 import { startFaultProxy, startRedis, type FaultProxy, type TestRedis } from '@tallygate/testkit'
@@ -22,17 +30,18 @@ const PLANS = {
 type Policy = keyof typeof PLANS
 const POLICIES: readonly Policy[] = ['refuse', 'admit', 'local']
 
-/** One process: its connection, its quota, its ledger, and what it has seen for itself. */
+/** One process: its connection, its quota, the ledger of all, and what it has seen for itself. */
 class Node {
   readonly quota: Quota
-  readonly ledger = new MemoryLedger()
+  readonly ledger: Ledger
   readonly store: RedisCounterStore
   /** When something was logged. */
   readonly logged: { readonly message: string; readonly atMs: number }[] = []
   readonly decisions: Decided[] = []
 
-  constructor(store: RedisCounterStore) {
+  constructor(store: RedisCounterStore, ledger: Ledger) {
     this.store = store
+    this.ledger = ledger
     const log = (message: string): void => void this.logged.push({ message, atMs: performance.now() })
     this.quota = createQuota({
       store,
@@ -47,8 +56,8 @@ class Node {
     })
   }
 
-  static async open(proxy: FaultProxy, prefix: string): Promise<Node> {
-    return new Node(await RedisCounterStore.connect({ url: `redis://127.0.0.1:${proxy.port}`, prefix }))
+  static async open(proxy: FaultProxy, prefix: string, ledger: Ledger): Promise<Node> {
+    return new Node(await RedisCounterStore.connect({ url: `redis://127.0.0.1:${proxy.port}`, prefix }), ledger)
   }
 
   /** A call from its begin to its end: whether it was admitted, and how long that took. */
@@ -128,7 +137,8 @@ describe('Redis behind a network that fails', () => {
     const { hostname, port } = new URL(server.url)
     proxy = await startFaultProxy(Number(port), hostname)
     const prefix = `test:${randomUUID()}:`
-    nodes = [await Node.open(proxy, prefix), await Node.open(proxy, prefix)]
+    const ledger = new MemoryLedger()
+    nodes = [await Node.open(proxy, prefix, ledger), await Node.open(proxy, prefix, ledger)]
   })
   afterEach(async () => {
     await proxy.restore()

@@ -11,3 +11,4 @@ export {
 } from './scripted-provider.ts'
 export { SettableClock } from './settable-clock.ts'
 export { freePort, startRedis, type TestRedis } from './start-redis.ts'
+export { startRedisCluster, type TestRedisCluster } from './start-redis-cluster.ts'

@@ -57,7 +57,8 @@ export async function freePort(): Promise<number> {
   return port
 }
 
-async function answersOn(port: number): Promise<void> {
+/** Resolves when something accepts connections on a port of the loopback interface. */
+export async function answersOn(port: number): Promise<void> {
   for (;;) {
     const socket = connect(port, '127.0.0.1')
     const opened = await new Promise<boolean>((resolve) => {
