@@ -123,12 +123,12 @@ export class MemoryCounterStore implements CounterStore {
     if (value === SETTLED || value === RELEASED) return 'closed'
     const hold = this.#openHold(value)
     const held = hold ?? (value === EXPIRED ? this.#kept.get(id) : undefined)
-    const times = { atMs, nowMs }
+    const times = { atMs: Math.min(atMs, nowMs), nowMs }
     for (let index = 0; index < charges.length; index += 1) {
       const settled = charges[index]!
       const place = placeIn(held, settled.charge, index)
       if (place !== -1 && settleQuickly(this.#slab, settled, held!, place, times)) continue
-      if (this.#isUnknown(settled.charge, this.#load(settled.charge, nowMs), atMs)) {
+      if (this.#isUnknown(settled.charge, this.#load(settled.charge, nowMs), times.atMs)) {
         this.#fence.skip(settled.charge, nowMs)
       } else if (place === -1) settleUnheld(this.#slab, settled, times)
       else settleHeld(this.#slab, settled, held!, place, times)

@@ -4,7 +4,7 @@ import type { Charge, SettledCharge } from './counter-store.ts'
 import { viewCounter, type CounterView } from './counter-view.ts'
 import type { HeldCharges } from './held-charges.ts'
 
-/** When a settlement happened, by the store's clock, and the store's time now. */
+/** When a settlement happened, by the store's clock, and the store's time now, which is not before. */
 export interface SettlementTimes {
   readonly atMs: number
   readonly nowMs: number
@@ -50,9 +50,17 @@ export function isPast(state: SlabState | undefined, { window }: Charge, view: C
   return window.kind === 'fixed' && state?.kind === 'fixed' && state.startMs > view.bucket
 }
 
-/** Charges the bucket of settlement. One that is over by now has nothing left to protect. */
+/**
+ * Charges the bucket of settlement. One that is over by now has nothing left to protect; one that has not begun, by a node
+ * whose clock runs ahead, is not begun by that.
+ */
 function addExcess(slab: CounterSlab, charge: Charge, amount: number, { atMs, nowMs }: SettlementTimes): void {
   const state = slab.load(charge.counter, nowMs)
-  const view = viewCounter(state, charge, atMs)
-  if (!isPast(state, charge, view)) add(slab, charge, state, view, amount)
+  const { window } = charge
+  const isAhead = window.kind === 'fixed' && state?.kind === 'fixed' && atMs < window.startMs && atMs >= state.startMs
+  const view = isAhead
+    ? { ...viewCounter(state, charge, atMs), bucket: state.startMs, endMs: state.endMs }
+    : viewCounter(state, charge, atMs)
+  const isOver = isPast(state, charge, view) || (window.kind === 'fixed' && nowMs >= view.endMs)
+  if (!isOver) add(slab, charge, state, view, amount)
 }

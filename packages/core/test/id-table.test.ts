@@ -1,0 +1,67 @@
+import { runs } from '@tallygate/testkit'
+import { expect } from 'chai'
+import fc from 'fast-check'
+import { IdTable } from '../src/id-table.ts'
+
+const FOR = 100
+const NOBODY = { delete: (): void => {} }
+
+describe('IdTable', () => {
+  it('does what a Map does, whatever is added, opened, closed and forgotten', () => {
+    const id = fc.oneof(fc.constantFrom('', 'a', 'b', '__proto__', 'constructor', 'ä🙂'), fc.nat(40).map(String))
+    const step = fc.record({ what: fc.constantFrom('open', 'close', 'wait'), id, value: fc.nat(9) })
+    const property = fc.property(fc.array(step, { minLength: 1, maxLength: 200 }), (steps) => {
+      const table = new IdTable(FOR)
+      const map = new Map<string, { value: number; forgetAtMs: number }>()
+      let nowMs = 0
+      for (const { what, id, value } of steps) {
+        const entry = table.find(id)
+        expect(table.valueOf(entry)).to.equal(map.get(id)?.value)
+        if (what === 'open') {
+          table.open(entry === -1 ? table.add(id, value) : entry, value)
+          map.set(id, { value, forgetAtMs: Infinity })
+        } else if (what === 'close') {
+          table.close(entry === -1 ? table.add(id, 0) : entry, -1 - value, nowMs)
+          map.set(id, { value: -1 - value, forgetAtMs: nowMs + FOR })
+        } else {
+          nowMs += value * 10
+          // Twice: one that was closed again while it waited goes to the end of those that wait.
+          for (let round = 0; round < 2; round += 1) table.forget(nowMs, 1_000, 0, NOBODY)
+          for (const [known, { forgetAtMs }] of map)
+            if (table.find(known) === -1 && forgetAtMs <= nowMs) map.delete(known)
+        }
+        expect(table.size).to.equal(map.size)
+      }
+      nowMs += 3 * FOR
+      for (let round = 0; round < 2; round += 1) table.forget(nowMs, 1_000, 0, NOBODY)
+      for (const [known, { value }] of map)
+        expect(table.valueOf(table.find(known))).to.equal(value < 0 ? undefined : value)
+    })
+    fc.assert(property, { numRuns: runs(300) })
+  })
+
+  it('holds many, forgets them a few at a time, and uses their places again', () => {
+    const table = new IdTable(FOR)
+    for (let round = 0; round < 3; round += 1) {
+      for (let i = 0; i < 10_000; i += 1) table.close(table.add(`${round}-${i}`, 0), -1, round * FOR)
+      expect(table.size).to.equal(10_000)
+      expect(table.valueOf(table.find(`${round}-9999`))).to.equal(-1)
+      table.forget((round + 1) * FOR - 1, 10_000, 0, NOBODY)
+      expect(table.size).to.equal(10_000)
+      table.forget((round + 1) * FOR, 4, 0, NOBODY)
+      expect(table.size).to.equal(9_996)
+      table.forget((round + 1) * FOR, 10_000, 0, NOBODY)
+      expect(table.size).to.equal(0)
+      expect(table.find(`${round}-9999`)).to.equal(-1)
+    }
+    expect(table.add('again', 7)).to.be.below(10_000)
+  })
+
+  it('tells which of those that it forgets had a number', () => {
+    const table = new IdTable(FOR)
+    for (const [id, value] of Object.entries({ a: -1, b: -2, c: -3, d: -2 })) table.close(table.add(id, 0), value, 0)
+    const told: string[] = []
+    table.forget(FOR, 10, -2, { delete: (id) => void told.push(id) })
+    expect(told).to.deep.equal(['b', 'd'])
+  })
+})
