@@ -72,6 +72,7 @@ export class MemoryCounterStore implements CounterStore {
     'lifetime',
     'concurrent',
     'alternatives',
+    'next-window',
     'expiry',
     'top-up',
     'rebuild',

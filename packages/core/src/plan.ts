@@ -92,8 +92,11 @@ export class CompiledPlan {
   get needs(): ReadonlySet<CounterStoreCapability> {
     const needs = new Set<CounterStoreCapability>()
     for (const { definition } of this.limits) {
-      const { kind } = definition.window
-      if (kind === 'first-use' || kind === 'lifetime' || kind === 'concurrent') needs.add(kind)
+      const { window, onChange } = definition
+      if (window.kind !== 'fixed') needs.add(window.kind)
+      else if ('every' in window) needs.add('calendar')
+      const hasNext = window.kind === 'fixed' || window.kind === 'first-use'
+      if (hasNext && Object.values(onChange).includes('next-window')) needs.add('next-window')
     }
     return needs
   }

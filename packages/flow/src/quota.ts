@@ -123,8 +123,10 @@ export class Quota {
    *
    * @param isGeneral They are the same for all requests of a caller, so that {@link limitsOf} can tell of them.
    * @throws QuotaError `ERR_QUOTA_CONFIG` when a limit of that name has another window: each would begin the other's anew.
+   * `ERR_QUOTA_CAPABILITY` for a window that the counter store can't count.
    */
   alsoLimits(plan: CompiledPlan, isGeneral = true): void {
+    assertCountable(plan, this.#store)
     for (const { name, definition } of plan.limits) {
       const window = JSON.stringify([definition.unit, definition.window])
       const known = this.#windows.get(name)
@@ -260,16 +262,9 @@ function identifierOptions({
   }
 }
 
-function assertServable({ plans }: PlanSource, { capabilities }: CounterStore): void {
+function assertServable({ plans }: PlanSource, store: CounterStore): void {
   for (const plan of plans) {
-    for (const need of plan.needs) {
-      if (!capabilities.has(need)) {
-        throw new QuotaError(
-          'ERR_QUOTA_CAPABILITY',
-          `plan ${plan.name} has a window of kind ${need}, which the counter store can't count`,
-        )
-      }
-    }
+    assertCountable(plan, store)
     for (const unit of plan.units) {
       if (!isMetered(unit)) {
         throw new QuotaError(
@@ -278,5 +273,15 @@ function assertServable({ plans }: PlanSource, { capabilities }: CounterStore): 
         )
       }
     }
+  }
+}
+
+function assertCountable({ name, needs }: CompiledPlan, { capabilities }: CounterStore): void {
+  for (const need of needs) {
+    if (capabilities.has(need)) continue
+    throw new QuotaError(
+      'ERR_QUOTA_CAPABILITY',
+      `plan ${name} needs ${need}, which the counter store can't do: change the limit, or use another store`,
+    )
   }
 }

@@ -113,7 +113,7 @@ describe('createQuota', () => {
       'a window that the store can not count',
       { plans: [plan(1)], store: { capabilities: new Set() } as unknown as CounterStore },
       'ERR_QUOTA_CAPABILITY',
-      /plan p has a window of kind lifetime, which the counter store can't count/,
+      /plan p needs lifetime, which the counter store can't do: change the limit, or use another store/,
     ],
   ]
   for (const [mistake, options, code, says] of mistakes) {
@@ -144,6 +144,16 @@ describe('createQuota', () => {
       ['calls', 5],
       ['tokens', 100],
     ])
+  })
+
+  it('refuses limits of middlewares that the store can not count', () => {
+    const store = { capabilities: new Set(['lifetime']) } as unknown as CounterStore
+    const quota = createQuota({ pepper: PEPPER, plans: [plan(1)], store })
+    const window = { kind: 'sliding', durationMs: 60_000 } as const
+    const limits = [{ name: 'calls', unit: 'requests', quota: 5, window }] as const
+    expect(() => quota.alsoLimits(new CompiledPlan({ name: 'limiter', limits })))
+      .to.throw(QuotaError, /plan limiter needs sliding/)
+      .with.property('code', 'ERR_QUOTA_CAPABILITY')
   })
 
   it('applies a limit on a service to whom the host says it is for', async () => {

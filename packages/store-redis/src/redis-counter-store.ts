@@ -67,6 +67,7 @@ export class RedisCounterStore implements CounterStore {
     'lifetime',
     'concurrent',
     'alternatives',
+    'next-window',
     'expiry',
   ] as const)
   readonly rebuildsFromMs = Infinity

@@ -235,7 +235,8 @@ export function describeCounterStore(name: string, open: OpenCounterStore): void
         expect(statusesOf(await reserve('r3', charge({ amount: 11 })))[0]).to.include({ tripped: true, roomAtMs: null })
       })
 
-      it('keep the quota they began with where a change waits for the next window', async () => {
+      it('keep the quota they began with where a change waits for the next window', async function () {
+        needs('next-window', this)
         const onChange = { quota: 'next-window', duration: 'now' } as const
         await reserve('r1', charge({ quota: 2, onChange }))
         const raised = charge({ quota: 5, amount: 2, onChange })
@@ -250,7 +251,8 @@ export function describeCounterStore(name: string, open: OpenCounterStore): void
         expect(await outcomeOf(reserve('r3', charge({ quota: 2 })))).to.equal('refused')
       })
 
-      it('last as long as they began where a changed duration waits for the next window', async () => {
+      it('last as long as they began where a changed duration waits for the next window', async function () {
+        needs('next-window', this)
         const onChange = { quota: 'now', duration: 'next-window' } as const
         await reserve('r1', charge({ amount: 10, onChange }))
         const hour = {
@@ -277,7 +279,8 @@ export function describeCounterStore(name: string, open: OpenCounterStore): void
       const sliding = (overrides: Partial<ChargeOptions> = {}): Charge =>
         charge({ window: { kind: 'sliding', bucketMs: 6_000, buckets: 10 }, ...overrides })
 
-      it('count the oldest bucket whole, and let it go a bucket later', async () => {
+      it('count the oldest bucket whole, and let it go a bucket later', async function () {
+        needs('sliding', this)
         await reserve('r1', sliding({ amount: 10 }))
         clock.advance(MINUTE + 5_999)
         expect(await outcomeOf(reserve('r2', sliding()))).to.equal('refused')
@@ -285,7 +288,8 @@ export function describeCounterStore(name: string, open: OpenCounterStore): void
         expect(await outcomeOf(reserve('r3', sliding()))).to.equal('granted')
       })
 
-      it('say when enough of what was used will have left', async () => {
+      it('say when enough of what was used will have left', async function () {
+        needs('sliding', this)
         await reserve('r1', sliding({ amount: 4 }))
         clock.advance(12_000)
         await reserve('r2', sliding({ amount: 6 }))
@@ -297,7 +301,8 @@ export function describeCounterStore(name: string, open: OpenCounterStore): void
         expect(statusesOf(await reserve('r4', sliding({ amount: 5 })))[0]).to.include({ roomAtMs: second })
       })
 
-      it('give a surplus back to the bucket it was reserved in', async () => {
+      it('give a surplus back to the bucket it was reserved in', async function () {
+        needs('sliding', this)
         await reserve('r1', sliding({ amount: 8 }))
         clock.advance(18_000)
         await reserve('r2', sliding({ amount: 2 }))
@@ -307,7 +312,8 @@ export function describeCounterStore(name: string, open: OpenCounterStore): void
         expect(await used(sliding())).to.equal(2)
       })
 
-      it('charge an excess to the bucket of settlement', async () => {
+      it('charge an excess to the bucket of settlement', async function () {
+        needs('sliding', this)
         await reserve('r1', sliding({ amount: 1 }))
         clock.advance(18_000)
         await settle('r1', sliding({ amount: 1 }), 5)
@@ -315,7 +321,8 @@ export function describeCounterStore(name: string, open: OpenCounterStore): void
         expect(await used(sliding())).to.equal(4)
       })
 
-      it('begin anew with another number of buckets', async () => {
+      it('begin anew with another number of buckets', async function () {
+        needs('sliding', this)
         await reserve('r1', sliding({ amount: 10 }))
         const finer = sliding({ window: { kind: 'sliding', bucketMs: 1_000, buckets: 60 } })
         expect(await outcomeOf(reserve('r2', finer))).to.equal('granted')
