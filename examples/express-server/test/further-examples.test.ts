@@ -81,23 +81,25 @@ describe('further examples of examples/express-server', () => {
     expect(await callsOf('/admin/usage', { 'x-role': 'administrator' })).to.equal(2)
   })
 
-  it('redis.ts shares its limit between two servers', async () => {
-    const redis = await startRedis()
-    try {
-      const environment = { REDIS_URL: redis.url, TALLYGATE_PEPPER: 'the same pepper for both of the servers' }
-      const urls = [await start('redis', environment), await start('redis', environment)]
-      const remaining: number[] = []
-      for (const url of [...urls, ...urls]) {
-        const { headers } = await post(`${url}/v1/chat/completions`, CHAT)
-        remaining.push(Number(/r=(\d+)/.exec(headers.get('ratelimit')!)![1]))
+  for (const file of ['redis', 'flexible']) {
+    it(`${file}.ts shares its limit between two servers`, async () => {
+      const redis = await startRedis()
+      try {
+        const environment = { REDIS_URL: redis.url, TALLYGATE_PEPPER: 'the same pepper for both of the servers' }
+        const urls = [await start(file, environment), await start(file, environment)]
+        const remaining: number[] = []
+        for (const url of [...urls, ...urls]) {
+          const { headers } = await post(`${url}/v1/chat/completions`, CHAT)
+          remaining.push(Number(/r=(\d+)/.exec(headers.get('ratelimit')!)![1]))
+        }
+        // Where a minute of the clock ends meanwhile, counting begins anew; apart, each server would count its own two.
+        expect(remaining).to.satisfy((left: number[]) => new Set(left).size === 4 || left.lastIndexOf(99) > 0)
+        expect(remaining).to.not.deep.equal([99, 99, 98, 98])
+      } finally {
+        await redis.stop()
       }
-      // Where a minute of the clock ends meanwhile, counting begins anew; apart, each server would count its own two.
-      expect(remaining).to.satisfy((left: number[]) => new Set(left).size === 4 || left.lastIndexOf(99) > 0)
-      expect(remaining).to.not.deep.equal([99, 99, 98, 98])
-    } finally {
-      await redis.stop()
-    }
-  })
+    })
+  }
 
   it('own-handler.ts records what its handler says, for the user that the server vouches for', async () => {
     const url = await start('own-handler', { OPENAI_API_KEY: 'sk-of-the-server' })
