@@ -68,6 +68,16 @@ describe('further examples of examples/express-server', () => {
     expect(provider.requests).to.have.length(1)
   })
 
+  it('guards.ts turns away who guesses, and lets the key that was handed out pass', async () => {
+    const url = `${await start('guards')}/v1/chat/completions`
+    const found: number[] = []
+    for (let guess = 0; guess < 12; guess += 1)
+      found.push((await post(url, CHAT, { authorization: `Bearer guess-${guess}` })).status)
+    expect(found).to.deep.equal([...Array<number>(10).fill(401), 429, 429])
+    expect((await post(url, CHAT)).status).to.equal(200)
+    expect(provider.requests).to.have.length(1)
+  })
+
   it('report.ts shows each key its own calls, and administrators all', async () => {
     const url = await start('report')
     await post(`${url}/v1/chat/completions`, CHAT)

@@ -17,7 +17,7 @@ import { Answer, type AnswerFacts, type AnswerSink } from './answer.ts'
 import { attemptId } from './attempt-id.ts'
 import { actualAmounts, entryCharges, recordedUsage, usedNothing, type RecordedUsage } from './call-entry.ts'
 import { CallHolds, type HoldRequest } from './call-holds.ts'
-import { denialOf, problemDenial, type Denial, type DenialContext } from './denial.ts'
+import { denialOf, problemDenial, wantsProblem, type Denial, type DenialContext } from './denial.ts'
 import { KeptOutput } from './kept-output.ts'
 import { MeteredRequest, type CallRequest } from './metered-request.ts'
 import { rateLimitFields, type Fields, type RateLimitStyle } from './rate-limit-fields.ts'
@@ -55,6 +55,7 @@ export class Call {
   #styles: readonly RateLimitStyle[]
   #subject: Subject | undefined
   #credentialSource: CredentialSource | undefined
+  #isKeyRefused = false
   #plans: PlanSet = NO_PLANS
   #meters = false
   #provider: string | undefined
@@ -68,8 +69,8 @@ export class Call {
     this.request = request
     this.metered = new MeteredRequest(request)
     this.#holds = new CallHolds(walk, this.metered)
-    const wantsProblem = String(request.headers['accept'] ?? '').includes('application/problem+json')
-    this.dialect = wantsProblem ? 'problem' : (this.metered.match?.adapter.dialect ?? dialectOf(request.url))
+    const asked = wantsProblem(request.headers) ? 'problem' : this.metered.match?.adapter.dialect
+    this.dialect = asked ?? dialectOf(request.url)
     this.telemetry = walk.telemetry.start(this.metered.match !== undefined)
     this.#startedAtMs = walk.clock()
     this.#styles = walk.styles
@@ -83,6 +84,11 @@ export class Call {
   /** Where the credential stood; `undefined` where there was none, or a function found it. */
   get credentialSource(): CredentialSource | undefined {
     return this.#credentialSource
+  }
+
+  /** Whether a key was presented that nobody has handed out: one that is malformed, unknown or disabled. */
+  get hasUnknownKey(): boolean {
+    return this.#isKeyRefused || this.#subject?.standing === 'unregistered'
   }
 
   get plans(): PlanSet {
@@ -132,7 +138,10 @@ export class Call {
   }
 
   #identified(found: Identification): Denial | undefined {
-    if (found.outcome === 'refused') return this.problem('unauthenticated', UNAUTHENTICATED[found.reason])
+    if (found.outcome === 'refused') {
+      this.#isKeyRefused = found.reason !== 'missing'
+      return this.problem('unauthenticated', UNAUTHENTICATED[found.reason])
+    }
     this.#subject = found.subject
     this.#credentialSource = found.source
     return undefined

@@ -3,8 +3,23 @@ export type { RecordedUsage } from './call-entry.ts'
 export type { HoldRequest } from './call-holds.ts'
 export { Call } from './call.ts'
 export { defaultQuota } from './default-quota.ts'
-export { denialOf, problemDenial, type Denial, type DenialContext, type DenialOptions } from './denial.ts'
-export { hostSubject, CREDENTIAL_HEADERS, withoutQueryKey, type CredentialSource } from '@tallygate/identity'
+export {
+  denialOf,
+  guardDenial,
+  problemDenial,
+  type Denial,
+  type DenialContext,
+  type DenialOptions,
+  type GuardRefusal,
+} from './denial.ts'
+export { attemptId } from './attempt-id.ts'
+export {
+  addressKey,
+  hostSubject,
+  CREDENTIAL_HEADERS,
+  withoutQueryKey,
+  type CredentialSource,
+} from '@tallygate/identity'
 export { isFreeRoute, pathOf, type Dialect, type ProblemKind } from '@tallygate/metering'
 export { injectIncludeUsage } from './inject-usage.ts'
 export { consoleLogger, warnOnce, type Logger } from './logger.ts'
