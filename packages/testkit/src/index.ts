@@ -1,4 +1,6 @@
 export { describeCounterStore, type OpenCounterStore } from './counter-store-conformance.ts'
+export { CounterOracle } from './counter-oracle.ts'
+export { describeCounterStoreModel, type CounterStoreModelOptions } from './counter-store-model.ts'
 export { describeLedger, type OpenLedger } from './ledger-conformance.ts'
 export { runs } from './runs.ts'
 export type { Script, ScriptedUsage } from './scripted-answer.ts'
