@@ -82,7 +82,7 @@ export class CounterOracle {
       const isReturned = charge.window.kind === 'concurrent'
       const excess = (isReturned ? 0 : actual) - (held?.amount ?? 0)
       if (excess < 0) this.#of(charge).giveBack(id, held!, -excess, atMs)
-      else if (excess > 0) this.#of(charge).addExcess(id, charge, excess, atMs)
+      else if (excess > 0) this.#of(charge).addExcess(id, charge, excess, atMs, this.nowMs)
     }
     this.#close(id, 'settled')
     this.#entries.set(id, atMs)

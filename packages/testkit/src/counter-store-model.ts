@@ -34,9 +34,10 @@ export function describeCounterStoreModel(
   options: CounterStoreModelOptions = {},
 ): void {
   const { sequences = 2_000, parallel = 1, owners = 1, sweepsAtOnce = true } = options
+  let expires = true
   const run = async (sequence: ModelSequence): Promise<void> => {
     const clock = new SettableClock()
-    await new ModelRun(sequence, { clock, open: () => open(clock), owners, sweepsAtOnce }).run()
+    await new ModelRun(sequence, { clock, open: () => open(clock), owners, expires, sweepsAtOnce }).run()
   }
 
   describe(`${name}, beside an oracle`, () => {
@@ -44,6 +45,7 @@ export function describeCounterStoreModel(
       this.timeout(60_000 + runs(sequences) * 60)
       const store = await open(new SettableClock())
       const arbitrary = modelSequences(store.capabilities)
+      expires = store.capabilities.has('expiry')
       await store.close()
       const firstSeed = options.seed ?? Math.floor(Math.random() * 2 ** 31)
       for (let done = 0; done < runs(sequences); done += DRAWN) {

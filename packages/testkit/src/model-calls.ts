@@ -1,4 +1,4 @@
-import type { Charge, ReserveRequest, SettleRequest } from '@tallygate/core'
+import type { Charge, Counter, ReserveRequest, SettleRequest } from '@tallygate/core'
 import { LIMITS, windowOf, type ModelLimit, type ModelSequence } from './model-command.ts'
 
 /** A call of the model. It is charged by the limits as they were when it began. */
@@ -12,19 +12,29 @@ export interface ModelCall {
 
 /** How long holds of the model live. */
 const LIFETIME_MS = 45_000
+/** Where the store does not let them expire. */
+const FOREVER_MS = 86_400_000
 
 /** The limits of a sequence as they are by now, the calls so far, and requests made of them. */
 export class ModelCalls {
   readonly limits: ModelLimit[]
   readonly #sequence: ModelSequence
-  readonly #owners: 1 | 2
   readonly #calls: ModelCall[] = []
+  /** The same objects again and again, as those who keep what they have bound. */
+  readonly #counters: readonly Counter[]
+  readonly #lifetimeMs: number
   #ids = 0
 
-  constructor(sequence: ModelSequence, owners: 1 | 2) {
+  constructor(sequence: ModelSequence, owners: 1 | 2, expires: boolean) {
+    this.#lifetimeMs = expires ? LIFETIME_MS : FOREVER_MS
     this.limits = [...sequence.limits]
     this.#sequence = sequence
-    this.#owners = owners
+    this.#counters = sequence.limits.map((_, number) => {
+      const owner = owners > 1 && number >= LIMITS - 2 ? 'w' : 'o'
+      const partition = number < LIMITS / 2 ? 'tenant=t,key=k' : 'tenant=t'
+      const name = `plan/limit-${number}`
+      return { owner, partition, name, key: `${owner} ${partition} ${name}` }
+    })
   }
 
   /** A new id. */
@@ -35,7 +45,7 @@ export class ModelCalls {
 
   begin(amounts: readonly (readonly [number: number, amount: number])[]): ModelCall {
     const parts = amounts.map(([number, amount]) => ({ number, limit: this.limits[number]!, amount }))
-    const call: ModelCall = { id: this.id('r'), owner: this.#ownerOf(parts[0]!.number), parts }
+    const call: ModelCall = { id: this.id('r'), owner: this.#counters[parts[0]!.number]!.owner, parts }
     this.#calls.push(call)
     return call
   }
@@ -53,7 +63,7 @@ export class ModelCalls {
 
   request({ id, owner, parts }: ModelCall, nodeMs: number): ReserveRequest {
     const charges = parts.map(({ number, limit, amount }) => this.charge(number, nodeMs, limit, amount))
-    return { id, owner, charges, lifetimeMs: LIFETIME_MS, context: `context of ${id}` }
+    return { id, owner, charges, lifetimeMs: this.#lifetimeMs, context: `context of ${id}` }
   }
 
   settlement({ id, owner, parts }: ModelCall, actuals: readonly number[], atMs: number): SettleRequest {
@@ -68,19 +78,13 @@ export class ModelCalls {
     const counter = this.#sequence.counters[number]!
     // A bucket of another duration that is still in force is not looked for by a store that has lost it.
     const duration = counter.isRebuilt && kind === 'fixed' ? 'now' : limit.onChange.duration
-    const [owner, name] = [this.#ownerOf(number), `plan/limit-${number}`]
-    const partition = number < LIMITS / 2 ? 'tenant=t,key=k' : 'tenant=t'
     return {
       ...rest,
       onChange: { ...limit.onChange, duration },
-      counter: { owner, partition, name, key: `${owner} ${partition} ${name}` },
+      counter: this.#counters[number]!,
       window: windowOf(limit, counter, atMs),
       amount,
       isRebuilt: counter.isRebuilt && kind !== 'concurrent',
     }
-  }
-
-  #ownerOf(number: number): string {
-    return this.#owners > 1 && number >= LIMITS - 2 ? 'w' : 'o'
   }
 }

@@ -105,7 +105,8 @@ export function windowOf({ kind, shape }: ModelLimit, { then }: ModelCounter, no
 function limitMembers(capabilities: ReadonlySet<CounterStoreCapability>): {
   [Member in keyof ModelLimit]: fc.Arbitrary<ModelLimit[Member]>
 } {
-  const change = fc.constantFrom<'now' | 'next-window'>('now', 'next-window')
+  const waits = capabilities.has('next-window') ? (['next-window'] as const) : []
+  const change = fc.constantFrom<'now' | 'next-window'>('now', ...waits)
   const optional = (['sliding', 'first-use', 'lifetime', 'concurrent'] as const).filter((kind) =>
     capabilities.has(kind),
   )
@@ -157,17 +158,14 @@ function command(capabilities: ReadonlySet<CounterStoreCapability>): fc.Arbitrar
     [3, fc.record({ kind: of('change'), limit, to: change })],
     [1, fc.record({ kind: of('read'), limits: fc.uniqueArray(limit, { minLength: 1, maxLength: LIMITS }) })],
   ]
+  const topUps = capabilities.has('top-up') ? (['top-up'] as const) : []
+  const adjustment = fc.constantFrom<'reset' | 'top-up' | 'refund'>('reset', 'refund', ...topUps)
+  const times = fc.constantFrom<1 | 2>(1, 2)
+  common.push(
+    [2, fc.record({ kind: of('adjust'), limit, adjustment, amount: fc.nat(8), times, isKnown: fc.boolean() })],
+    [1, fc.record({ kind: of('hold-state'), call })],
+  )
   if (capabilities.has('expiry')) common.push([1, fc.record({ kind: of('sweep'), acknowledges: fc.boolean() })])
-  if (capabilities.has('top-up')) {
-    const adjustment = fc.constantFrom<'reset' | 'top-up' | 'refund'>('reset', 'top-up', 'refund')
-    const times = fc.constantFrom<1 | 2>(1, 2)
-    common.push([
-      2,
-      fc.record({ kind: of('adjust'), limit, adjustment, amount: fc.nat(8), times, isKnown: fc.boolean() }),
-    ])
-  }
-  if (capabilities.has('rebuild')) {
-    common.push([1, fc.record({ kind: of('lose') })], [1, fc.record({ kind: of('hold-state'), call })])
-  }
+  if (capabilities.has('rebuild')) common.push([1, fc.record({ kind: of('lose') })])
   return fc.oneof(...common.map(([weight, arbitrary]) => ({ weight, arbitrary })))
 }

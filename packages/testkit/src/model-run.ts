@@ -12,6 +12,8 @@ export interface ModelRunOptions {
   readonly open: () => Promise<CounterStore>
   /** 2: some limits are shared more widely than the others. */
   readonly owners: 1 | 2
+  /** Whether holds expire. */
+  readonly expires: boolean
   /** Whether a sweep lists at once all that expired. */
   readonly sweepsAtOnce: boolean
 }
@@ -35,7 +37,7 @@ export class ModelRun {
   #store: CounterStore | undefined
 
   constructor(sequence: ModelSequence, options: ModelRunOptions) {
-    this.#calls = new ModelCalls(sequence, options.owners)
+    this.#calls = new ModelCalls(sequence, options.owners, options.expires)
     this.#commands = sequence.commands
     this.#options = options
     this.#beganMs = options.clock.now()

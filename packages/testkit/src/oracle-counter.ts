@@ -66,12 +66,13 @@ export class OracleCounter {
     return { charge, startMs: bucket.startMs, step, amount }
   }
 
-  /** An excess, in the bucket of an instant, unless a fixed window has gone on to a later one since. */
-  addExcess(id: string, charge: Charge, amount: number, atMs: number): void {
+  /** An excess, in the bucket of an instant; nothing where that is over by now, or a fixed window has gone on since. */
+  addExcess(id: string, charge: Charge, amount: number, atMs: number, nowMs: number): void {
     const last = this.#last
-    const { bucket } = this.#view(charge, atMs)
-    const isOver = charge.window.kind === 'fixed' && last?.isOf(charge.window) && last.startMs! > bucket.startMs!
-    if (isOver !== true) this.add(id, charge, amount, atMs)
+    const { bucket, endMs } = this.#view(charge, atMs)
+    const isLater = last?.isOf(charge.window) === true && last.startMs! > bucket.startMs! && nowMs < last.endMs
+    const isOver = charge.window.kind === 'fixed' && (isLater || nowMs >= endMs)
+    if (!isOver) this.add(id, charge, amount, atMs)
   }
 
   /** Units of a hold, if the bucket that they were reserved in is the one in force and still open. */
