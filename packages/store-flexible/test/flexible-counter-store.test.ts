@@ -22,7 +22,10 @@ const MONTH = {
   nextEndMs: Date.UTC(2026, 2, 1),
 } as const
 
-describeCounterStore('FlexibleCounterStore on RateLimiterMemory', async (clock) => inMemory(clock).store)
+describeCounterStore('FlexibleCounterStore on RateLimiterMemory', async (clock) => inMemory(clock).store, [
+  'lifetime',
+  'alternatives',
+])
 
 describe('FlexibleCounterStore', () => {
   const refused = [
@@ -221,9 +224,13 @@ describe('with a real Redis', () => {
   const storeOn = (keyPrefix: string, nowMs = START): FlexibleCounterStore =>
     new FlexibleCounterStore({ limiter: redisLimiter(keyPrefix), clock: () => nowMs })
 
-  describeCounterStore('FlexibleCounterStore on RateLimiterRedis', async (clock) => {
-    return new FlexibleCounterStore({ limiter: redisLimiter(randomUUID()), clock: clock.now })
-  })
+  describeCounterStore(
+    'FlexibleCounterStore on RateLimiterRedis',
+    async (clock) => {
+      return new FlexibleCounterStore({ limiter: redisLimiter(randomUUID()), clock: clock.now })
+    },
+    ['calendar', 'lifetime', 'alternatives'],
+  )
 
   describe('FlexibleCounterStore', () => {
     it('never exceeds a quota that several nodes share, and uses it up', async () => {

@@ -1,4 +1,5 @@
-export { describeCounterStore, type OpenCounterStore } from './counter-store-conformance.ts'
+export type { OpenCounterStore } from './conformance-bed.ts'
+export { ALL_CAPABILITIES, describeCounterStore } from './counter-store-conformance.ts'
 export { CounterOracle } from './counter-oracle.ts'
 export { describeCounterStoreModel, type CounterStoreModelOptions } from './counter-store-model.ts'
 export { describeLedger, type OpenLedger } from './ledger-conformance.ts'
