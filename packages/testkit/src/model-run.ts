@@ -1,8 +1,8 @@
-import { isDeepStrictEqual } from 'node:util'
 import type { AdjustRequest, Charge, CounterStore, ReserveReply, ReserveRequest, SettleRequest } from '@tallygate/core'
 import { expect } from 'chai'
 import { CounterOracle } from './counter-oracle.ts'
 import { ModelCalls, type ModelCall } from './model-calls.ts'
+import { byCounter, byId, inOrder, same } from './model-answers.ts'
 import { LIMITS, type ModelCommand, type ModelSequence } from './model-command.ts'
 import type { SettableClock } from './settable-clock.ts'
 
@@ -157,6 +157,7 @@ export class ModelRun {
 
   /** The very same request, however often it is sent. */
   async #settleAgain(call: ModelCall): Promise<void> {
+    if (this.#options.owners > 1 && this.#oracle.hasLost(call.id)) return
     if (call.settled !== undefined) await this.#expectSettled(call, call.settled)
   }
 
@@ -197,14 +198,14 @@ export class ModelRun {
 
   async #holdState({ id, owner }: ModelCall): Promise<void> {
     await this.#expireDue()
-    same(await this.#the.holdState({ id, owner }), this.#oracle.holdState(id), 'holdState')
+    same(inOrder(await this.#the.holdState({ id, owner })), inOrder(this.#oracle.holdState(id)), 'holdState')
   }
 
   async #sweep(acknowledges: boolean): Promise<void> {
     const { sweepsAtOnce } = this.#options
     if (!sweepsAtOnce) await this.#expireDue()
-    const right = this.#oracle.sweep()
-    const listed = await this.#the.sweep(100)
+    const right = this.#oracle.sweep().map((hold) => ({ ...hold, kept: byCounter(hold.kept) }))
+    const listed = (await this.#the.sweep(100)).map((hold) => ({ ...hold, kept: byCounter(hold.kept) }))
     if (sweepsAtOnce) same(byId(listed), byId(right), 'sweep')
     for (const each of listed) {
       const expected = right.find(({ id }) => id === each.id)
@@ -243,7 +244,9 @@ export class ModelRun {
     for (const [owner, ofOwner] of Map.groupBy(charges, ({ counter }) => counter.owner)) {
       const countedUntilMs = this.#now() - LISTED_MS
       const counters = ofOwner.map((charge) => this.#oracle.seedOf(charge))
-      const request = { owner, counters, fence, closed: this.#oracle.idsSince(countedUntilMs), countedUntilMs }
+      // An id is closed where its hold would be, which is not always where the counter is.
+      const closed = this.#options.owners > 1 ? [] : this.#oracle.idsSince(countedUntilMs)
+      const request = { owner, counters, fence, closed, countedUntilMs }
       if (await this.#the.seed(request)) this.#oracle.seed(request)
       else isSeeded = false
     }
@@ -283,14 +286,4 @@ export class ModelRun {
 /** Once a window is over, or has another shape, a store may forget it at any time, and then not know it. */
 function canForget({ window, isRebuilt }: Charge): boolean {
   return isRebuilt && window.kind !== 'lifetime'
-}
-
-/** Says both whole: fast-check prints the message, and not what an assertion would compare. */
-function same(answer: unknown, right: unknown, of: string): void {
-  if (isDeepStrictEqual(answer, right)) return
-  throw new Error(`${of} answered ${JSON.stringify(answer)} where ${JSON.stringify(right)} is right`)
-}
-
-function byId<T extends { readonly id: string }>(holds: readonly T[]): T[] {
-  return [...holds].sort((one, other) => (one.id < other.id ? -1 : 1))
 }
