@@ -14,7 +14,10 @@ import { asked, charge, MINUTE, minuteAt, MONTH, START } from './charges.ts'
 import { FailingLimiter } from './failing-limiter.ts'
 import { failureOf, reserveMany, usedIn } from './store-use.ts'
 
-describeCounterStore('FlexibleCounterStore on RateLimiterMemory', async (clock) => inMemory(clock).store)
+describeCounterStore('FlexibleCounterStore on RateLimiterMemory', async (clock) => inMemory(clock).store, [
+  'lifetime',
+  'alternatives',
+])
 
 describe('FlexibleCounterStore', () => {
   const refused = [

@@ -25,9 +25,11 @@ describe('with a real Redis', () => {
   const storeOn = (keyPrefix: string, nowMs = START): FlexibleCounterStore =>
     new FlexibleCounterStore({ limiter: redisLimiter(keyPrefix), clock: () => nowMs })
 
-  describeCounterStore('FlexibleCounterStore on RateLimiterRedis', async (clock) => {
-    return new FlexibleCounterStore({ limiter: redisLimiter(randomUUID()), clock: clock.now })
-  })
+  describeCounterStore(
+    'FlexibleCounterStore on RateLimiterRedis',
+    async (clock) => new FlexibleCounterStore({ limiter: redisLimiter(randomUUID()), clock: clock.now }),
+    ['calendar', 'lifetime', 'alternatives'],
+  )
 
   describe('FlexibleCounterStore', () => {
     it('never exceeds a quota that several nodes share, and uses it up', async () => {
