@@ -139,6 +139,7 @@ export class SqliteLedger implements Ledger {
 
   async counterEvents(query: CounterEventQuery): Promise<CounterEventPage> {
     try {
+      this.#store()
       const { sql: text, parameters } = eventRowsQuery(query).compile(this.#db)
       return await this.#counterReader.events(text, parameters, query)
     } catch (error) {
