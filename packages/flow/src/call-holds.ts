@@ -47,9 +47,9 @@ export class CallHolds {
     this.#request = request
   }
 
-  /** What is held and counts, of an attempt that ended so. */
-  counted(ended: EndedAttempt): readonly Reservation[] {
-    return this.#held.flatMap((held) => countedPart(held, ended) ?? [])
+  /** What is held, with what of it does not count of an attempt that ended so. */
+  ended(attempt: EndedAttempt): readonly Reservation[] {
+    return this.#held.map((held) => withSpared(held, attempt))
   }
 
   get isEmpty(): boolean {
@@ -90,16 +90,13 @@ export class CallHolds {
     }
   }
 
-  /** Settles what an attempt counts that ended so, and gives back the rest. */
-  settle(actual: Amounts, atMs: number, ended: EndedAttempt): void {
+  /** Settles what an attempt has used that ended so. What does not count is given back. */
+  settle(actual: Amounts, atMs: number, attempt: EndedAttempt): void {
     const { settler, telemetry } = this.#walk
     for (const held of this.#held) {
-      const counted = countedPart(held, ended)
-      if (counted === undefined) settler.release(held.reservation)
-      else {
-        settler.settle(counted, actual, atMs)
-        countOvershoot(telemetry, counted, held.statuses, actual)
-      }
+      const reservation = withSpared(held, attempt)
+      settler.settle(reservation, actual, atMs)
+      countOvershoot(telemetry, reservation, held.statuses, actual)
     }
     this.#held = []
   }
@@ -130,16 +127,14 @@ export class CallHolds {
 }
 
 /**
- * What of a reservation counts, as the count rules of its plans and its limiters say: all of it, some charges, or nothing
- * (`undefined`).
+ * A reservation with the charges that the count rules of its plans, and its limiters, give back. They are settled with 0
+ * and not released, so that the entry names them: a process that dies in between leaves a hold that the entry explains.
  */
-function countedPart({ reservation, isSpared }: Held, ended: EndedAttempt): Reservation | undefined {
-  if (isSpared(ended.status)) return undefined
+function withSpared({ reservation, isSpared }: Held, attempt: EndedAttempt): Reservation {
   const { bound } = reservation
+  if (isSpared(attempt.status)) return { ...reservation, spared: bound.map(() => true) }
   if (bound.every(({ plan }) => plan.count === COUNT_ATTEMPTS)) return reservation
-  const spared = bound.map(({ plan }) => !isCounted(plan.count, ended))
-  if (!spared.includes(true)) return reservation
-  return spared.includes(false) ? { ...reservation, spared } : undefined
+  return { ...reservation, spared: bound.map(({ plan }) => !isCounted(plan.count, attempt)) }
 }
 
 /** A limit in shadow reports what it would have done, and marks nothing. */

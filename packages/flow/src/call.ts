@@ -318,7 +318,7 @@ export class Call {
   async #close(outcome: UsageOutcome, answer: AnswerFacts, usage: Usage | undefined): Promise<void> {
     const { admission, writer } = this.#walk
     const ended = { status: answer.status, outcome }
-    const reservations = this.#holds.counted(ended)
+    const reservations = this.#holds.ended(ended)
     const [first] = reservations
     const atMs = Math.floor(first === undefined ? admission.nowMs() : admission.settlementTime(first))
     const actual = actualAmounts(usage, this.metered.match !== undefined && usedNothing(answer, outcome))
