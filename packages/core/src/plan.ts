@@ -41,8 +41,8 @@ export interface BoundLimit {
   readonly plan: CompiledPlan
   readonly counter: Counter
   readonly alternative: number
-  /** Why the caller has the plan. */
-  readonly origin: PlanOrigin | undefined
+  /** Why the caller has the plan; absent where the host has chosen it, or nobody can tell. */
+  readonly origin?: PlanOrigin | undefined
 }
 
 /** Least length of a step of the calendar, in milliseconds: a day can have 23 hours. */
