@@ -7,7 +7,7 @@ const CALENDAR = ['second', 'minute', 'hour', 'day', 'week', 'month', 'year'] as
 const durationFrom = (leastMs: number): z.ZodType<number, string> =>
   z
     .string()
-    .regex(DURATION, 'use a duration such as 250ms, 30s, 15m, 24h or 7d')
+    .regex(DURATION, { abort: true, error: 'use a duration such as 250ms, 30s, 15m, 24h or 7d' })
     .transform((text, context) => {
       const ms = durationMs(text)
       if (ms !== undefined && ms >= leastMs) return ms

@@ -203,7 +203,7 @@ describe('tallygate serve', () => {
     expect((await chat(url)).status).to.equal(200)
     writeFileSync(setting.file, `${changed}plnas: {}\n`)
     child.kill('SIGHUP')
-    while (!output.includes('has mistakes')) await once(child.stdout!, 'data')
+    while (!output.includes('can not be put into force')) await once(child.stdout!, 'data')
     expect(output).to.match(/quota\.yaml:\d+:1: plnas: there is no such key/)
     expect((await chat(url)).status).to.equal(429)
   })
