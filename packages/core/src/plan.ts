@@ -227,7 +227,7 @@ export function bindLimits(
 }
 
 /**
- * Makes the charges of a call from its bound limits. Units without an amount are charged 0.
+ * Makes the charges of a call from its bound limits. Units without an amount are charged 0, requests 1.
  *
  * @param rebuildsFromMs Length of the shortest window that is seeded from the ledger when it is lost. Default: none is.
  */
@@ -242,7 +242,7 @@ export function chargesOf(
     return {
       counter,
       window: limit.windowAt(atMs),
-      amount: unit === 'requests' || limit.definition.window.kind === 'concurrent' ? 1 : (amounts[unit] ?? 0),
+      amount: limit.definition.window.kind === 'concurrent' ? 1 : (amounts[unit] ?? (unit === 'requests' ? 1 : 0)),
       quota,
       trip,
       effect: mode === 'shadow' ? 'shadow' : onTrip,

@@ -30,6 +30,8 @@ export interface HoldRequest {
   readonly isSpared?: (status: number | undefined) => boolean
   /** Goes before what the limits say for when the counters can't be reached. */
   readonly onUnavailable?: 'refuse' | 'admit' | undefined
+  /** Tries again what has failed, and is charged no further request. */
+  readonly isSparedRetry?: boolean
 }
 
 const NEVER = (): boolean => false
@@ -68,9 +70,10 @@ export class CallHolds {
 
   /** Decides under further limits, and holds what they count. */
   async admit(attemptId: string, hold: HoldRequest, context: () => string): Promise<Decision> {
-    const { bound, isSpared = NEVER, onUnavailable } = hold
+    const { bound, isSpared = NEVER, onUnavailable, isSparedRetry = false } = hold
     const id = this.#held.length === 0 ? attemptId : `${attemptId}.${this.#held.length}`
-    const decision = await this.#decide({ id, bound, context: bound.length === 0 ? '' : context(), onUnavailable })
+    const request = { id, bound, context: bound.length === 0 ? '' : context(), onUnavailable }
+    const decision = await this.#decide(request, isSparedRetry)
     this.#statuses.push(...decision.statuses)
     if (!decision.admitted) return { ...decision, statuses: this.#statuses }
     if (decision.reservation !== undefined) {
@@ -107,22 +110,24 @@ export class CallHolds {
   }
 
   /** First on a bound that costs nothing: the bytes of the request. Only where that has no room, on counted tokens. */
-  async #decide(request: Omit<AdmitRequest, 'amounts'>): Promise<Decision> {
+  async #decide(request: Omit<AdmitRequest, 'amounts'>, isSparedRetry: boolean): Promise<Decision> {
     const { admission, counter } = this.#walk
     const { body, bytes, facts, match } = this.#request
-    const amounts = this.#estimate(request.bound, bytes)
+    const amounts = this.#estimate(request.bound, bytes, isSparedRetry)
     const decision = await admission.admit({ ...request, amounts })
     if (decision.admitted || match === undefined || body === undefined || !couldFit(decision, amounts)) return decision
     const task = { kind: 'prompt', shape: match.adapter.usage, body: new Uint8Array(body), model: facts.model } as const
     const count = await counter.count(task)
     if (count.bound >= bytes) return decision
-    return admission.admit({ ...request, amounts: this.#estimate(request.bound, count.bound) })
+    return admission.admit({ ...request, amounts: this.#estimate(request.bound, count.bound, isSparedRetry) })
   }
 
-  #estimate(bound: readonly BoundLimit[], inputTokens: number): Amounts {
-    if (this.#request.match === undefined) return { requests: 1 }
+  #estimate(bound: readonly BoundLimit[], inputTokens: number, isSparedRetry: boolean): Amounts {
+    const requests = isSparedRetry ? 0 : 1
+    if (this.#request.match === undefined) return { requests }
     const tightest = Math.min(...bound.map(({ plan }) => plan.tightestTokenQuota ?? Infinity))
-    return estimateAmounts(this.#request.facts, inputTokens, Number.isFinite(tightest) ? tightest : null)
+    const amounts = estimateAmounts(this.#request.facts, inputTokens, Number.isFinite(tightest) ? tightest : null)
+    return isSparedRetry ? { ...amounts, requests } : amounts
   }
 }
 
@@ -133,8 +138,11 @@ export class CallHolds {
 function withSpared({ reservation, isSpared }: Held, attempt: EndedAttempt): Reservation {
   const { bound } = reservation
   if (isSpared(attempt.status)) return { ...reservation, spared: bound.map(() => true) }
-  if (bound.every(({ plan }) => plan.count === COUNT_ATTEMPTS)) return reservation
-  return { ...reservation, spared: bound.map(({ plan }) => !isCounted(plan.count, attempt)) }
+  const isSparedRetry = reservation.amounts.requests === 0
+  if (!isSparedRetry && bound.every(({ plan }) => plan.count === COUNT_ATTEMPTS)) return reservation
+  const isRequest = ({ limit }: BoundLimit): boolean => limit.definition.unit === 'requests'
+  const spared = bound.map((each) => (isSparedRetry && isRequest(each)) || !isCounted(each.plan.count, attempt))
+  return { ...reservation, spared }
 }
 
 /** A limit in shadow reports what it would have done, and marks nothing. */

@@ -21,6 +21,7 @@ const AT_START = [
   'rateLimitHeaders',
   'exhaustedStatus',
   'nodes',
+  'spareRetries',
 ] as const satisfies readonly (keyof Config)[]
 
 export interface ConfigReloadOptions {

@@ -181,6 +181,8 @@ export const configSchema = z.strictObject({
   durability: z.enum(['process', 'power']).optional(),
   /** Secret by which keys are fingerprinted. Default: a file beside the ledger, created once. */
   pepper: z.string().min(32).optional(),
+  /** How long another attempt after a failure, with the same `Idempotency-Key` and body, is no further request. */
+  spareRetries: duration.optional(),
   /** Path of the callers' own report. Default: `/usage`. */
   reportPath: z
     .string()

@@ -91,7 +91,7 @@ interface Parts {
 }
 
 function quotaOf(config: Config, { ledger, store, pepper, log, metrics }: Parts): Quota {
-  const { exhaustedStatus, rateLimitHeaders, nodes } = config
+  const { exhaustedStatus, rateLimitHeaders, nodes, spareRetries } = config
   return createQuota({
     ...callerOptions(config, pepper),
     ledger,
@@ -99,7 +99,7 @@ function quotaOf(config: Config, { ledger, store, pepper, log, metrics }: Parts)
     logger: loggerOf(log),
     telemetry: { meterProvider: metrics.meterProvider },
     denials: defined({ exhaustedStatus }),
-    ...defined({ store, nodes, rateLimitStyles: rateLimitHeaders }),
+    ...defined({ store, nodes, rateLimitStyles: rateLimitHeaders, spareRetriesMs: spareRetries }),
   })
 }
 

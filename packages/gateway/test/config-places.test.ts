@@ -61,6 +61,7 @@ counters: memory
 ledger: usage.db
 durability: power
 pepper: a-pepper-of-more-than-32-characters
+spareRetries: 5m
 reportPath: /mine
 rateLimitHeaders: [x]
 exhaustedStatus: 402
