@@ -41,8 +41,8 @@ export interface BoundLimit {
   readonly plan: CompiledPlan
   readonly counter: Counter
   readonly alternative: number
-  /** Why the caller has the plan. */
-  readonly origin: PlanOrigin | undefined
+  /** Why the caller has the plan; absent where the host has chosen it, or nobody can tell. */
+  readonly origin?: PlanOrigin | undefined
 }
 
 /** Least length of a step of the calendar, in milliseconds: a day can have 23 hours. */
@@ -229,7 +229,7 @@ export function bindLimits(
 }
 
 /**
- * Makes the charges of a call from its bound limits. Units without an amount are charged 0.
+ * Makes the charges of a call from its bound limits. Units without an amount are charged 0, requests 1.
  *
  * @param rebuildsFromMs Length of the shortest window that is seeded from the ledger when it is lost. Default: none is.
  */
@@ -244,7 +244,7 @@ export function chargesOf(
     return {
       counter,
       window: limit.windowAt(atMs),
-      amount: unit === 'requests' || limit.definition.window.kind === 'concurrent' ? 1 : (amounts[unit] ?? 0),
+      amount: limit.definition.window.kind === 'concurrent' ? 1 : (amounts[unit] ?? (unit === 'requests' ? 1 : 0)),
       quota,
       trip,
       effect: mode === 'shadow' ? 'shadow' : onTrip,

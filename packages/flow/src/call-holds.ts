@@ -33,6 +33,8 @@ export interface HoldRequest {
   readonly onUnavailable?: 'refuse' | 'admit' | undefined
   /** Where counters of this key are charged by nobody else's calls. */
   readonly subject?: string | undefined
+  /** Tries again what has failed, and is charged no further request. */
+  readonly isSparedRetry?: boolean
 }
 
 const NEVER = (): boolean => false
@@ -50,9 +52,9 @@ export class CallHolds {
     this.#request = request
   }
 
-  /** What is held and counts, of an attempt that ended so. */
-  counted(ended: EndedAttempt): readonly Reservation[] {
-    return this.#held.flatMap((held) => countedPart(held, ended) ?? [])
+  /** What is held, with what of it does not count of an attempt that ended so. */
+  ended(attempt: EndedAttempt): readonly Reservation[] {
+    return this.#held.map((held) => withSpared(held, attempt))
   }
 
   get isEmpty(): boolean {
@@ -76,10 +78,10 @@ export class CallHolds {
 
   /** Decides under further limits, and holds what they count. */
   async admit(attemptId: string, hold: HoldRequest, context: () => string): Promise<Decision> {
-    const { bound, isSpared = NEVER, onUnavailable, subject } = hold
+    const { bound, isSpared = NEVER, onUnavailable, subject, isSparedRetry = false } = hold
     const id = this.#held.length === 0 ? attemptId : `${attemptId}.${this.#held.length}`
-    const holdContext = bound.length === 0 ? '' : context()
-    const decision = await this.#decide({ id, bound, context: holdContext, onUnavailable, subject })
+    const request = { id, bound, context: bound.length === 0 ? '' : context(), onUnavailable, subject }
+    const decision = await this.#decide(request, isSparedRetry)
     this.#statuses.push(...decision.statuses)
     if (!decision.admitted) {
       if (decision.reservation !== undefined) this.#walk.settler.release(decision.reservation)
@@ -102,16 +104,13 @@ export class CallHolds {
     }
   }
 
-  /** Settles what an attempt counts that ended so, and gives back the rest. */
-  settle(actual: Amounts, atMs: number, ended: EndedAttempt): void {
+  /** Settles what an attempt has used that ended so. What does not count is given back. */
+  settle(actual: Amounts, atMs: number, attempt: EndedAttempt): void {
     const { settler, telemetry } = this.#walk
     for (const held of this.#held) {
-      const counted = countedPart(held, ended)
-      if (counted === undefined) settler.release(held.reservation)
-      else {
-        settler.settle(counted, actual, atMs)
-        countOvershoot(telemetry, counted, held.statuses, actual)
-      }
+      const reservation = withSpared(held, attempt)
+      settler.settle(reservation, actual, atMs)
+      countOvershoot(telemetry, reservation, held.statuses, actual)
     }
     this.#held = []
   }
@@ -122,36 +121,39 @@ export class CallHolds {
   }
 
   /** First on a bound that costs nothing: the bytes of the request. Only where that has no room, on counted tokens. */
-  async #decide(request: Omit<AdmitRequest, 'amounts'>): Promise<Decision> {
+  async #decide(request: Omit<AdmitRequest, 'amounts'>, isSparedRetry: boolean): Promise<Decision> {
     const { admission, counter } = this.#walk
     const { body, bytes, facts, match } = this.#request
-    const amounts = this.#estimate(request.bound, bytes)
+    const amounts = this.#estimate(request.bound, bytes, isSparedRetry)
     const decision = await admission.admit({ ...request, amounts })
     if (decision.admitted || match === undefined || body === undefined || !couldFit(decision, amounts)) return decision
     const task = { kind: 'prompt', shape: match.adapter.usage, body: new Uint8Array(body), model: facts.model } as const
     const count = await counter.count(task)
     if (count.bound >= bytes) return decision
-    return admission.admit({ ...request, amounts: this.#estimate(request.bound, count.bound) })
+    return admission.admit({ ...request, amounts: this.#estimate(request.bound, count.bound, isSparedRetry) })
   }
 
-  #estimate(bound: readonly BoundLimit[], inputTokens: number): Amounts {
-    if (this.#request.match === undefined) return { requests: 1 }
+  #estimate(bound: readonly BoundLimit[], inputTokens: number, isSparedRetry: boolean): Amounts {
+    const requests = isSparedRetry ? 0 : 1
+    if (this.#request.match === undefined) return { requests }
     const tightest = Math.min(...bound.map(({ plan }) => plan.tightestTokenQuota ?? Infinity))
-    return estimateAmounts(this.#request.facts, inputTokens, Number.isFinite(tightest) ? tightest : null)
+    const amounts = estimateAmounts(this.#request.facts, inputTokens, Number.isFinite(tightest) ? tightest : null)
+    return isSparedRetry ? { ...amounts, requests } : amounts
   }
 }
 
 /**
- * What of a reservation counts, as the count rules of its plans and its limiters say: all of it, some charges, or nothing
- * (`undefined`).
+ * A reservation with the charges that the count rules of its plans, and its limiters, give back. They are settled with 0
+ * and not released, so that the entry names them: a process that dies in between leaves a hold that the entry explains.
  */
-function countedPart({ reservation, isSpared }: Held, ended: EndedAttempt): Reservation | undefined {
-  if (isSpared(ended.status)) return undefined
+function withSpared({ reservation, isSpared }: Held, attempt: EndedAttempt): Reservation {
   const { bound } = reservation
-  if (bound.every(({ plan }) => plan.count === COUNT_ATTEMPTS)) return reservation
-  const spared = bound.map(({ plan }) => !isCounted(plan.count, ended))
-  if (!spared.includes(true)) return reservation
-  return spared.includes(false) ? { ...reservation, spared } : undefined
+  if (isSpared(attempt.status)) return { ...reservation, spared: bound.map(() => true) }
+  const isSparedRetry = reservation.amounts.requests === 0
+  if (!isSparedRetry && bound.every(({ plan }) => plan.count === COUNT_ATTEMPTS)) return reservation
+  const isRequest = ({ limit }: BoundLimit): boolean => limit.definition.unit === 'requests'
+  const spared = bound.map((each) => (isSparedRetry && isRequest(each)) || !isCounted(each.plan.count, attempt))
+  return { ...reservation, spared }
 }
 
 /** A limit in shadow reports what it would have done, and marks nothing. */

@@ -64,6 +64,9 @@ export class Call {
   #records = false
   #decidedAtMs: number | undefined
   #recorded: RecordedUsage | undefined
+  /** What other attempts of the same have in common; absent where none would be spared. */
+  #retryKey: string | undefined
+  #isSparedRetry = false
   #outcome: Promise<void> | undefined
 
   constructor(walk: Walk, request: CallRequest) {
@@ -194,7 +197,9 @@ export class Call {
     if (this.#outcome !== undefined) return undefined
     if (this.#walk.isBlocked)
       return this.problem('unavailable', 'Usage can not be recorded right now. Try again in a moment.')
-    const decision = await this.#holds.admit(this.attemptId, hold, () => this.#context())
+    this.#lookForFailure()
+    const request = this.#isSparedRetry ? { ...hold, isSparedRetry: true } : hold
+    const decision = await this.#holds.admit(this.attemptId, request, () => this.#context())
     // The caller hung up while the decision was under way.
     if (this.#outcome !== undefined) this.#holds.release()
     this.telemetry.decided(decision)
@@ -202,6 +207,17 @@ export class Call {
     if (!decision.admitted) return this.#refuse(decision)
     if (!this.#holds.isEmpty) this.#walk.began(this)
     return undefined
+  }
+
+  /** Whether this attempt tries again what has failed; once its body is there to tell. */
+  #lookForFailure(): void {
+    const { sparedRetries } = this.#walk
+    const { body } = this.metered
+    if (sparedRetries === undefined || body === undefined || this.#retryKey !== undefined) return
+    const { callId } = this
+    if (callId === this.attemptId) return
+    this.#retryKey = sparedRetries.keyOf(callId, this.request.url, body)
+    this.#isSparedRetry = sparedRetries.spend(this.#retryKey)
   }
 
   /** Limits of plans for this call, bound to the counters of a partition. */
@@ -303,6 +319,7 @@ export class Call {
       return
     }
     const outcome = ended === 'complete' && (answer.status ?? 0) >= 400 ? 'failed' : ended
+    if (this.#retryKey !== undefined && outcome === 'failed') this.#walk.sparedRetries?.failed(this.#retryKey)
     const usage = this.#usage(outcome, answer)
     // A stream whose figures are there needs no turn of the event loop more than its entry.
     const written =
@@ -329,7 +346,7 @@ export class Call {
   async #close(outcome: UsageOutcome, answer: AnswerFacts, usage: Usage | undefined): Promise<void> {
     const { admission, writer } = this.#walk
     const ended = { status: answer.status, outcome }
-    const reservations = this.#holds.counted(ended)
+    const reservations = this.#holds.ended(ended)
     const [first] = reservations
     const atMs = Math.floor(first === undefined ? admission.nowMs() : admission.settlementTime(first))
     const actual = actualAmounts(usage, this.metered.match !== undefined && usedNothing(answer, outcome))
@@ -385,6 +402,8 @@ export class Call {
   }
 
   #giveBack(): void {
+    if (this.#isSparedRetry) this.#walk.sparedRetries?.failed(this.#retryKey!)
+    this.#isSparedRetry = false
     this.#outcome ??= Promise.resolve()
     this.#holds.release()
     this.#walk.ended(this)

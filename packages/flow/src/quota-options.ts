@@ -75,6 +75,11 @@ export interface QuotaOptions {
   readonly onLateEntry?: LateEntry
   /** What happens to new calls while neither ledger nor outbox takes entries. Default: `refuse`. */
   readonly onFullOutbox?: 'refuse' | 'admit'
+  /**
+   * How long after a failure another attempt of it is charged no further request, in milliseconds from 1 to 86,400,000:
+   * one with the same `Idempotency-Key` and body. What it uses is charged. Default: every attempt is a request.
+   */
+  readonly spareRetriesMs?: number
   /** Header that names the run that a call is part of. Default: `x-tallygate-parent`. */
   readonly parentHeader?: string
   /** Where the store counts, for stating how far a limit can be exceeded. Default: `memory` without a store, else `redis`. */
@@ -125,6 +130,7 @@ const OPTIONS = [
   'durableWithinMs',
   'onLateEntry',
   'onFullOutbox',
+  'spareRetriesMs',
   'parentHeader',
   'topology',
   'nodes',
@@ -156,6 +162,9 @@ export function checkQuotaOptions(options: QuotaOptions): void {
   const { topology, nodes = 1 } = options
   if (topology !== undefined) assertOneOf(topology, ['memory', 'redis', 'cluster'], `${of}.topology`)
   if (!Number.isInteger(nodes) || nodes < 1) throw configError(`${of}.nodes`, nodes, 'use a whole number from 1')
+  const { spareRetriesMs = 1 } = options
+  if (!Number.isInteger(spareRetriesMs) || spareRetriesMs < 1 || spareRetriesMs > 86_400_000)
+    throw configError(`${of}.spareRetriesMs`, spareRetriesMs, 'use whole milliseconds from 1 to 86400000')
   for (const style of rateLimitStyles) assertOneOf(style, STYLES, `${of}.rateLimitStyles`)
   assertMembers(denials, ['exhaustedStatus', 'neverFitsStatus'], `${of}.denials`)
   const { exhaustedStatus = 429, neverFitsStatus = 413 } = denials

@@ -39,6 +39,7 @@ import { consoleLogger, type Logger } from './logger.ts'
 import type { CallRequest } from './metered-request.ts'
 import { checkQuotaOptions, type QuotaOptions } from './quota-options.ts'
 import { Settler } from './settler.ts'
+import { SparedRetries } from './spared-retries.ts'
 import { Sweeper } from './sweeper.ts'
 import type { Walk } from './walk.ts'
 
@@ -130,6 +131,8 @@ export class Quota {
         return rules()
       },
       settler: new Settler({ admission, telemetry, logger }),
+      sparedRetries:
+        options.spareRetriesMs === undefined ? undefined : new SparedRetries(options.spareRetriesMs, clock),
       styles: options.rateLimitStyles ?? ['draft-8'],
       telemetry,
       writer,

@@ -10,6 +10,7 @@ import type { EndDelay } from './end-delay.ts'
 import type { EntryWriter } from './entry-writer.ts'
 import type { RateLimitStyle } from './rate-limit-fields.ts'
 import type { Settler } from './settler.ts'
+import type { SparedRetries } from './spared-retries.ts'
 
 /** Everything that calls of one quota share on their walk. */
 export interface Walk {
@@ -26,6 +27,8 @@ export interface Walk {
   /** Those in force; a call keeps the ones that it began under. */
   readonly rules: CallerRules
   readonly settler: Settler
+  /** Absent where every attempt counts. */
+  readonly sparedRetries: SparedRetries | undefined
   readonly styles: readonly RateLimitStyle[]
   readonly telemetry: Telemetry
   readonly writer: EntryWriter

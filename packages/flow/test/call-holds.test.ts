@@ -20,10 +20,14 @@ describe('CallHolds', () => {
     expect(await bed.used()).to.deep.equal({ 'p/requests': 2, 'p/tokens': 30 })
   })
 
-  it('gives an attempt back that its plan does not count, and its entry charges nothing', async () => {
+  it('gives an attempt back that its plan does not count, and its entry charges 0', async () => {
     const bed = new QuotaBed({ plans: [plan('p', { on: 'success' })], defaultPlans: ['p'] })
     const entry = await bed.call(ERROR)
-    expect(entry).to.deep.include({ status: 500, outcome: 'failed', charges: [] })
+    expect(entry).to.include({ status: 500, outcome: 'failed' })
+    expect(entry.charges.map(({ counter, actual }) => [counter, actual])).to.deep.equal([
+      ['p/requests', 0],
+      ['p/tokens', 0],
+    ])
     expect(await bed.used()).to.deep.equal({ 'p/requests': 0, 'p/tokens': 0 })
     await bed.call(OK)
     expect(await bed.used()).to.deep.equal({ 'p/requests': 1, 'p/tokens': 30 })

@@ -39,11 +39,11 @@ export class QuotaBed {
   }
 
   /** A call that was admitted, or the status of its refusal. */
-  async begin(who = subject(), { model = 'gpt-4o', maxTokens = 50 } = {}): Promise<Call | number> {
-    const call = this.quota.begin(REQUEST)
+  async begin(who = subject(), { maxTokens = 50, prompt = 'Hello!', headers = {} } = {}): Promise<Call | number> {
+    const call = this.quota.begin({ ...REQUEST, headers })
     call.identifyAs(who)
     await call.resolvePlans()
-    const body = { model, max_tokens: maxTokens, messages: [{ role: 'user', content: 'Hello!' }] }
+    const body = { model: 'gpt-4o', max_tokens: maxTokens, messages: [{ role: 'user', content: prompt }] }
     const denial = call.read(Buffer.from(JSON.stringify(body))) ?? (await call.admit())
     call.recordAtEnd()
     return denial?.status ?? call
@@ -53,8 +53,9 @@ export class QuotaBed {
   async call(
     { status, outcome, tokens }: { status: number | undefined; outcome: UsageOutcome; tokens?: number },
     who = subject(),
+    request: Parameters<QuotaBed['begin']>[1] = {},
   ): Promise<UsageEntry> {
-    const call = await this.begin(who)
+    const call = await this.begin(who, request)
     if (typeof call === 'number') throw new Error(`refused with ${call}`)
     if (tokens !== undefined) call.record({ inputTokens: tokens, outputTokens: 0 })
     await call.finish(outcome, { ...UNANSWERED, status })

@@ -1,7 +1,6 @@
 import { watch, type FSWatcher } from 'node:fs'
 import { basename, dirname, resolve } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
-import { isQuotaError } from '@tallygate/core'
 import { defined } from './config-plans.ts'
 import type { Config } from './config-schema.ts'
 import type { Environment } from './environment.ts'
@@ -22,6 +21,7 @@ const AT_START = [
   'rateLimitHeaders',
   'exhaustedStatus',
   'nodes',
+  'spareRetries',
 ] as const satisfies readonly (keyof Config)[]
 
 export interface ConfigReloadOptions {
@@ -64,9 +64,9 @@ export class ConfigReload {
       log.info('the configuration was read again')
       return true
     } catch (error) {
-      if (!isQuotaError(error)) throw error
-      const mistakes = error.message.split('\n')
-      log.error({ mistakes }, 'the configuration has mistakes: the one from before stays in force')
+      // Whatever it is: what runs must not end by it.
+      const mistakes = (error instanceof Error ? error.message : String(error)).split('\n')
+      log.error({ mistakes }, 'the configuration can not be put into force: the one from before stays')
       return false
     }
   }

@@ -7,7 +7,7 @@ const CALENDAR = ['second', 'minute', 'hour', 'day', 'week', 'month', 'year'] as
 const durationFrom = (leastMs: number): z.ZodType<number, string> =>
   z
     .string()
-    .regex(DURATION, 'use a duration such as 250ms, 30s, 15m, 24h or 7d')
+    .regex(DURATION, { abort: true, error: 'use a duration such as 250ms, 30s, 15m, 24h or 7d' })
     .transform((text, context) => {
       const ms = durationMs(text)
       if (ms !== undefined && ms >= leastMs) return ms
@@ -184,6 +184,8 @@ export const configSchema = z.strictObject({
   onLateEntry: z.enum(['leave', 'break']).optional(),
   /** Secret by which keys are fingerprinted. Default: a file beside the ledger, created once. */
   pepper: z.string().min(32).optional(),
+  /** How long another attempt after a failure, with the same `Idempotency-Key` and body, is no further request. */
+  spareRetries: duration.optional(),
   /** Path of the callers' own report. Default: `/usage`. */
   reportPath: z
     .string()

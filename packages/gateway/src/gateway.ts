@@ -104,7 +104,8 @@ interface Parts {
 }
 
 function quotaOf(config: Config, { ledger, outbox, store, pepper, log, metrics }: Parts): Quota {
-  const { exhaustedStatus, rateLimitHeaders, nodes, durableWithin: durableWithinMs, onLateEntry } = config
+  const { exhaustedStatus, rateLimitHeaders, nodes, spareRetries } = config
+  const { durableWithin: durableWithinMs, onLateEntry } = config
   return createQuota({
     ...callerOptions(config, pepper),
     ledger,
@@ -114,7 +115,7 @@ function quotaOf(config: Config, { ledger, outbox, store, pepper, log, metrics }
     logger: loggerOf(log),
     telemetry: { meterProvider: metrics.meterProvider },
     denials: defined({ exhaustedStatus }),
-    ...defined({ store, nodes, rateLimitStyles: rateLimitHeaders }),
+    ...defined({ store, nodes, rateLimitStyles: rateLimitHeaders, spareRetriesMs: spareRetries }),
   })
 }
 

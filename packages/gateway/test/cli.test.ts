@@ -203,7 +203,7 @@ describe('tallygate serve', () => {
     expect((await chat(url)).status).to.equal(200)
     writeFileSync(setting.file, `${changed}plnas: {}\n`)
     child.kill('SIGHUP')
-    while (!output.includes('has mistakes')) await once(child.stdout!, 'data')
+    while (!output.includes('can not be put into force')) await once(child.stdout!, 'data')
     expect(output).to.match(/quota\.yaml:\d+:1: plnas: there is no such key/)
     expect((await chat(url)).status).to.equal(429)
   })
@@ -232,22 +232,23 @@ describe('tallygate serve', () => {
     )
     expect(admitted.code).to.equal(0)
     await chat(url)
-    const { out } = await explain('--key', 'caller')
-    expect(out).to.match(
+    const [refused, document, nobody, wrong, away] = await Promise.all([
+      explain('--key', 'caller'),
+      explain('--key', 'caller', '--json'),
+      explain('--key', 'nobody'),
+      explain('--key', 'caller', '--amount', 'bananas=5'),
+      explain('--key', 'caller', '--url', 'http://127.0.0.1:1'),
+    ])
+    expect(refused.out).to.match(
       /^It would be refused: no-room, room at \d{4}-.*\n\* trial\/requests .*\n.*no room for this call/,
     )
-    expect(JSON.parse((await explain('--key', 'caller', '--json')).out)).to.include({ admitted: false })
-    expect((await explain('--key', 'nobody')).out).to.equal('It would be admitted.\nNo limit is for it.\n')
-    const wrong = await explain('--key', 'caller', '--amount', 'bananas=5')
+    expect(JSON.parse(document.out)).to.include({ admitted: false })
+    expect(nobody.out).to.equal('It would be admitted.\nNo limit is for it.\n')
     expect(wrong).to.deep.equal({
       code: 1,
       out: '--amount is bananas=5: use a unit and a number, such as tokens=1200\n',
     })
-    expect((await explain('--key', 'caller', '--amount', 'tokens=many')).out).to.match(
-      /answered 400: tokens is "many": use a whole number from 0\n$/,
-    )
-    expect((await explain('--key', 'caller', '--tenant', 'acme')).code).to.equal(0)
-    expect((await explain('--key', 'caller', '--url', 'http://127.0.0.1:1')).out).to.match(
+    expect(away.out).to.match(
       /^no gateway answers at http:\/\/127\.0\.0\.1:1 \(.*\): start it, or name it with --url\n$/,
     )
   })
