@@ -93,7 +93,7 @@ describe('RedisOutbox', () => {
   })
 
   it('is full as long as Redis does not answer', async () => {
-    const own = await startOwnRedis()
+    const own = await startRedis({ isOwn: true })
     const outbox = await RedisOutbox.connect({ url: own.url, prefix })
     await outbox.put([entry('a')])
     await own.stop()
@@ -107,17 +107,6 @@ describe('RedisOutbox', () => {
     expect(failure).to.have.property('code', 'ERR_QUOTA_STORE_UNAVAILABLE')
   })
 })
-
-/** One that may be stopped: not that of `TEST_REDIS_URL`. */
-async function startOwnRedis(): Promise<TestRedis> {
-  const given = process.env['TEST_REDIS_URL']
-  delete process.env['TEST_REDIS_URL']
-  try {
-    return await startRedis()
-  } finally {
-    if (given !== undefined) process.env['TEST_REDIS_URL'] = given
-  }
-}
 
 /** All that is in an outbox, which is empty then. */
 async function all(outbox: Outbox): Promise<Entry[]> {

@@ -14,6 +14,7 @@ export class Instruments {
   readonly decisions: Counter
   readonly delayed: Counter
   readonly drift: Histogram
+  readonly rebuilt: Counter
   readonly #entries: Counter
   readonly #tokenUsage: Histogram
   readonly #duration: Histogram
@@ -23,6 +24,7 @@ export class Instruments {
   constructor(meter: Meter) {
     this.decisions = meter.createCounter(METRIC.decisions, { unit: '{decision}', description: 'Decisions on calls' })
     this.delayed = meter.createCounter(METRIC.delayed, { description: 'What could not be written or settled at once' })
+    this.rebuilt = meter.createCounter(METRIC.rebuilt, { description: 'Counters seeded from the ledger' })
     this.drift = meter.createHistogram(METRIC.drift, { description: 'Units counted less units in the ledger' })
     this.#entries = meter.createCounter(METRIC.entries, { unit: '{entry}', description: 'Ledger entries' })
     this.#tokenUsage = meter.createHistogram(METRIC.tokenUsage, {

@@ -53,6 +53,8 @@ export const METRIC = {
   entries: 'tallygate.entries',
   /** Entries that could not be written or settled at once, by what failed. */
   delayed: 'tallygate.delayed',
+  /** Counters that were seeded from the ledger: after a start, or because their store had lost them. */
+  rebuilt: 'tallygate.counters.rebuilt',
   /** Counters less what the ledger says, by plan and limit: of a few subjects that called lately. */
   drift: 'tallygate.counter.drift',
 } as const
