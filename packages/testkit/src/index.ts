@@ -9,4 +9,4 @@ export {
   type ScriptedProviderOptions,
 } from './scripted-provider.ts'
 export { SettableClock } from './settable-clock.ts'
-export { freePort, startRedis, type StartRedisOptions, type TestRedis } from './start-redis.ts'
+export { freePort, startRedis, type TestRedis } from './start-redis.ts'
