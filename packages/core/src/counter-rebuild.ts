@@ -17,6 +17,8 @@ export interface RebuildOptions {
   readonly beforeRead?: () => Promise<void>
   /** Takes the starts of windows that can't be told from calls. Default: nobody does. */
   readonly record?: (start: WindowStartEntry) => void
+  /** Told of how many counters were seeded. */
+  readonly onRebuilt?: (counters: number) => void
   /** How long a decision waits for it, in milliseconds. It goes on for those that come later. Default: 5 s. */
   readonly withinMs?: number
 }
@@ -72,7 +74,8 @@ export class CounterRebuild {
     const byOwner = Map.groupBy(counters, ({ charge }) => charge.counter.owner)
     for (const [owner, ofOwner] of byOwner) {
       const countedUntilMs = nowMs - COUNTED_AFTER_MS
-      await this.#store.seed({ owner, counters: ofOwner, fence, closed: [...closed], countedUntilMs })
+      const isSeeded = await this.#store.seed({ owner, counters: ofOwner, fence, closed: [...closed], countedUntilMs })
+      if (isSeeded) this.#options.onRebuilt?.(ofOwner.length)
     }
   }
 

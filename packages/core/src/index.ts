@@ -1,15 +1,7 @@
 export { assertMembers, assertOneOf, configError } from './config-error.ts'
 export { BY_DEFAULT, BY_LIMITER, BY_REGISTRY, type Assignment, type PlanOrigin } from './assignment.ts'
 export { assertAdjustable } from './assert-adjustable.ts'
-export {
-  Admission,
-  type AdmissionOptions,
-  type AdmitRequest,
-  type CounterAdjustment,
-  type ReadOptions,
-} from './admission.ts'
-export { CounterHistory } from './counter-history.ts'
-export { readCounters, type RebuildOptions } from './counter-rebuild.ts'
+export { Admission, type AdmissionOptions, type AdmitRequest, type ReadOptions } from './admission.ts'
 export { calendarBucket, type Bucket } from './calendar.ts'
 export { CALLER_LEVELS, groupsOf, type CallerLevel, type CallerMatch } from './caller-match.ts'
 export { monotonicClock, type Clock } from './clock.ts'
@@ -98,7 +90,10 @@ export {
   type PlanSet,
 } from './plan.ts'
 export { MemoryPlanSource, type MemoryPlanSourceOptions, type PlanSource } from './plan-source.ts'
+export type { CounterAdjustment } from './admission.ts'
 export { eventsOf } from './counter-events.ts'
+export { CounterHistory } from './counter-history.ts'
+export { readCounters, type RebuildOptions } from './counter-rebuild.ts'
 export { isQuotaError, QuotaError, type QuotaErrorCode, type QuotaErrorOptions } from './quota-error.ts'
 export { DEFAULT_TENANT, type CallFacts, type Dimensions, type Subject } from './subject.ts'
 export { instantOf, isTimeZone, localTime, zoneOffset } from './time-zone.ts'

@@ -88,7 +88,12 @@ export class Quota {
     const writer = new EntryWriter({ ledger: this.ledger, outbox, telemetry, logger })
     const beforeRead = (): Promise<void> => writer.bringIn()
     // A ledger of our own begins and ends with the counters.
-    const rebuild = { ledger: this.ledger, beforeRead, record: (start: Entry): void => void writer.write(start) }
+    const rebuild = {
+      ledger: this.ledger,
+      beforeRead,
+      record: (start: Entry): void => void writer.write(start),
+      onRebuilt: (counters: number): void => telemetry.rebuilt(counters),
+    }
     const admission = new Admission({
       store: this.#store,
       clock,

@@ -16,6 +16,7 @@ export class Instruments {
   readonly storeAway: Gauge
   readonly overshoot: Counter
   readonly drift: Histogram
+  readonly rebuilt: Counter
   readonly #entries: Counter
   readonly #tokenUsage: Histogram
   readonly #duration: Histogram
@@ -27,6 +28,7 @@ export class Instruments {
     this.delayed = meter.createCounter(METRIC.delayed, { description: 'What could not be written or settled at once' })
     this.storeAway = meter.createGauge(METRIC.storeAway, { description: 'Whether the counters are away' })
     this.overshoot = meter.createCounter(METRIC.overshoot, { description: 'Units that calls used beyond a quota' })
+    this.rebuilt = meter.createCounter(METRIC.rebuilt, { description: 'Counters seeded from the ledger' })
     this.drift = meter.createHistogram(METRIC.drift, { description: 'Units counted less units in the ledger' })
     this.#entries = meter.createCounter(METRIC.entries, { unit: '{entry}', description: 'Ledger entries' })
     this.#tokenUsage = meter.createHistogram(METRIC.tokenUsage, {

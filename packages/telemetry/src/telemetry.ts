@@ -84,6 +84,11 @@ export class Telemetry {
     this.#metrics()?.overshoot.add(units, { [ATTRIBUTE.limit]: limit, [ATTRIBUTE.effect]: effect })
   }
 
+  /** Counts counters that were seeded from the ledger. */
+  rebuilt(counters: number): void {
+    this.#metrics()?.rebuilt.add(counters)
+  }
+
   /** Notes by how much a counter differs from the ledger. Calls under way make a difference, too. */
   drifted(limit: string, units: number): void {
     this.#metrics()?.drift.record(units, { [ATTRIBUTE.limit]: limit })

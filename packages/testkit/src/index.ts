@@ -4,6 +4,7 @@ export { ALL_CAPABILITIES, describeCounterStore } from './counter-store-conforma
 export { CounterOracle } from './counter-oracle.ts'
 export { describeCounterStoreModel, type CounterStoreModelOptions } from './counter-store-model.ts'
 export { describeLedger, type OpenLedger } from './ledger-conformance.ts'
+export { describeRebuild, type OpenRebuiltStore } from './rebuilt-histories.ts'
 export { runs } from './runs.ts'
 export type { Script, ScriptedUsage } from './scripted-answer.ts'
 export {
