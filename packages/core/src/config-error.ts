@@ -29,6 +29,13 @@ export function assertList(value: unknown, of: string, at: string): void {
   if (!Array.isArray(value)) throw configError(at, value, `use a list of ${of}`)
 }
 
+/** @throws QuotaError `ERR_QUOTA_CONFIG` for anything but an object whose members are texts. */
+export function assertTexts(value: object, at: string): void {
+  assertMembers(value, Object.keys(Object(value) as object), at)
+  for (const [name, member] of Object.entries(value))
+    if (typeof member !== 'string') throw configError(`${at}.${name}`, member, 'use a text')
+}
+
 /** JSON, as far as it can tell values apart and write them at all. */
 function shown(value: unknown): string {
   if (typeof value === 'function') return 'a function'

@@ -2,7 +2,7 @@ import type { PlanOrigin } from './assignment.ts'
 import { calendarBucket } from './calendar.ts'
 import { conditionHolds } from './condition.ts'
 import type { Charge, ChargeWindow, Counter, CounterStoreCapability } from './counter-store.ts'
-import { assertMembers, assertOneOf, configError } from './config-error.ts'
+import { assertMembers, assertOneOf, assertTexts, configError } from './config-error.ts'
 import { completeCountRule, type CompleteCountRule, type CountRule } from './count-rule.ts'
 import { assertName, completeLimit, type CompleteLimit, type Limit } from './limit.ts'
 import { digest } from './digest.ts'
@@ -88,7 +88,7 @@ export class CompiledPlan {
     assertOneOf(this.onExpiry, ['keep', 'release'], `${at}.onExpiry`)
     this.count = completeCountRule(plan.count, `${at}.count`)
     this.labels = plan.labels ?? {}
-    assertLabels(this.labels, `${at}.labels`)
+    assertTexts(this.labels, `${at}.labels`)
     const names = this.limits.map(({ name }) => name)
     const twice = names.find((name, index) => names.indexOf(name) !== index)
     if (twice !== undefined) {
@@ -229,7 +229,8 @@ export function bindLimits(
 }
 
 /**
- * Makes the charges of a call from its bound limits. Units without an amount are charged 0, requests 1.
+ * Makes the charges of a call from its bound limits. Units without an amount are charged 0. A call is one request, or none
+ * where that is its amount.
  *
  * @param rebuildsFromMs Length of the shortest window that is seeded from the ledger when it is lost. Default: none is.
  */
@@ -240,11 +241,11 @@ export function chargesOf(
   rebuildsFromMs = Infinity,
 ): readonly Charge[] {
   return bound.map(({ limit, plan, counter, alternative }) => {
-    const { unit, quota, trip, onTrip, mode, onChange } = limit.definition
+    const { quota, trip, onTrip, mode, onChange } = limit.definition
     return {
       counter,
       window: limit.windowAt(atMs),
-      amount: limit.definition.window.kind === 'concurrent' ? 1 : (amounts[unit] ?? (unit === 'requests' ? 1 : 0)),
+      amount: amountOf(limit.definition, amounts),
       quota,
       trip,
       effect: mode === 'shadow' ? 'shadow' : onTrip,
@@ -254,6 +255,11 @@ export function chargesOf(
       isRebuilt: limit.isAtLeast(rebuildsFromMs),
     }
   })
+}
+
+function amountOf({ unit, window }: CompleteLimit, amounts: Amounts): number {
+  if (window.kind === 'concurrent') return 1
+  return unit === 'requests' ? Math.min(1, amounts.requests ?? 1) : (amounts[unit] ?? 0)
 }
 
 function counterOf(plan: CompiledPlan, limit: CompiledLimit, values: Dimensions, ownedBy: readonly string[]): Counter {
@@ -290,10 +296,4 @@ function withFacts(dimensions: Dimensions, { model, service, route }: CallFacts)
     ...(service === undefined ? {} : { service }),
     ...(route === undefined ? {} : { route }),
   }
-}
-
-function assertLabels(labels: unknown, at: string): void {
-  assertMembers(labels, Object.keys(Object(labels) as object), at)
-  for (const [name, value] of Object.entries(labels))
-    if (typeof value !== 'string') throw configError(`${at}.${name}`, value, 'use a text')
 }

@@ -80,6 +80,8 @@ describe('CompiledPlan', () => {
 
   const bad: readonly { plan: unknown; says: string }[] = [
     { plan: { name: 'my plan', limits: [] }, says: 'plans.my plan.name is "my plan": use 1 to 64' },
+    { plan: { name: 'pro', limits: [], labels: { price: 10 } }, says: 'plans.pro.labels.price is 10: use a text' },
+    { plan: { name: 'pro', limits: [], labels: 'gold' }, says: 'plans.pro.labels is "gold": use an object' },
     { plan: { limits: [] }, says: 'plans.undefined.name is undefined: use 1 to 64' },
     { plan: { name: 'pro' }, says: 'plans.pro.limits is undefined: use a list of limits' },
     { plan: { name: 'pro', limits: DAY }, says: 'plans.pro.limits is {"name":"day"' },
