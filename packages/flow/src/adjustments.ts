@@ -4,6 +4,7 @@ import {
   type Admission,
   type AdjustmentEntry,
   type BoundLimit,
+  type CallFacts,
   type CounterAdjustment,
   type Ledger,
   type Subject,
@@ -19,6 +20,8 @@ export interface AdjustOptions {
   readonly by?: string
   /** Id of the change: the same twice changes nothing. Default: a new one. */
   readonly id?: string
+  /** Of a call, where the limit is for some calls, or `per` something of a call. Default: `any`. */
+  readonly facts?: CallFacts | 'any'
 }
 
 export interface RefundOptions extends AdjustOptions {
@@ -29,8 +32,8 @@ export interface RefundOptions extends AdjustOptions {
 export interface AdjustmentsOptions {
   readonly admission: Admission
   readonly ledger: Ledger
-  /** Limits of a subject: those that no fact of a call takes part in. */
-  readonly limitsOf: (subject: Subject) => Promise<readonly BoundLimit[]>
+  /** Limits of a subject, for calls of which this is known. */
+  readonly limitsOf: (subject: Subject, facts: CallFacts | 'any') => Promise<readonly BoundLimit[]>
 }
 
 /**
@@ -57,11 +60,11 @@ export class Adjustments {
     subject: Subject,
     limit: string,
     amount: number,
-    { by, id = attemptId(), refundOf }: RefundOptions = {},
+    { by, id = attemptId(), refundOf, facts = 'any' }: RefundOptions = {},
   ): Promise<void> {
     assertAmount(amount)
     const { admission, ledger } = this.#options
-    const bound = await this.#limit(subject, limit)
+    const bound = await this.#limit(subject, limit, facts)
     assertAdjustable(bound, adjustment)
     const { nowMs, statuses } = await admission.read([bound], { subject: subject.id })
     const { owner, partition, name: counter } = bound.counter
@@ -91,8 +94,8 @@ export class Adjustments {
     await admission.adjust(change)
   }
 
-  async #limit(subject: Subject, name: string): Promise<BoundLimit> {
-    const bound = await this.#options.limitsOf(subject)
+  async #limit(subject: Subject, name: string, facts: CallFacts | 'any'): Promise<BoundLimit> {
+    const bound = await this.#options.limitsOf(subject, facts)
     const named = bound.filter(({ limit, counter }) => counter.name === name || limit.name === name)
     const [only] = named
     if (only !== undefined && named.length === 1) return only

@@ -109,8 +109,11 @@ export class Quota {
     this.#known = new KnownLimits(() => rules().planSource.plans)
     const swept = { store: this.#store, ledger: this.ledger, limits: this.#known, logger, rebuildsFromMs, beforeRead }
     this.#sweeper = new Sweeper(swept)
-    const limitsOf = (subject: Subject): Promise<readonly BoundLimit[]> => this.#limits(subject, 'any')
-    this.#adjustments = new Adjustments({ admission, ledger: this.ledger, limitsOf })
+    this.#adjustments = new Adjustments({
+      admission,
+      ledger: this.ledger,
+      limitsOf: (subject, facts) => this.#limits(subject, facts),
+    })
     const drift = async (subject: Subject): Promise<readonly Drift[]> => {
       const short = (await this.#limits(subject, 'any')).filter(({ limit }) => !limit.isAtLeast(LONG_MS))
       return driftOf(admission, this.ledger, short, subject.id)
@@ -259,8 +262,8 @@ export class Quota {
   }
 
   /** What counters say of a subject's limits, and what the ledger says. See {@link driftOf}. */
-  async driftOf(subject: Subject): Promise<readonly Drift[]> {
-    return driftOf(this.#walk.admission, this.ledger, await this.#limits(subject, 'any'), subject.id)
+  async driftOf(subject: Subject, facts: CallFacts | 'any' = 'any'): Promise<readonly Drift[]> {
+    return driftOf(this.#walk.admission, this.ledger, await this.#limits(subject, facts), subject.id)
   }
 
   /** Whether calls can be decided and recorded: the counters answer, and entries have a place to go. */

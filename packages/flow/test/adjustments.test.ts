@@ -23,6 +23,7 @@ const PLANS = [
       limit('trial', { kind: 'first-use', durationMs: 3_600_000, then: 'restart' }),
       limit('hour', { kind: 'sliding', durationMs: 3_600_000 }),
       limit('at-once', { kind: 'concurrent' }),
+      { ...limit('model', { kind: 'fixed', every: 'month' }), per: ['key', 'model'] },
     ],
   },
 ]
@@ -120,6 +121,14 @@ describe('resets, top-ups and refunds', () => {
       expect((await quota.driftOf(SUBJECT)).map(({ drift }) => drift)).to.deep.equal([0, 0, 0, 0])
     })
   }
+
+  it('reaches a limit of one model', async () => {
+    await use(30)
+    await quota.topUp(SUBJECT, 'model', 50, { facts: { model: 'gpt-4o' } })
+    const { statuses } = await quota.limitsOf(SUBJECT, { model: 'gpt-4o' })
+    expect(statuses.find(({ bound }) => bound.limit.name === 'model')).to.include({ used: 30, quota: 150 })
+    expect((await quota.driftOf(SUBJECT, { model: 'gpt-4o' })).map(({ drift }) => drift)).to.deep.equal([0, 0, 0, 0, 0])
+  })
 
   it('tells who did it, and what was counted before a reset', async () => {
     await use(30)
