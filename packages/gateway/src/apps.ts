@@ -6,6 +6,7 @@ import { administrationApp } from './administration-app.ts'
 import type { Config } from './config-schema.ts'
 import type { Log } from './log.ts'
 import type { Metrics } from './metrics.ts'
+import { ProviderProxies } from './provider-proxies.ts'
 import { publicApp } from './public-app.ts'
 
 export interface AppsParts {
@@ -26,6 +27,7 @@ const OF_CALLERS = [
 /** What answers callers and operators. Replaced while requests come in; those that have begun stay where they began. */
 export class Apps {
   readonly #parts: AppsParts
+  readonly #proxies = new ProviderProxies()
   #config: Config
   #forCallers: Express
   #forOperators: Express
@@ -58,7 +60,7 @@ export class Apps {
   }
 
   #callersApp(config: Config): Express {
-    return publicApp(config, this.#parts.quota, this.#parts.log)
+    return publicApp(config, this.#parts.quota, this.#parts.log, this.#proxies)
   }
 
   #operatorsApp(config: Config): Express {

@@ -103,8 +103,11 @@ describe('reloading quota.yaml', () => {
   it('fails no request while it is reloaded again and again', async function () {
     this.timeout(120_000)
     gateway = await run(setting)
-    const times = runs(20)
+    const times = runs(40)
     const over = new AbortController()
+    const warnings: string[] = []
+    const warn = ({ message }: Error): void => void warnings.push(message)
+    process.on('warning', warn)
     const found = new Map<number, number>()
     const caller = async (): Promise<void> => {
       while (!over.signal.aborted) {
@@ -115,10 +118,10 @@ describe('reloading quota.yaml', () => {
     const callers = [caller(), caller(), caller(), caller()]
     for (let time = 0; time < times; time += 1) {
       const further = [
-        '',
+        `bodyLimitBytes: ${100_000 + time}`,
         'assignments: [{ for: { user: ann }, plans: [] }]',
         'overrides: [{ for: { user: ann }, limit: trial/requests, quota: null }]',
-        'bodyLimitBytes: 100000',
+        `bodyLimitBytes: ${100_000 + time}`,
         'plnas: {}',
       ][time % 5]!
       write(1_000_000 + time, further)
@@ -128,6 +131,8 @@ describe('reloading quota.yaml', () => {
     over.abort()
     await Promise.all(callers)
     expect([...found.keys()]).to.deep.equal([200])
+    process.off('warning', warn)
+    expect(warnings, 'nothing piles up').to.deep.equal([])
     expect(found.get(200)).to.be.above(times)
     await gateway.quota.drain()
     expect(await usageOf(gateway.url)).to.include({ calls: found.get(200) })
