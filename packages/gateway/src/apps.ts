@@ -22,6 +22,7 @@ const OF_CALLERS = [
   'reportPath',
   'trustProxy',
   'bodyLimitBytes',
+  'guards',
 ] as const satisfies readonly (keyof Config)[]
 
 /** What answers callers and operators. Replaced while requests come in; those that have begun stay where they began. */

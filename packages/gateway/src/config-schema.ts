@@ -15,6 +15,8 @@ const durationFrom = (leastMs: number): z.ZodType<number, string> =>
       return z.NEVER
     })
 const duration = durationFrom(1)
+const REDIS = 'use memory, or a URL that begins with redis:// or rediss://, or a list of such for a Redis Cluster'
+const wholeSeconds = duration.refine((ms) => ms % 1_000 === 0 && ms <= 86_400_000, 'use whole seconds, up to 24h')
 const LONG_ENOUGH = 'use at least 16 characters, at random'
 const port = z.number().int().min(0).max(65_535)
 /** Characters that a header can carry: with others, no request could present it. */
@@ -168,13 +170,31 @@ export const configSchema = z.strictObject({
   overrides: z.array(override).optional(),
   /** Gateways that share the counters, for stating how far a limit can be exceeded. */
   nodes: z.number().int().min(1).optional(),
-  /** `memory`, or the URL of a Redis. */
+  /** `memory`, the URL of a Redis, or URLs of some nodes of a Redis Cluster. */
   counters: z
-    .string()
-    .refine(
-      (text) => text === 'memory' || (/^rediss?:\/\/./.test(text) && URL.canParse(text)),
-      'use memory, or a URL that begins with redis:// or rediss://',
+    .union(
+      [
+        z.string().refine((text) => text === 'memory' || isRedis(text), REDIS),
+        z.array(z.string().refine(isRedis, REDIS)).min(1),
+      ],
+      { error: REDIS },
     )
+    .optional(),
+  /** How long a decision waits for the counters. Default: 250ms. */
+  decideWithin: duration.refine((ms) => ms <= 10_000, 'use a duration up to 10s').optional(),
+  /** What is refused by its address, before anybody is identified. */
+  guards: z
+    .strictObject({
+      /** Requests of one address in a window; the window is a second unless told otherwise. */
+      flood: z.strictObject({ limit: z.number().int().min(1), window: wholeSeconds.optional() }).optional(),
+      /** Unknown keys of one address in a window; default: 10 a minute. `off`: as many as they like. */
+      guesses: z
+        .union([
+          z.literal('off'),
+          z.strictObject({ limit: z.number().int().min(1).optional(), window: wholeSeconds.optional() }),
+        ])
+        .optional(),
+    })
     .optional(),
   /** SQLite file of the ledger. Default: `.tallygate/usage.db`. */
   ledger: z.string().optional(),
@@ -202,6 +222,10 @@ export const configSchema = z.strictObject({
   shutdown: z.strictObject({ delay: durationFrom(0).optional(), timeout: duration.optional() }).optional(),
   log: z.enum(['debug', 'info', 'warn', 'error', 'silent']).optional(),
 })
+
+function isRedis(text: string): boolean {
+  return /^rediss?:\/\/./.test(text) && URL.canParse(text)
+}
 
 function isOrigin(text: string): boolean {
   if (!URL.canParse(text)) return false

@@ -77,15 +77,20 @@ function outboxOf({ durability }: Config, folder: string, log: Log): Promise<Fil
   })
 }
 
-async function counterStoreOf({ counters = 'memory' }: Config, log: Log): Promise<CounterStore | undefined> {
+async function counterStoreOf(
+  { counters = 'memory', decideWithin }: Config,
+  log: Log,
+): Promise<CounterStore | undefined> {
   if (counters === 'memory') return undefined
+  const nodes = typeof counters === 'string' ? [counters] : counters
   try {
     return await RedisCounterStore.connect({
-      url: counters,
-      onError: ({ message }) => log.warn({ cause: message }, 'the connection to Redis was lost'),
+      ...(typeof counters === 'string' ? { url: counters } : { nodes: counters }),
+      ...defined({ commandTimeoutMs: decideWithin }),
+      onError: ({ message }) => log.warn({ cause: message }, 'Redis has a problem'),
     })
   } catch (error) {
-    const { host } = new URL(counters)
+    const host = nodes.map((node) => new URL(node).host).join(', ')
     throw new QuotaError(
       'ERR_QUOTA_STORE_UNAVAILABLE',
       `counters: no Redis answers at ${host} (${(error as Error).message}): start it, correct the address, or set counters: memory`,
@@ -104,13 +109,14 @@ interface Parts {
 }
 
 function quotaOf(config: Config, { ledger, outbox, store, pepper, log, metrics }: Parts): Quota {
-  const { exhaustedStatus, rateLimitHeaders, nodes, spareRetries } = config
-  const { durableWithin: durableWithinMs, onLateEntry } = config
+  const { exhaustedStatus, rateLimitHeaders, nodes, spareRetries, counters } = config
+  const { durableWithin: durableWithinMs, onLateEntry, decideWithin: decideWithinMs } = config
+  const topology = Array.isArray(counters) ? ('cluster' as const) : undefined
   return createQuota({
     ...callerOptions(config, pepper),
     ledger,
     outbox,
-    ...defined({ durableWithinMs, onLateEntry }),
+    ...defined({ durableWithinMs, onLateEntry, decideWithinMs, topology }),
     pepper,
     logger: loggerOf(log),
     telemetry: { meterProvider: metrics.meterProvider },

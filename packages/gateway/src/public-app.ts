@@ -1,4 +1,4 @@
-import { quotaMiddleware } from '@tallygate/express'
+import { floodGuard, guessGuard, quotaMiddleware } from '@tallygate/express'
 import type { Quota } from '@tallygate/flow'
 import { usageReportRouter } from '@tallygate/report'
 import express, { type Express } from 'express'
@@ -10,7 +10,7 @@ import type { ProviderProxies } from './provider-proxies.ts'
 
 /** What callers reach: each provider under its path, and their own report. */
 export function publicApp(
-  { providers, reportPath = '/usage', trustProxy, bodyLimitBytes }: Config,
+  { providers, reportPath = '/usage', trustProxy, bodyLimitBytes, guards = {} }: Config,
   quota: Quota,
   log: Log,
   proxies: ProviderProxies,
@@ -18,6 +18,10 @@ export function publicApp(
   const app = express()
   app.disable('x-powered-by').disable('etag')
   if (trustProxy !== undefined) app.set('trust proxy', trustProxy)
+  const { flood, guesses = {} } = guards
+  if (flood !== undefined) app.use(floodGuard({ limit: flood.limit, ...defined({ windowMs: flood.window }) }))
+  if (guesses !== 'off')
+    app.use(guessGuard({ refuses: 'unknown-keys', ...defined({ limit: guesses.limit, windowMs: guesses.window }) }))
   app.use(reportPath, usageReportRouter({ quota }))
   for (const [name, provider] of Object.entries(providers)) {
     const { path = `/${name}` } = provider

@@ -58,6 +58,12 @@ overrides:
     until: 2999-01-31
 nodes: 2
 counters: memory
+decideWithin: 100ms
+durableWithin: 10ms
+onLateEntry: break
+guards:
+  flood: { limit: 50, window: 2s }
+  guesses: { limit: 5, window: 1m }
 ledger: usage.db
 durability: power
 pepper: a-pepper-of-more-than-32-characters

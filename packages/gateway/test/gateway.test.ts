@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { once } from 'node:events'
 import { createServer, type AddressInfo } from 'node:net'
 import { loadConfig, startGateway, type Gateway } from '@tallygate/gateway'
-import { startScriptedProvider, startRedis } from '@tallygate/testkit'
+import { startScriptedProvider, startRedis, startRedisCluster } from '@tallygate/testkit'
 import { expect } from 'chai'
 import {
   chat,
@@ -235,6 +235,46 @@ describe('startGateway', () => {
       expect(failure).to.have.property('message').that.includes(`127.0.0.1, port ${port}`)
     }
     await run(setting)
+  })
+
+  describe('guards', () => {
+    const guess = (key: string): ReturnType<typeof chat> =>
+      chat(gateway.url, { headers: { authorization: `Bearer ${key}` } })
+
+    it('refuse unknown keys of an address that has tried ten, and none that was handed out', async () => {
+      await start('', { plan: 'quota: 30, window: day' })
+      const statuses: number[] = []
+      for (let guessed = 0; guessed < 12; guessed += 1) statuses.push((await guess(`an-unknown-key-${guessed}`)).status)
+      expect(statuses).to.deep.equal([...Array.from({ length: 10 }, () => 401), 429, 429])
+      expect((await chat(gateway.url)).status).to.equal(200)
+      expect(setting.provider.requests).to.have.length(1)
+    })
+
+    it('let everybody guess where they are off', async () => {
+      await start('guards: { guesses: off }')
+      for (let guessed = 0; guessed < 12; guessed += 1)
+        expect((await guess(`unknown-${guessed}-key`)).status).to.equal(401)
+    })
+
+    it('refuse what one address sends too fast, before anything of it is looked at', async () => {
+      await start('guards: { flood: { limit: 4, window: 1m } }', { plan: 'quota: 30, window: day' })
+      const answers = await Promise.all(Array.from({ length: 9 }, () => chat(gateway.url)))
+      expect(answers.filter(({ status }) => status === 200)).to.have.length(4)
+      const refused = answers.filter(({ status }) => status === 429)
+      expect(refused).to.have.length(5)
+      expect(Number(refused[0]!.headers.get('retry-after'))).to.be.within(1, 60)
+      expect(setting.provider.requests).to.have.length(4)
+    })
+  })
+
+  it('counts in a Redis Cluster, of which it is told some nodes', async () => {
+    const cluster = await startRedisCluster()
+    onClose(() => cluster.stop())
+    await start(`counters: [${cluster.urls.slice(0, 2).join(', ')}]`, { plan: 'quota: 5, window: day' })
+    const answers = await Promise.all(Array.from({ length: 12 }, () => chat(gateway.url)))
+    expect(answers.filter(({ status }) => status === 200)).to.have.length(5)
+    expect(answers.filter(({ status }) => status === 429)).to.have.length(7)
+    expect(setting.provider.requests).to.have.length(5)
   })
 
   describe('with counters in Redis', () => {
