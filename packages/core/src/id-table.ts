@@ -29,9 +29,8 @@ export class IdTable {
   #size = 0
   #firstClosed = NOWHERE
   #lastClosed = NOWHERE
-  /** The id that was looked for last, and its hash: it is added next. */
-  #sought = ''
-  #soughtHash = hashOf('')
+  /** Hash of the id that was looked for last: it is added next. */
+  #soughtHash = 0
 
   /** @param closedForMs How long at least a closed id is remembered. */
   constructor(closedForMs: number) {
@@ -45,7 +44,6 @@ export class IdTable {
   /** Entry of an id; -1: it is not there. Valid until the next {@link forget}. */
   find(id: string): number {
     const hash = hashOf(id)
-    this.#sought = id
     this.#soughtHash = hash
     const mask = this.#places.length - 1
     for (let place = hash & mask; ; place = (place + 1) & mask) {
@@ -55,15 +53,19 @@ export class IdTable {
     }
   }
 
+  idOf(entry: number): string {
+    return this.#ids[entry]!
+  }
+
   /** Number of an entry, or `undefined` for none. */
   valueOf(entry: number): number | undefined {
     return entry === NOWHERE ? undefined : this.#values[entry]!
   }
 
-  /** Adds an id that is not there, open. Returns its entry. */
+  /** Adds the id that {@link find} was asked for last and did not find, open. Returns its entry. */
   add(id: string, value: number): number {
     const entry = this.#takeEntry()
-    const hash = this.#sought === id ? this.#soughtHash : hashOf(id)
+    const hash = this.#soughtHash
     this.#ids[entry] = id
     this.#hashes[entry] = hash
     this.#values[entry] = value

@@ -107,7 +107,7 @@ export class MemoryCounterStore implements CounterStore {
     this.#kept.delete(id)
     const places = charges.map((charge, index) => placeIn(kept, charge, index))
     const held = charges.map((charge, index) => kept?.charges[places[index]!] ?? charge)
-    const hold = this.#holds.open(id, owner, context, held, nowMs, lifetimeMs)
+    const hold = this.#holds.open(owner, context, held, nowMs, lifetimeMs)
     hold.entry = entry === -1 ? this.#ids.add(id, hold.index) : entry
     this.#ids.open(hold.entry, hold.index)
     for (const [index, charge] of charges.entries()) {
@@ -291,7 +291,7 @@ export class MemoryCounterStore implements CounterStore {
     nowMs: number,
     lifetimeMs: number,
   ): Hold {
-    const hold = this.#holds.open(id, owner, context, charges, nowMs, lifetimeMs)
+    const hold = this.#holds.open(owner, context, charges, nowMs, lifetimeMs)
     hold.entry = this.#ids.add(id, hold.index)
     return hold
   }
@@ -336,7 +336,8 @@ export class MemoryCounterStore implements CounterStore {
 
   /** Gives back what is not to be kept, and lists the hold with its context. */
   #expire(hold: Hold, nowMs: number): void {
-    const { id, owner, context, charges, admittedAtMs, expiresAtMs } = hold
+    const { entry, owner, context, charges, admittedAtMs, expiresAtMs } = hold
+    const id = this.#ids.idOf(entry)
     const kept: HeldUnits[] = []
     const buckets = charges.map((charge, index) => {
       const bucket = hold.buckets[index]!
@@ -345,7 +346,7 @@ export class MemoryCounterStore implements CounterStore {
       if (!isKept) this.#giveBack(charge, bucket, nowMs)
       return isKept ? bucket : NOT_HELD
     })
-    this.#close(id, hold.entry, hold, EXPIRED, nowMs)
+    this.#close(id, entry, hold, EXPIRED, nowMs)
     this.#kept.set(id, { charges, buckets })
     this.#expired.set(id, { id, owner, context, admittedAtMs, expiredAtMs: expiresAtMs, kept })
   }
