@@ -68,6 +68,16 @@ describe('further examples of examples/express-server', () => {
     expect(provider.requests).to.have.length(1)
   })
 
+  it('guards.ts turns away who guesses, and lets the key that was handed out pass', async () => {
+    const url = `${await start('guards')}/v1/chat/completions`
+    const found: number[] = []
+    for (let guess = 0; guess < 12; guess += 1)
+      found.push((await post(url, CHAT, { authorization: `Bearer guess-${guess}` })).status)
+    expect(found).to.deep.equal([...Array<number>(10).fill(401), 429, 429])
+    expect((await post(url, CHAT)).status).to.equal(200)
+    expect(provider.requests).to.have.length(1)
+  })
+
   it('report.ts shows each key its own calls, and administrators all', async () => {
     const url = await start('report')
     await post(`${url}/v1/chat/completions`, CHAT)
@@ -81,23 +91,25 @@ describe('further examples of examples/express-server', () => {
     expect(await callsOf('/admin/usage', { 'x-role': 'administrator' })).to.equal(2)
   })
 
-  it('redis.ts shares its limit between two servers', async () => {
-    const redis = await startRedis()
-    try {
-      const environment = { REDIS_URL: redis.url, TALLYGATE_PEPPER: 'the same pepper for both of the servers' }
-      const urls = [await start('redis', environment), await start('redis', environment)]
-      const remaining: number[] = []
-      for (const url of [...urls, ...urls]) {
-        const { headers } = await post(`${url}/v1/chat/completions`, CHAT)
-        remaining.push(Number(/r=(\d+)/.exec(headers.get('ratelimit')!)![1]))
+  for (const file of ['redis', 'flexible']) {
+    it(`${file}.ts shares its limit between two servers`, async () => {
+      const redis = await startRedis()
+      try {
+        const environment = { REDIS_URL: redis.url, TALLYGATE_PEPPER: 'the same pepper for both of the servers' }
+        const urls = [await start(file, environment), await start(file, environment)]
+        const remaining: number[] = []
+        for (const url of [...urls, ...urls]) {
+          const { headers } = await post(`${url}/v1/chat/completions`, CHAT)
+          remaining.push(Number(/r=(\d+)/.exec(headers.get('ratelimit')!)![1]))
+        }
+        // Where a minute of the clock ends meanwhile, counting begins anew; apart, each server would count its own two.
+        expect(remaining).to.satisfy((left: number[]) => new Set(left).size === 4 || left.lastIndexOf(99) > 0)
+        expect(remaining).to.not.deep.equal([99, 99, 98, 98])
+      } finally {
+        await redis.stop()
       }
-      // Where a minute of the clock ends meanwhile, counting begins anew; apart, each server would count its own two.
-      expect(remaining).to.satisfy((left: number[]) => new Set(left).size === 4 || left.lastIndexOf(99) > 0)
-      expect(remaining).to.not.deep.equal([99, 99, 98, 98])
-    } finally {
-      await redis.stop()
-    }
-  })
+    })
+  }
 
   it('own-handler.ts records what its handler says, for the user that the server vouches for', async () => {
     const url = await start('own-handler', { OPENAI_API_KEY: 'sk-of-the-server' })

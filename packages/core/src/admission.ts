@@ -1,6 +1,24 @@
 import { monotonicClock, type Clock } from './clock.ts'
-import type { Charge, CounterStatus, CounterStore, Eventually, ReserveReply, SettleOutcome } from './counter-store.ts'
+import {
+  CounterRebuild,
+  keepsItsStart,
+  tenantOf,
+  windowStart,
+  type RebuildOptions,
+  type UnknownCounters,
+} from './counter-rebuild.ts'
+import type {
+  AdjustRequest,
+  Charge,
+  CounterStatus,
+  CounterStore,
+  Eventually,
+  ReserveReply,
+  SettledCharge,
+  SettleOutcome,
+} from './counter-store.ts'
 import type { Decision, LimitStatus, Refused, Reservation } from './decision.ts'
+import { LocalShare } from './local-share.ts'
 import { isQuotaError, QuotaError } from './quota-error.ts'
 import { chargesOf, type BoundLimit } from './plan.ts'
 import type { Amounts } from './unit.ts'
@@ -10,6 +28,8 @@ export interface AdmissionOptions {
   readonly clock?: Clock
   /** How long a hold lives without an extension, in milliseconds. Default: 60 s. */
   readonly lifetimeMs?: number
+  /** Where counters are rebuilt from that the store has lost. Default: they begin at 0. */
+  readonly rebuild?: RebuildOptions
 }
 
 export interface AdmitRequest {
@@ -22,24 +42,50 @@ export interface AdmitRequest {
   readonly context: string
   /** Goes before what the limits say for when the store can't be reached. */
   readonly onUnavailable?: 'refuse' | 'admit' | undefined
+  /** Where counters of this key are charged by nobody else: spares a rebuild looking at the calls of others. */
+  readonly subject?: string | undefined
+}
+
+/** How to look at limits. */
+export interface ReadOptions {
+  /** Of a call that would be made. Default: of none. */
+  readonly amounts?: Amounts
+  /** As in {@link AdmitRequest}. */
+  readonly subject?: string | undefined
+}
+
+/** A change of one limit's counter that is not a call: see {@link AdjustRequest}. */
+export interface CounterAdjustment extends Omit<AdjustRequest, 'charge'> {
+  readonly bound: BoundLimit
 }
 
 /** A node's windows and the store's clock can miss each other once at an edge; more often means a broken clock. */
 const MOST_TRIES = 3
+/** What is settled while counters are read makes what was read void; that often in a row means a ledger that is too slow. */
+const MOST_SEEDS = 10
 
 /** Decides on calls, and settles them: plans and amounts on one side, charges and a counter store on the other. */
 export class Admission {
   readonly store: CounterStore
+  /** Least length of windows whose counters are rebuilt when they are lost; `Infinity`: none is. */
+  readonly rebuildsFromMs: number
   readonly #clock: Clock
   readonly #lifetimeMs: number
+  readonly #rebuild: CounterRebuild | undefined
+  readonly #recordStart: RebuildOptions['record']
   /** The store's clock minus ours, as last seen. */
   #offsetMs = 0
   #failedAtMs = -Infinity
+  #localShare: LocalShare | undefined
 
-  constructor({ store, clock = monotonicClock, lifetimeMs = 60_000 }: AdmissionOptions) {
+  constructor({ store, clock = monotonicClock, lifetimeMs = 60_000, rebuild }: AdmissionOptions) {
     this.store = store
     this.#clock = clock
     this.#lifetimeMs = lifetimeMs
+    this.#rebuild = rebuild === undefined ? undefined : new CounterRebuild(store, rebuild)
+    this.#recordStart = rebuild?.record
+    const isRebuilt = rebuild !== undefined && store.capabilities.has('rebuild')
+    this.rebuildsFromMs = isRebuilt ? store.rebuildsFromMs : Infinity
   }
 
   /** Whether the last decision found the store unreachable, and not longer ago than this. */
@@ -58,37 +104,41 @@ export class Admission {
    *
    * @throws QuotaError `ERR_QUOTA_STALE` when the store's time can't be met.
    */
-  async admit({ id, bound, amounts, context, onUnavailable }: AdmitRequest): Promise<Decision> {
+  async admit({ id, bound, amounts, context, onUnavailable, subject }: AdmitRequest): Promise<Decision> {
     const [first] = bound
     if (first === undefined) return admittedWithoutLimits(this.nowMs())
     const { owner } = first.counter
     const lifetimeMs = this.#lifetimeMs
     let atMs = this.nowMs()
+    let seeds = 0
     for (let tries = 0; tries < MOST_TRIES; tries += 1) {
-      const charges = chargesOf(bound, amounts, atMs)
+      const charges = this.#chargesOf(bound, amounts, atMs)
+      const held = { id, owner, bound, charges, amounts, lifetimeMs, context }
       let reply: ReserveReply
       try {
         reply = await this.store.reserve({ id, owner, charges, lifetimeMs, context })
+        while (reply.outcome === 'unknown') {
+          seeds += 1
+          await this.#seed({ charges, unknown: reply.unknown, fence: reply.fence, nowMs: reply.nowMs, subject }, seeds)
+          reply = await this.store.reserve({ id, owner, charges, lifetimeMs, context })
+        }
       } catch (error) {
-        if (!isQuotaError(error, 'ERR_QUOTA_STORE_UNAVAILABLE')) throw error
+        if (!isUnavailable(error)) throw error
         this.#failedAtMs = this.#clock()
-        const held = { id, owner, bound, charges, amounts, lifetimeMs, context }
-        return this.#withoutStore(held, atMs, onUnavailable ?? whileUnavailable(bound))
+        return this.#withoutStore(held, atMs, onUnavailable ?? whileUnavailable(bound), error.mayHaveRun)
       }
       this.#failedAtMs = -Infinity
+      if (this.#localShare?.isOver === true) this.#localShare = undefined
       atMs = reply.nowMs
       const learnedAtMs = this.#clock()
       this.#offsetMs = reply.nowMs - learnedAtMs
       if (reply.outcome === 'stale') continue
-      if (reply.outcome === 'unknown') {
-        throw new QuotaError('ERR_QUOTA_STORE_UNAVAILABLE', `counters of ${owner} are lost, and were not seeded`)
-      }
       if (reply.outcome === 'closed') {
         throw new QuotaError('ERR_QUOTA_CONFIG', `reservation ${id} was settled before: use a new id for each attempt`)
       }
       const statuses = reply.statuses.map((status, index) => limitStatus(bound[index]!, status))
       if (reply.outcome === 'refused') return refusal(charges, statuses, atMs)
-      const held = { id, owner, bound, charges, amounts, lifetimeMs, context }
+      if (this.#recordStart !== undefined) this.#recordStarts(charges, reply.statuses, atMs)
       return {
         admitted: true,
         reservation: { ...held, admittedAtMs: atMs, learnedAtMs },
@@ -116,55 +166,152 @@ export class Admission {
    * @throws QuotaError `ERR_QUOTA_STORE_UNAVAILABLE`; settle again later with the same `atMs`.
    */
   settle(reservation: Reservation, actual: Amounts, atMs: number): Eventually<SettleOutcome> {
-    const { id, owner, bound, charges, amounts } = reservation
+    const { id, owner, bound, charges, amounts, spared } = reservation
     // Most calls end in the buckets that they began in.
     const isSameBucket = bound.every(({ limit }, index) => limit.windowAt(atMs) === charges[index]!.window)
-    const current = isSameBucket ? charges : chargesOf(bound, amounts, atMs)
+    const current = isSameBucket ? charges : this.#chargesOf(bound, amounts, atMs)
     const settled = current.map((charge, index) => ({
       charge,
-      actual: actual[bound[index]!.limit.definition.unit] ?? charge.amount,
+      actual: spared?.[index] === true ? 0 : (actual[bound[index]!.limit.definition.unit] ?? charge.amount),
     }))
+    reservation.localShare?.settle(reservation, actual, atMs)
+    if (!isSameBucket && this.#recordStart !== undefined) this.#recordCrossings(reservation, settled)
     return this.store.settle({ id, owner, charges: settled, atMs })
   }
 
+  /**
+   * Changes a counter otherwise than by a call, after its entry was written. `false`: it was changed by that id before, or
+   * is unknown, and will be seeded with the entry.
+   *
+   * @throws QuotaError `ERR_QUOTA_STORE_UNAVAILABLE`; `ERR_QUOTA_CONFIG` for what its window does not have.
+   */
+  adjust({ id, bound, adjustment, amount, atMs }: CounterAdjustment): Eventually<boolean> {
+    const charge = this.#chargesOf([bound], {}, atMs)[0]!
+    const { window, quota } = charge
+    // A top-up can be what a bucket begins with.
+    if (adjustment === 'top-up' && window.kind === 'fixed' && keepsItsStart(charge)) {
+      const start = { startMs: window.startMs, endMs: window.endMs, quota, toppedUp: 0 }
+      this.#recordStart?.(windowStart(charge, tenantOf(charge.counter.partition), start))
+    }
+    return this.store.adjust({ id, charge, adjustment, amount, atMs })
+  }
+
   /** Gives back all that a reservation holds. */
-  release({ id, owner }: Reservation): Eventually<void> {
+  release({ id, owner, localShare }: Reservation): Eventually<void> {
+    localShare?.release(id, owner)
     return this.store.release({ id, owner })
   }
 
   /** Keeps a reservation from expiring while its call runs. */
-  async extend({ id, owner, charges, lifetimeMs, context }: Reservation): Promise<void> {
+  async extend(reservation: Reservation): Promise<void> {
+    const { id, owner, charges, lifetimeMs, context, localShare } = reservation
+    localShare?.extend(reservation)
     await this.store.extend({ id, owner, charges, lifetimeMs, context })
   }
 
-  /** Where limits stand, counting nothing. */
-  async read(bound: readonly BoundLimit[]): Promise<{ nowMs: number; statuses: readonly LimitStatus[] }> {
+  /**
+   * Where limits stand, counting nothing; with amounts, also whether a call of so much would have room.
+   *
+   * @param subject As in {@link AdmitRequest}.
+   * @throws QuotaError `ERR_QUOTA_STORE_UNAVAILABLE` or `ERR_QUOTA_LEDGER_UNAVAILABLE`.
+   */
+  async read(
+    bound: readonly BoundLimit[],
+    { amounts = {}, subject }: ReadOptions = {},
+  ): Promise<{ nowMs: number; statuses: readonly LimitStatus[] }> {
     if (bound.length === 0) return { nowMs: this.nowMs(), statuses: [] }
-    const { nowMs, statuses } = await this.store.read(chargesOf(bound, {}, this.nowMs()))
+    const charges = this.#chargesOf(bound, amounts, this.nowMs())
+    let reply = await this.store.read(charges)
+    for (let seeds = 1; reply.unknown.length > 0; seeds += 1) {
+      await this.#seed({ charges, unknown: reply.unknown, fence: reply.fence, nowMs: reply.nowMs, subject }, seeds)
+      reply = await this.store.read(charges)
+    }
+    const { nowMs, statuses } = reply
     return { nowMs, statuses: statuses.map((status, index) => limitStatus(bound[index]!, status)) }
   }
 
-  #withoutStore(
-    held: Omit<Reservation, 'admittedAtMs' | 'learnedAtMs'>,
-    atMs: number,
-    onUnavailable: 'refuse' | 'admit',
-  ): Decision {
-    if (onUnavailable === 'refuse') {
-      // The command may have run: what it holds is given back, now or by its expiry.
-      void Promise.resolve(this.store.release(held)).catch(() => {})
-      return { admitted: false, reason: 'unavailable', binding: undefined, statuses: [], retryAtMs: null, atMs }
+  #chargesOf(bound: readonly BoundLimit[], amounts: Amounts, atMs: number): readonly Charge[] {
+    return chargesOf(bound, amounts, atMs, this.rebuildsFromMs)
+  }
+
+  async #seed(lost: UnknownCounters, times: number): Promise<void> {
+    if (this.#rebuild === undefined || times > MOST_SEEDS) {
+      const { owner } = lost.charges[lost.unknown[0]!]!.counter
+      throw new QuotaError('ERR_QUOTA_STORE_UNAVAILABLE', `counters of ${owner} are lost, and could not be rebuilt`)
     }
+    await this.#rebuild.seed(lost)
+  }
+
+  /** An excess can be what a bucket begins with. */
+  #recordCrossings({ charges }: Reservation, settled: readonly SettledCharge[]): void {
+    for (const [index, { charge, actual }] of settled.entries()) {
+      const { window, counter, quota } = charge
+      if (window.kind !== 'fixed' || window === charges[index]!.window || actual <= charge.amount) continue
+      if (!keepsItsStart(charge)) continue
+      const start = { startMs: window.startMs, endMs: window.endMs, quota, toppedUp: 0 }
+      this.#recordStart?.(windowStart(charge, tenantOf(counter.partition), start))
+    }
+  }
+
+  /** Writes down which windows have begun with this call, where only this call can tell. */
+  #recordStarts(charges: readonly Charge[], statuses: readonly CounterStatus[], nowMs: number): void {
+    for (const [index, charge] of charges.entries()) {
+      if (!keepsItsStart(charge)) continue
+      const { startMs, used, quota, resetAtMs } = statuses[index]!
+      const isFirst = charge.window.kind === 'first-use' ? startMs === nowMs : used === charge.amount
+      if (!isFirst || startMs === null) continue
+      const toppedUp = charge.window.kind === 'first-use' ? (quota ?? 0) - (charge.quota ?? 0) : 0
+      const start = { startMs, endMs: resetAtMs, quota: charge.quota, toppedUp }
+      this.#recordStart?.(windowStart(charge, tenantOf(charge.counter.partition), start))
+    }
+  }
+
+  /** @param mayHold Whether the store may have reserved all the same. */
+  async #withoutStore(
+    held: Held,
+    atMs: number,
+    onUnavailable: 'refuse' | 'admit' | 'local',
+    mayHold: boolean,
+  ): Promise<Decision> {
     const reservation = { ...held, admittedAtMs: atMs, learnedAtMs: this.#clock() }
-    return { admitted: true, reservation, statuses: [], tripped: [], counted: false, atMs }
+    if (onUnavailable === 'admit') return admittedWithoutStore({ ...reservation, withoutStore: 'admit' })
+    if (onUnavailable === 'local') {
+      this.#localShare ??= new LocalShare(() => this.nowMs())
+      const localShare = this.#localShare
+      if (await localShare.reserve(reservation))
+        return admittedWithoutStore({ ...reservation, withoutStore: 'local', localShare })
+    }
+    return {
+      admitted: false,
+      reason: 'unavailable',
+      binding: undefined,
+      statuses: [],
+      retryAtMs: null,
+      atMs,
+      withoutStore: onUnavailable === 'local' ? 'local' : undefined,
+      reservation: mayHold ? reservation : undefined,
+    }
   }
 }
 
-/** What limits say together for when the store can't be reached: one that refuses is enough. */
-function whileUnavailable(bound: readonly BoundLimit[]): 'refuse' | 'admit' {
-  const refuses = bound.some(
-    ({ limit: { definition } }) => definition.onUnavailable === 'refuse' && definition.mode === 'enforce',
-  )
-  return refuses ? 'refuse' : 'admit'
+/** The store or the ledger: without either, nobody can say what was used. */
+function isUnavailable(error: unknown): error is QuotaError {
+  return isQuotaError(error, 'ERR_QUOTA_STORE_UNAVAILABLE') || isQuotaError(error, 'ERR_QUOTA_LEDGER_UNAVAILABLE')
+}
+
+type Held = Omit<Reservation, 'admittedAtMs' | 'learnedAtMs'>
+
+/** What limits say together for when the store can't be reached: one that refuses is enough, then one that is `local`. */
+function whileUnavailable(bound: readonly BoundLimit[]): 'refuse' | 'admit' | 'local' {
+  const enforced = bound.filter(({ limit: { definition } }) => definition.mode === 'enforce')
+  const all = enforced.map(({ limit: { definition } }) => definition.onUnavailable)
+  if (all.includes('refuse')) return 'refuse'
+  return all.some((each) => each !== 'admit') ? 'local' : 'admit'
+}
+
+function admittedWithoutStore(reservation: Reservation): Decision {
+  const { withoutStore, admittedAtMs: atMs } = reservation
+  return { admitted: true, reservation, statuses: [], tripped: [], counted: false, withoutStore, atMs }
 }
 
 function admittedWithoutLimits(atMs: number): Decision {
@@ -177,7 +324,8 @@ function limitStatus(bound: BoundLimit, status: CounterStatus): LimitStatus {
   return { used, quota, startMs, tripped, resetAtMs, roomAtMs, bound, remaining }
 }
 
-function refusal(charges: readonly Charge[], statuses: readonly LimitStatus[], atMs: number): Refused {
+/** The refusal that a store's answer means. At least one limit that refuses has no room. */
+export function refusal(charges: readonly Charge[], statuses: readonly LimitStatus[], atMs: number): Refused {
   const inTheWay = statuses.filter(({ tripped }, index) => tripped && charges[index]!.effect === 'refuse')
   const full = Map.groupBy(inTheWay, ({ bound }) => bound.alternative)
   const always = full.get(0) ?? []

@@ -13,6 +13,17 @@ export function conditionHolds(condition: LimitCondition, facts: CallFacts): boo
   )
 }
 
+/** In words, the first condition that a call does not meet; `undefined` where it meets all. */
+export function unmetCondition(condition: LimitCondition, facts: CallFacts): string | undefined {
+  for (const fact of ['model', 'service', 'route'] as const) {
+    const patterns = condition[fact]
+    if (anyMatches(patterns, facts[fact])) continue
+    const value = facts[fact]
+    return `it is for calls whose ${fact} is ${patterns!.join(' or ')}, and ${value === undefined ? 'none is known' : `this is ${value}`}`
+  }
+  return undefined
+}
+
 function anyMatches(patterns: readonly string[] | undefined, fact: string | undefined): boolean {
   if (patterns === undefined) return true
   const value = (fact ?? '').trim().toLowerCase()

@@ -24,6 +24,11 @@ export function assertOneOf(value: unknown, allowed: readonly string[], at: stri
   if (!allowed.some((each) => each === value)) throw configError(at, value, `use ${allowed.join(', ')}`)
 }
 
+/** @throws QuotaError `ERR_QUOTA_CONFIG` for anything but a list. */
+export function assertList(value: unknown, of: string, at: string): void {
+  if (!Array.isArray(value)) throw configError(at, value, `use a list of ${of}`)
+}
+
 /** JSON, as far as it can tell values apart and write them at all. */
 function shown(value: unknown): string {
   if (typeof value === 'function') return 'a function'

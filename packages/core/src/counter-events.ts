@@ -19,6 +19,7 @@ export function eventsOf(entry: Entry, { counters }: Pick<CounterEventQuery, 'co
     const { adjustment, amount } = entry
     return [{ id, atMs, counter, kind: 'adjustment', adjustment, amount }]
   }
-  const { endMs, quota } = entry
-  return [{ id, atMs, counter, kind: 'window-start', endMs, quota }]
+  const { endMs, quota, toppedUp } = entry
+  const event = { id, atMs, counter, kind: 'window-start', endMs, quota } as const
+  return [toppedUp === undefined ? event : { ...event, toppedUp }]
 }

@@ -205,8 +205,9 @@ export interface SeedRequest {
 }
 
 /**
- * What a store can do beyond fixed and sliding windows. A plan that needs what is missing is refused when it is loaded.
- * `rebuild`: it knows which counters it has lost, and can be seeded.
+ * What a store can do beyond fixed windows of a number of milliseconds. A plan that needs what is missing is refused when
+ * it is loaded. `next-window`: it keeps the quota and the end that a window began with. `rebuild`: it knows which counters
+ * it has lost, and can be seeded.
  */
 export type CounterStoreCapability =
   | 'calendar'
@@ -215,6 +216,7 @@ export type CounterStoreCapability =
   | 'lifetime'
   | 'concurrent'
   | 'alternatives'
+  | 'next-window'
   | 'expiry'
   | 'top-up'
   | 'rebuild'

@@ -1,4 +1,5 @@
 import type { Charge, CounterStatus } from './counter-store.ts'
+import type { LocalShare } from './local-share.ts'
 import type { BoundLimit } from './plan.ts'
 import type { Amounts } from './unit.ts'
 
@@ -22,7 +23,16 @@ export interface Reservation {
   readonly admittedAtMs: number
   /** The node's clock when it learned of it: what has passed since is counted from here. */
   readonly learnedAtMs: number
+  /** Set where the counters could not be reached: they hold nothing of it, or nobody knows. */
+  readonly withoutStore?: WithoutStore | undefined
+  /** Where this node counts it meanwhile. */
+  readonly localShare?: LocalShare | undefined
+  /** Which charges the count rules of their plans give back: they are settled with 0. Absent: none. */
+  readonly spared?: readonly boolean[]
 }
+
+/** How a call was decided while the counters could not be reached: it passed (`admit`), or by this node's share (`local`). */
+export type WithoutStore = 'admit' | 'local'
 
 /** The call may go on. */
 export interface Admitted {
@@ -32,8 +42,10 @@ export interface Admitted {
   readonly statuses: readonly LimitStatus[]
   /** Limits that tripped without refusing: `flag` and `shadow`. */
   readonly tripped: readonly LimitStatus[]
-  /** False when the counters could not be reached and every limit admits then. */
+  /** False when the counters could not be reached. */
   readonly counted: boolean
+  /** Set where {@link counted} is false. */
+  readonly withoutStore?: WithoutStore | undefined
   readonly atMs: number
 }
 
@@ -50,6 +62,10 @@ export interface Refused {
   /** When there would be room if nothing else happened; `null`: not by time. */
   readonly retryAtMs: number | null
   readonly atMs: number
+  /** `local`: the counters could not be reached, and this node's share of a quota is used up. */
+  readonly withoutStore?: 'local' | undefined
+  /** What the counters may hold all the same, as nobody knows whether they have heard: to be released. */
+  readonly reservation?: Reservation | undefined
 }
 
 /** The yes or no to a call, with its reasons. */

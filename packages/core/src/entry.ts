@@ -1,3 +1,4 @@
+import type { WithoutStore } from './decision.ts'
 import type { Dimensions } from './subject.ts'
 import type { Unit } from './unit.ts'
 import type { Usage } from './usage.ts'
@@ -55,6 +56,8 @@ export interface UsageEntry extends EntryBase {
   readonly charges: readonly EntryCharge[]
   /** The call passed a limit that flags. */
   readonly overage: boolean
+  /** How the call was admitted while the counters could not be reached. Absent: they decided. */
+  readonly withoutStore?: WithoutStore | undefined
 }
 
 /** A change of a counter that is not a call. History stays as it was. */
@@ -73,7 +76,10 @@ export interface AdjustmentEntry extends EntryBase {
   readonly by?: string | undefined
 }
 
-/** A window that starts at first use has started: without it, a rebuild could not know when. */
+/**
+ * A window has started, at `atMs`, that starts at first use or keeps the quota or the end that it began with: without
+ * this, a rebuild could not know.
+ */
 export interface WindowStartEntry extends EntryBase {
   readonly kind: 'window-start'
   readonly owner: string
@@ -81,6 +87,8 @@ export interface WindowStartEntry extends EntryBase {
   readonly counter: string
   readonly endMs: number | null
   readonly quota: number | null
+  /** Units that were added to its quota before it began. Default: 0. */
+  readonly toppedUp?: number | undefined
 }
 
 /** An immutable record in the ledger. */

@@ -1,9 +1,19 @@
 export { assertMembers, assertOneOf, configError } from './config-error.ts'
-export { Admission, type AdmissionOptions, type AdmitRequest } from './admission.ts'
+export { BY_DEFAULT, BY_LIMITER, BY_REGISTRY, type Assignment, type PlanOrigin } from './assignment.ts'
 export { assertAdjustable } from './assert-adjustable.ts'
+export { Admission, type AdmissionOptions, type AdmitRequest, type ReadOptions } from './admission.ts'
 export { calendarBucket, type Bucket } from './calendar.ts'
+export { CALLER_LEVELS, groupsOf, type CallerLevel, type CallerMatch } from './caller-match.ts'
 export { monotonicClock, type Clock } from './clock.ts'
 export { conditionHolds } from './condition.ts'
+export {
+  COUNT_ATTEMPTS,
+  isCounted,
+  type CompleteCountRule,
+  type CountRule,
+  type EndedAttempt,
+  type RefundCause,
+} from './count-rule.ts'
 export type {
   AdjustRequest,
   Charge,
@@ -25,8 +35,9 @@ export type {
   SettleOutcome,
   SettleRequest,
 } from './counter-store.ts'
-export type { Admitted, Decision, LimitStatus, RefusalReason, Refused, Reservation } from './decision.ts'
+export type { Admitted, Decision, LimitStatus, RefusalReason, Refused, Reservation, WithoutStore } from './decision.ts'
 export type { AdjustmentEntry, Entry, EntryCharge, UsageEntry, UsageOutcome, WindowStartEntry } from './entry.ts'
+export { explain, type ExplainedLimit, type Explanation, type ExplainRequest } from './explain.ts'
 export { MemoryKeyRegistry, type KeyRecord, type KeyRegistry } from './key-registry.ts'
 export {
   USAGE_GROUPS,
@@ -41,6 +52,7 @@ export {
   type UsageQuery,
   type UsageRow,
   type UsageSum,
+  type WindowStartEvent,
 } from './ledger.ts'
 export {
   assertName,
@@ -50,9 +62,21 @@ export {
   type Limit,
   type LimitCondition,
   type Trip,
+  type WhileUnavailable,
 } from './limit.ts'
+export type { LocalShare } from './local-share.ts'
 export { MemoryCounterStore, type MemoryCounterStoreOptions } from './memory-counter-store.ts'
 export { MemoryLedger } from './memory-ledger.ts'
+export type { Override, OverrideMatch } from './override.ts'
+export {
+  estimateKindOf,
+  overshootOf,
+  type EstimateKind,
+  type Overshoot,
+  type OvershootCause,
+  type OvershootConditions,
+  type Topology,
+} from './overshoot.ts'
 export { MemoryOutbox, type Outbox } from './outbox.ts'
 export {
   bindLimits,
@@ -66,8 +90,11 @@ export {
   type PlanSet,
 } from './plan.ts'
 export { MemoryPlanSource, type MemoryPlanSourceOptions, type PlanSource } from './plan-source.ts'
+export type { CounterAdjustment } from './admission.ts'
 export { eventsOf } from './counter-events.ts'
-export { isQuotaError, QuotaError, type QuotaErrorCode } from './quota-error.ts'
+export { CounterHistory } from './counter-history.ts'
+export { readCounters, type RebuildOptions } from './counter-rebuild.ts'
+export { isQuotaError, QuotaError, type QuotaErrorCode, type QuotaErrorOptions } from './quota-error.ts'
 export { DEFAULT_TENANT, type CallFacts, type Dimensions, type Subject } from './subject.ts'
 export { instantOf, isTimeZone, localTime, zoneOffset } from './time-zone.ts'
 export { MAX_UNITS, UNITS, type Amounts, type Unit } from './unit.ts'

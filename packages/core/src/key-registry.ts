@@ -11,6 +11,8 @@ export interface KeyRecord {
   /** Plan names; absent leaves it to the plan source. */
   readonly plans?: readonly string[]
   readonly dimensions?: Dimensions
+  /** Groups, for assignments and overrides, beside the dimension `group`. */
+  readonly groups?: readonly string[]
   /** From this instant the key is refused. */
   readonly expiresAtMs?: number
   readonly disabled?: boolean

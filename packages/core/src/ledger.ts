@@ -81,8 +81,16 @@ export interface EntryPage {
 export type CounterEvent = { readonly id: string; readonly atMs: number; readonly counter: number } & (
   | { readonly kind: 'usage'; readonly admittedAtMs: number; readonly reserved: number; readonly actual: number }
   | { readonly kind: 'adjustment'; readonly adjustment: AdjustmentEntry['adjustment']; readonly amount: number }
-  | { readonly kind: 'window-start'; readonly endMs: number | null; readonly quota: number | null }
+  | {
+      readonly kind: 'window-start'
+      readonly endMs: number | null
+      readonly quota: number | null
+      readonly toppedUp?: number | undefined
+    }
 )
+
+/** The start of a window: the latest of one counter. */
+export type WindowStartEvent = Extract<CounterEvent, { readonly kind: 'window-start' }>
 
 /** Which events to read. */
 export interface CounterEventQuery {
@@ -127,6 +135,11 @@ export interface Ledger {
 
   /** What changed counters, of all that was appended before the call. */
   counterEvents(query: CounterEventQuery): Promise<CounterEventPage>
+
+  /** The latest window that each of these counters has begun, up to an instant; without those that have begun none. */
+  windowStarts(
+    query: Pick<CounterEventQuery, 'tenant' | 'counters'> & { readonly toMs: number },
+  ): Promise<readonly WindowStartEvent[]>
 
   /** The entries among these ids that are there, in no particular order. At most 1,000 ids. */
   find(tenant: string, ids: readonly string[]): Promise<readonly Entry[]>

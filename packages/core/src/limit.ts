@@ -11,6 +11,12 @@ export type Trip = 'fits' | 'reached' | 'exceeded'
 /** When a change of a limit's quota or duration comes into force. */
 export type Change = 'now' | 'next-window'
 
+/**
+ * What a limit does while the counters can't be reached: `refuse` calls, `admit` them uncounted, or let each node admit by
+ * itself `local` times the quota, from above 0 to 1. Of the limits of a call, one that refuses is enough.
+ */
+export type WhileUnavailable = 'refuse' | 'admit' | { readonly local: number }
+
 /** Which calls a limit is for. Absent members match everything; `*` in a pattern stands for any characters. */
 export interface LimitCondition {
   readonly model?: readonly string[]
@@ -41,7 +47,7 @@ export interface Limit {
   /** Default: both `now`. */
   readonly onChange?: { readonly quota?: Change; readonly duration?: Change }
   /** What happens while the counters can't be reached. Default: `refuse`, so that an outage spends nothing. */
-  readonly onUnavailable?: 'refuse' | 'admit'
+  readonly onUnavailable?: WhileUnavailable
 }
 
 /** A {@link Limit} with its defaults filled in. */
@@ -77,16 +83,14 @@ export function completeLimit(limit: Limit, at: string): CompleteLimit {
   const { mode = 'enforce', onChange = {}, onUnavailable = 'refuse' } = limit
   assertName(name, `${at}.name`)
   assertOneOf(unit, UNITS, `${at}.unit`)
-  if (quota !== null && !(Number.isInteger(quota) && quota >= 0 && quota <= MAX_UNITS)) {
-    throw configError(`${at}.quota`, quota, `use a whole number from 0 to ${MAX_UNITS}, or null for no limit`)
-  }
+  assertQuota(quota, `${at}.quota`)
   assertWindow(window, `${at}.window`)
   assertDimensions(per, `${at}.per`)
   assertCondition(when, `${at}.when`)
   assertOneOf(trip, ['fits', 'reached', 'exceeded'], `${at}.trip`)
   assertOneOf(onTrip, ['refuse', 'flag'], `${at}.onTrip`)
   assertOneOf(mode, ['enforce', 'shadow'], `${at}.mode`)
-  assertOneOf(onUnavailable, ['refuse', 'admit'], `${at}.onUnavailable`)
+  assertWhileUnavailable(onUnavailable, `${at}.onUnavailable`)
   assertMembers(onChange, ['quota', 'duration'], `${at}.onChange`)
   const { quota: quotaChange = 'now', duration: durationChange = 'now' } = onChange
   assertOneOf(quotaChange, ['now', 'next-window'], `${at}.onChange.quota`)
@@ -113,12 +117,27 @@ export function assertName(name: unknown, at: string): asserts name is string {
   }
 }
 
+/** @throws QuotaError `ERR_QUOTA_CONFIG` for what is neither a number of units nor `null`. */
+export function assertQuota(quota: number | null, at: string): void {
+  if (quota !== null && !(Number.isInteger(quota) && quota >= 0 && quota <= MAX_UNITS))
+    throw configError(at, quota, `use a whole number from 0 to ${MAX_UNITS}, or null for no limit`)
+}
+
 function assertDimensions(per: unknown, at: string): void {
   if (!Array.isArray(per)) throw configError(at, per, 'use a list of dimensions, such as [key]')
   for (const [index, dimension] of per.entries()) {
     if (typeof dimension !== 'string' || !DIMENSION.test(dimension))
       throw configError(`${at}[${index}]`, dimension, 'use a dimension such as key, user or model')
   }
+}
+
+function assertWhileUnavailable(given: unknown, at: string): void {
+  if (given === 'refuse' || given === 'admit') return
+  if (typeof given !== 'object' || given === null) throw configError(at, given, 'use refuse, admit or { local: 0.25 }')
+  assertMembers(given, ['local'], at)
+  const { local } = given as { local?: unknown }
+  if (typeof local !== 'number' || !(local > 0 && local <= 1))
+    throw configError(`${at}.local`, local, 'use a share of the quota above 0 and up to 1')
 }
 
 /** A condition that could never hold would leave the limit out without a word. */

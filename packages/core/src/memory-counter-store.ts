@@ -59,6 +59,7 @@ export class MemoryCounterStore implements CounterStore {
     'lifetime',
     'concurrent',
     'alternatives',
+    'next-window',
     'expiry',
     'top-up',
     'rebuild',

@@ -10,6 +10,7 @@ import type {
   UsagePage,
   UsageQuery,
   UsageRow,
+  WindowStartEvent,
 } from './ledger.ts'
 import { addSums, completeUsageQuery, groupOf, NO_USAGE, planLabel, sumOf } from './usage-query.ts'
 
@@ -73,8 +74,20 @@ export class MemoryLedger implements Ledger {
     return page.length === oldestFirst.length ? { events } : { events, next: page.at(-1) }
   }
 
+  async windowStarts(query: Parameters<Ledger['windowStarts']>[0]): Promise<readonly WindowStartEvent[]> {
+    const latest = new Map<number, WindowStartEvent>()
+    for (const entry of this.#entries.values()) {
+      if (entry.kind !== 'window-start' || entry.tenant !== query.tenant || entry.atMs > query.toMs) continue
+      for (const event of eventsOf(entry, query) as WindowStartEvent[]) {
+        const known = latest.get(event.counter)
+        if (known === undefined || fromNewest(event, known) < 0) latest.set(event.counter, event)
+      }
+    }
+    return [...latest.values()]
+  }
+
   async find(tenant: string, ids: readonly string[]): Promise<readonly Entry[]> {
-    return ids.flatMap((id) => this.#entries.get(`${tenant} ${id}`) ?? [])
+    return [...new Set(ids)].flatMap((id) => this.#entries.get(`${tenant} ${id}`) ?? [])
   }
 
   async close(): Promise<void> {}

@@ -1,8 +1,12 @@
+import type { PlanOrigin } from './assignment.ts'
 import { calendarBucket } from './calendar.ts'
 import { conditionHolds } from './condition.ts'
 import type { Charge, ChargeWindow, Counter, CounterStoreCapability } from './counter-store.ts'
 import { assertMembers, assertOneOf, configError } from './config-error.ts'
+import { completeCountRule, type CompleteCountRule, type CountRule } from './count-rule.ts'
 import { assertName, completeLimit, type CompleteLimit, type Limit } from './limit.ts'
+import { digest } from './digest.ts'
+import type { Override } from './override.ts'
 import { QuotaError } from './quota-error.ts'
 import type { CallFacts, Dimensions } from './subject.ts'
 import type { Amounts, Unit } from './unit.ts'
@@ -17,6 +21,9 @@ export interface Plan {
   readonly limits: readonly Limit[]
   /** What becomes of a reservation that was never settled, as when a process is killed. Default: `keep`. */
   readonly onExpiry?: 'keep' | 'release'
+  /** Which attempts count. Default: all that went on. */
+  readonly count?: CountRule
+  /** What the host wants to know of it, as `explain` tells; nothing here goes by them. */
   readonly labels?: Readonly<Record<string, string>>
 }
 
@@ -24,6 +31,8 @@ export interface Plan {
 export interface PlanSet {
   readonly plans: readonly CompiledPlan[]
   readonly combine: 'all' | 'any'
+  /** Why the caller has each of them, in their order; absent where the host has chosen them. */
+  readonly origins?: readonly PlanOrigin[]
 }
 
 /** A limit bound to the counter of one partition: all of a charge but its amount and its time. */
@@ -32,6 +41,8 @@ export interface BoundLimit {
   readonly plan: CompiledPlan
   readonly counter: Counter
   readonly alternative: number
+  /** Why the caller has the plan; absent where the host has chosen it, or nobody can tell. */
+  readonly origin?: PlanOrigin | undefined
 }
 
 /** Least length of a step of the calendar, in milliseconds: a day can have 23 hours. */
@@ -54,6 +65,7 @@ export class CompiledPlan {
   readonly version: string
   readonly limits: readonly CompiledLimit[]
   readonly onExpiry: 'keep' | 'release'
+  readonly count: CompleteCountRule
   readonly labels: Readonly<Record<string, string>>
   /** Units that its limits count. */
   readonly units: ReadonlySet<Unit>
@@ -63,21 +75,28 @@ export class CompiledPlan {
   readonly dependsOn: { readonly model: boolean; readonly service: boolean; readonly route: boolean }
 
   /** @throws QuotaError `ERR_QUOTA_CONFIG`, naming plan, limit and member. */
-  constructor(plan: Plan, at = `plans.${plan.name}`) {
-    assertMembers(plan, ['name', 'version', 'limits', 'onExpiry', 'labels'], at)
+  constructor(plan: Plan, at = `plans.${plan.name}`, overrides: readonly Override[] = []) {
+    assertMembers(plan, ['name', 'version', 'limits', 'onExpiry', 'count', 'labels'], at)
     assertName(plan.name, `${at}.name`)
     if (!Array.isArray(plan.limits)) throw configError(`${at}.limits`, plan.limits, 'use a list of limits')
     this.name = plan.name
-    this.limits = plan.limits.map((limit, index) => new CompiledLimit(completeLimit(limit, `${at}.limits[${index}]`)))
+    this.limits = plan.limits.map((limit, index) => {
+      const override = overrides.find((each) => each.limit === `${plan.name}/${limit.name}`)
+      return new CompiledLimit(completeLimit(limit, `${at}.limits[${index}]`), override)
+    })
     this.onExpiry = plan.onExpiry ?? 'keep'
     assertOneOf(this.onExpiry, ['keep', 'release'], `${at}.onExpiry`)
+    this.count = completeCountRule(plan.count, `${at}.count`)
     this.labels = plan.labels ?? {}
+    assertLabels(this.labels, `${at}.labels`)
     const names = this.limits.map(({ name }) => name)
     const twice = names.find((name, index) => names.indexOf(name) !== index)
     if (twice !== undefined) {
       throw new QuotaError('ERR_QUOTA_CONFIG', `${at}.limits has two limits named ${JSON.stringify(twice)}: rename one`)
     }
-    this.version = plan.version ?? digest(JSON.stringify(this.limits.map(({ definition }) => definition)))
+    const definitions = this.limits.map(({ definition }) => definition)
+    this.version =
+      plan.version ?? digest(JSON.stringify(plan.count === undefined ? definitions : [definitions, this.count]))
     this.units = new Set(this.limits.map(({ definition }) => definition.unit))
     const quotas = this.limits
       .filter(({ definition: { unit } }) => unit === 'tokens' || unit === 'output-tokens')
@@ -88,12 +107,27 @@ export class CompiledPlan {
     this.dependsOn = { model: depends('model'), service: depends('service'), route: depends('route') }
   }
 
+  /** The same plan with other quotas, and a version that tells. Its counters are the same. */
+  overridden(overrides: readonly Override[]): CompiledPlan {
+    const { name, onExpiry, count, labels } = this
+    const quotaOf = new Map(overrides.map(({ limit, quota }) => [limit, quota]))
+    const limits = this.limits.map(({ definition }) => {
+      const key = `${name}/${definition.name}`
+      return quotaOf.has(key) ? { ...definition, quota: quotaOf.get(key)! } : definition
+    })
+    const version = `${this.version}+${digest(JSON.stringify([...quotaOf]))}`
+    return new CompiledPlan({ name, version, limits, onExpiry, count, labels }, `plans.${name}`, overrides)
+  }
+
   /** What the plan asks of a counter store. */
   get needs(): ReadonlySet<CounterStoreCapability> {
     const needs = new Set<CounterStoreCapability>()
     for (const { definition } of this.limits) {
-      const { kind } = definition.window
-      if (kind === 'first-use' || kind === 'lifetime' || kind === 'concurrent') needs.add(kind)
+      const { window, onChange } = definition
+      if (window.kind !== 'fixed') needs.add(window.kind)
+      else if ('every' in window) needs.add('calendar')
+      const hasNext = window.kind === 'fixed' || window.kind === 'first-use'
+      if (hasNext && Object.values(onChange).includes('next-window')) needs.add('next-window')
     }
     return needs
   }
@@ -103,11 +137,14 @@ export class CompiledPlan {
 export class CompiledLimit {
   readonly definition: CompleteLimit
   readonly name: string
+  /** What its quota comes from, where that is not the plan. */
+  readonly override: Override | undefined
   #latest: ChargeWindow | undefined
 
-  constructor(definition: CompleteLimit) {
+  constructor(definition: CompleteLimit, override?: Override) {
     this.definition = definition
     this.name = definition.name
+    this.override = override
   }
 
   /** The window of a charge at an instant. */
@@ -172,7 +209,7 @@ export function chargeWindow(window: Window, atMs: number): ChargeWindow {
  * its own partition.
  */
 export function bindLimits(
-  { plans, combine }: PlanSet,
+  { plans, combine, origins }: PlanSet,
   dimensions: Dimensions,
   facts: CallFacts | 'any',
   ownedBy: readonly string[],
@@ -185,14 +222,14 @@ export function bindLimits(
       const isFor = facts === 'any' ? !OF_A_CALL.some((fact) => per.includes(fact)) : conditionHolds(when, facts)
       if (!isFor) continue
       const counter = counterOf(plan, limit, values, ownedBy)
-      bound.push({ limit, plan, counter, alternative: combine === 'any' ? index + 1 : 0 })
+      bound.push({ limit, plan, counter, alternative: combine === 'any' ? index + 1 : 0, origin: origins?.[index] })
     }
   }
   return bound
 }
 
 /**
- * Makes the charges of a call from its bound limits. Units without an amount are charged 0.
+ * Makes the charges of a call from its bound limits. Units without an amount are charged 0, requests 1.
  *
  * @param rebuildsFromMs Length of the shortest window that is seeded from the ledger when it is lost. Default: none is.
  */
@@ -207,7 +244,7 @@ export function chargesOf(
     return {
       counter,
       window: limit.windowAt(atMs),
-      amount: unit === 'requests' || limit.definition.window.kind === 'concurrent' ? 1 : (amounts[unit] ?? 0),
+      amount: limit.definition.window.kind === 'concurrent' ? 1 : (amounts[unit] ?? (unit === 'requests' ? 1 : 0)),
       quota,
       trip,
       effect: mode === 'shadow' ? 'shadow' : onTrip,
@@ -255,14 +292,8 @@ function withFacts(dimensions: Dimensions, { model, service, route }: CallFacts)
   }
 }
 
-/** FNV-1a, twice: names a plan's state, protects nothing. */
-function digest(text: string): string {
-  let high = 0x811c9dc5
-  let low = 0x01000193
-  for (let i = 0; i < text.length; i += 1) {
-    const code = text.charCodeAt(i)
-    high = Math.imul(high ^ code, 0x01000193)
-    low = Math.imul(low ^ code ^ (high >>> 16), 0x01000193)
-  }
-  return (high >>> 0).toString(16).padStart(8, '0') + (low >>> 0).toString(16).padStart(8, '0')
+function assertLabels(labels: unknown, at: string): void {
+  assertMembers(labels, Object.keys(Object(labels) as object), at)
+  for (const [name, value] of Object.entries(labels))
+    if (typeof value !== 'string') throw configError(`${at}.${name}`, value, 'use a text')
 }

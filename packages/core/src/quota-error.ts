@@ -17,14 +17,22 @@ export type QuotaErrorCode =
   /** A report was asked for with a filter, grouping, date or page that does not exist. */
   | 'ERR_QUOTA_QUERY'
 
+export interface QuotaErrorOptions extends ErrorOptions {
+  /** False where the store or ledger was surely not asked. Default: true. */
+  readonly mayHaveRun?: boolean
+}
+
 /** The one error of this project. The message never holds a secret or a body. */
 export class QuotaError extends Error {
   override readonly name = 'QuotaError'
   readonly code: QuotaErrorCode
+  /** Whether what failed may have been done all the same. */
+  readonly mayHaveRun: boolean
 
-  constructor(code: QuotaErrorCode, message: string, options?: ErrorOptions) {
+  constructor(code: QuotaErrorCode, message: string, { mayHaveRun = true, ...options }: QuotaErrorOptions = {}) {
     super(message, options)
     this.code = code
+    this.mayHaveRun = mayHaveRun
   }
 }
 

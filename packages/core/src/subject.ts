@@ -16,6 +16,8 @@ export interface Subject {
   readonly dimensions: Dimensions
   /** The plans that the registry assigns, by name; absent leaves it to the plan source. */
   readonly plans?: readonly string[] | undefined
+  /** Groups that it is in, for assignments and overrides, beside the dimension `group`, which reports go by. */
+  readonly groups?: readonly string[] | undefined
 }
 
 /** What is known of a call beside its subject, as far as a limit can depend on it. */

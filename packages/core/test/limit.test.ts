@@ -88,6 +88,10 @@ describe('completeLimit', () => {
     { member: 'onChange', value: { quota: 'later' }, says: 'onChange.quota is "later": use now, next-window' },
     { member: 'onChange', value: { duration: 'later' }, says: 'onChange.duration is "later": use now, next-window' },
     { member: 'onUnavailable', value: 'local', says: 'onUnavailable is "local": use refuse, admit' },
+    { member: 'onUnavailable', value: {}, says: 'onUnavailable.local is undefined: use a share of the quota' },
+    { member: 'onUnavailable', value: { local: 0 }, says: 'onUnavailable.local is 0: use a share of the quota' },
+    { member: 'onUnavailable', value: { local: 1.01 }, says: 'onUnavailable.local is 1.01: use a share' },
+    { member: 'onUnavailable', value: { local: 1, nodes: 2 }, says: 'onUnavailable.nodes is 2: there is no such' },
     { member: 'limit', value: 10, says: 'limit is 10: there is no such member, use name, unit, quota' },
   ]
   for (const { member, value, says } of bad) {

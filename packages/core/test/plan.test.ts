@@ -67,8 +67,15 @@ describe('CompiledPlan', () => {
   it('says what it needs of a counter store', () => {
     const windows = [{ kind: 'lifetime' }, { kind: 'concurrent' }, { kind: 'sliding', durationMs: 1_000 }] as const
     const limits = windows.map((window) => ({ ...DAY, name: window.kind, window }))
-    expect([...new CompiledPlan({ name: 'pro', limits }).needs]).to.deep.equal(['lifetime', 'concurrent'])
-    expect(new CompiledPlan({ name: 'pro', limits: [DAY] }).needs).to.have.property('size', 0)
+    expect([...new CompiledPlan({ name: 'pro', limits }).needs]).to.deep.equal(['lifetime', 'concurrent', 'sliding'])
+    const needsOf = (...ofPlan: readonly Limit[]): readonly string[] => [
+      ...new CompiledPlan({ name: 'pro', limits: ofPlan }).needs,
+    ]
+    expect(needsOf(DAY)).to.deep.equal(['calendar'])
+    expect(needsOf({ ...DAY, window: { kind: 'fixed', durationMs: 1_000 } })).to.deep.equal([])
+    const later = { onChange: { quota: 'next-window' } } as const
+    expect(needsOf({ ...DAY, ...later })).to.deep.equal(['calendar', 'next-window'])
+    expect(needsOf({ ...DAY, ...later, window: { kind: 'lifetime' } })).to.deep.equal(['lifetime'])
   })
 
   const bad: readonly { plan: unknown; says: string }[] = [

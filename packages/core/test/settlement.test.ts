@@ -142,24 +142,14 @@ describe("Admission and the store's clock", () => {
 describe('Admission without its store', () => {
   const away = new QuotaError('ERR_QUOTA_STORE_UNAVAILABLE', 'the store is away')
   const lax: Limit = { ...TOKENS, onUnavailable: 'admit' }
-  let released: string[]
   let bed: AdmissionBed
   beforeEach(() => {
-    released = []
-    bed = new AdmissionBed(
-      storeWith({
-        reserve: () => Promise.reject(away),
-        release: ({ id }) => {
-          released.push(id)
-          return Promise.reject(away)
-        },
-      }),
-    )
+    bed = new AdmissionBed(storeWith({ reserve: () => Promise.reject(away) }))
   })
 
-  it('refuses where one limit refuses then, and tries to give back what may be held', async () => {
-    const decision = refused(await bed.admit(boundTo([lax, DAY]), {}, 'lost'))
-    expect(decision).to.deep.equal({
+  it('refuses where one limit refuses then, and says what may be held and must be given back', async () => {
+    const { reservation, ...decision } = refused(await bed.admit(boundTo([lax, DAY]), {}, 'lost'))
+    expect(decision).to.deep.include({
       admitted: false,
       reason: 'unavailable',
       binding: undefined,
@@ -167,7 +157,13 @@ describe('Admission without its store', () => {
       retryAtMs: null,
       atMs: NOON,
     })
-    expect(released).to.deep.equal(['lost'])
+    expect(reservation).to.include({ id: 'lost', owner: 'tenant=acme,key=alice' })
+  })
+
+  it('has nothing to give back where the store was not asked', async () => {
+    const unasked = new QuotaError('ERR_QUOTA_STORE_UNAVAILABLE', 'not asked', { mayHaveRun: false })
+    const other = new AdmissionBed(storeWith({ reserve: () => Promise.reject(unasked) }))
+    expect(refused(await other.admit(boundTo([DAY]))).reservation).to.equal(undefined)
   })
 
   for (const { what, bound } of [

@@ -13,7 +13,9 @@ export interface EnforceLimitsOptions extends SharedOptions {
 export function enforcing({ passOnStoreError }: EnforceLimitsOptions): Step {
   const onUnavailable = passOnStoreError === undefined ? undefined : passOnStoreError ? 'admit' : 'refuse'
   return ({ call }) =>
-    call.isFree ? undefined : call.admit({ bound: call.undecided(call.bind(call.plans)), onUnavailable })
+    call.isFree
+      ? undefined
+      : call.admit({ bound: call.undecided(call.bind(call.plans)), onUnavailable, subject: call.subject?.id })
 }
 
 /**

@@ -13,23 +13,28 @@ export interface IdentifyKeyOptions extends SharedOptions {
   readonly keyGenerator?: (req: Request, res: Response) => string | undefined | Promise<string | undefined>
   /** Further dimensions of the caller, by which limits can count: user, group, tenant and so on. */
   readonly dimensions?: (req: Request, res: Response) => Readonly<Record<string, string | undefined>>
+  /** Groups of the caller, by which plans are assigned and quotas overridden, beside the dimension `group`. */
+  readonly groups?: (req: Request, res: Response) => readonly string[]
 }
 
 /** The step of {@link identifyKey}, for those that identify on their way. */
-export function identifying({ keyGenerator, dimensions }: IdentifyKeyOptions): Step {
-  if (keyGenerator === undefined && dimensions === undefined) return ({ call }) => call.identify()
+export function identifying({ keyGenerator, dimensions, groups }: IdentifyKeyOptions): Step {
+  if (keyGenerator === undefined && dimensions === undefined && groups === undefined)
+    return ({ call }) => call.identify()
   return async ({ call }, req, res) => {
     const further = present(dimensions?.(req, res))
+    const among = groups?.(req, res)
     const id = await keyGenerator?.(req, res)
     if (typeof id === 'string' && id !== '') {
-      call.identifyAs(hostSubject(id, further))
+      call.identifyAs(hostSubject(id, further, among))
       return undefined
     }
     const denial = await call.identify()
-    if (denial !== undefined || further === undefined) return denial
-    const { subject } = call
-    const tenant = further['tenant'] ?? subject!.tenant
-    call.identifyAs({ ...subject!, tenant, dimensions: { ...subject!.dimensions, ...further, tenant } })
+    if (denial !== undefined || (further === undefined && among === undefined)) return denial
+    const subject = call.subject!
+    const tenant = further?.['tenant'] ?? subject.tenant
+    const all = { ...subject.dimensions, ...further, tenant }
+    call.identifyAs({ ...subject, tenant, dimensions: all, groups: among ?? subject.groups })
     return undefined
   }
 }
@@ -39,7 +44,7 @@ export function identifying({ keyGenerator, dimensions }: IdentifyKeyOptions): S
  * `req.quota.subject`. Answers 401 in the caller's dialect where the quota refuses unknown or missing keys.
  */
 export function identifyKey(options: IdentifyKeyOptions = {}): RequestHandler {
-  checkOptions(options, ['keyGenerator', 'dimensions'], 'identifyKey()')
+  checkOptions(options, ['keyGenerator', 'dimensions', 'groups'], 'identifyKey()')
   return middlewareOf(identifying(options), options)
 }
 

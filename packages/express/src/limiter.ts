@@ -146,12 +146,18 @@ export function limiterOf(kind: 'fixed' | 'sliding', options: FixedWindowOptions
 export function limiting(limiters: readonly Limiter[]): Step {
   const isSpared = (status: number | undefined): boolean => limiters.every((limiter) => limiter.isSpared(status))
   const onUnavailable = limiters.every(({ options }) => options.passOnStoreError ?? false) ? 'admit' : 'refuse'
+  const isOfSubject = limiters.every(({ options }) => options.keyGenerator === undefined)
   return async (context, req, res) => {
     const { call } = context
     const denial = call.subject === undefined ? await call.identify() : undefined
     if (denial !== undefined) return denial
     const bound = await Promise.all(limiters.map((limiter) => limiter.bind(context, req, res)))
-    const refused = await call.admit({ bound: bound.flat(), isSpared, onUnavailable })
+    const refused = await call.admit({
+      bound: bound.flat(),
+      isSpared,
+      onUnavailable,
+      subject: isOfSubject ? call.subject?.id : undefined,
+    })
     if (refused === undefined) setFields(res, call)
     return refused
   }

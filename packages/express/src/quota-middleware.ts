@@ -25,6 +25,7 @@ export interface QuotaMiddlewareOptions
 const OPTIONS = [
   'keyGenerator',
   'dimensions',
+  'groups',
   'plan',
   'passOnStoreError',
   'bodyLimitBytes',

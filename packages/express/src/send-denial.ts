@@ -1,17 +1,21 @@
 import type { Denial } from '@tallygate/flow'
 import type { NextFunction, Request, Response } from 'express'
+import { afterGuess } from './guess-watch.ts'
 import type { SharedOptions } from './middleware-options.ts'
 
 const FOR_QUOTA: ReadonlySet<string> = new Set(['rate-limited', 'quota-exhausted', 'too-large-for-quota'])
 
-/** Answers a denied request: by the handler that the options name, else as the denial says. */
+/** Answers a denied request: as a guard says who counts its guesses, by the handler of the options, else as the denial says. */
 export async function sendDenial(
-  denial: Denial,
-  { handler, message, statusCode }: SharedOptions,
+  denied: Denial,
+  options: SharedOptions,
   req: Request,
   res: Response,
   next: NextFunction,
 ): Promise<void> {
+  const guess = denied.kind === 'unauthenticated' ? await afterGuess(req) : undefined
+  const { denial, shared } = guess ?? { denial: denied, shared: options }
+  const { handler, message, statusCode } = shared
   if (res.headersSent || res.destroyed) return
   const isForQuota = FOR_QUOTA.has(denial.kind)
   const status = isForQuota ? (statusCode ?? denial.status) : denial.status

@@ -47,11 +47,18 @@ export class ActiveCalls {
     if (this.#isBeating) return
     this.#isBeating = true
     const nowMs = this.#clock()
-    try {
-      for (const call of this.#calls.slice()) await call.extend(nowMs)
-    } catch (error) {
-      this.#logger.warn('a hold could not be extended', { cause: String(error) })
+    let failed = 0
+    let cause: unknown
+    for (const call of this.#calls.slice()) {
+      try {
+        await call.extend(nowMs)
+      } catch (error) {
+        // What this node holds by itself while the store is away is extended all the same.
+        failed += 1
+        cause = error
+      }
     }
+    if (failed > 0) this.#logger.warn('holds could not be extended', { calls: failed, cause: String(cause) })
     this.#isBeating = false
   }
 

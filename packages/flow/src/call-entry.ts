@@ -67,13 +67,18 @@ export function actualAmounts(usage: Usage | undefined, usedNothing: boolean): A
   return usage === undefined && usedNothing ? NO_TOKENS : amountsOf(usage)
 }
 
-/** What an entry says of the counters that a reservation touches. */
-export function entryCharges({ bound, charges }: Reservation, actual: Amounts): EntryCharge[] {
+/**
+ * What an entry says of the counters that a reservation touches. Those that could not be reached had nothing reserved:
+ * all that was used is charged when the call is settled, and a rebuild must do the same.
+ */
+export function entryCharges({ bound, charges, withoutStore, spared }: Reservation, actual: Amounts): EntryCharge[] {
   return bound.map(({ counter, limit }, index) => {
     const { unit } = limit.definition
-    const reserved = charges[index]!.amount
+    const { amount } = charges[index]!
+    const reserved = withoutStore === undefined ? amount : 0
     const { owner, partition, name } = counter
-    return { owner, partition, counter: name, unit, reserved, actual: actual[unit] ?? reserved }
+    const used = spared?.[index] === true ? 0 : (actual[unit] ?? amount)
+    return { owner, partition, counter: name, unit, reserved, actual: used }
   })
 }
 

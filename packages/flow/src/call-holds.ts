@@ -1,11 +1,26 @@
-import type { AdmitRequest, Amounts, BoundLimit, Decision, LimitStatus, Refused, Reservation } from '@tallygate/core'
+import {
+  COUNT_ATTEMPTS,
+  isCounted,
+  type AdmitRequest,
+  type Amounts,
+  type BoundLimit,
+  type Decision,
+  type EndedAttempt,
+  type LimitStatus,
+  type Refused,
+  type Reservation,
+  type WithoutStore,
+} from '@tallygate/core'
 import { estimateAmounts } from '@tallygate/metering'
 import type { MeteredRequest } from './metered-request.ts'
+import { countOvershoot } from './overshoot-count.ts'
 import type { Walk } from './walk.ts'
 
 interface Held {
   readonly reservation: Reservation
   readonly isSpared: (status: number | undefined) => boolean
+  /** Where its limits stood; empty where nobody could tell. */
+  readonly statuses: readonly LimitStatus[]
   extendedAtMs: number
 }
 
@@ -16,6 +31,10 @@ export interface HoldRequest {
   readonly isSpared?: (status: number | undefined) => boolean
   /** Goes before what the limits say for when the counters can't be reached. */
   readonly onUnavailable?: 'refuse' | 'admit' | undefined
+  /** Where counters of this key are charged by nobody else's calls. */
+  readonly subject?: string | undefined
+  /** Tries again what has failed, and is charged no further request. */
+  readonly isSparedRetry?: boolean
 }
 
 const NEVER = (): boolean => false
@@ -33,9 +52,9 @@ export class CallHolds {
     this.#request = request
   }
 
-  /** What is held, less what an answer with this status gives back. */
-  counted(status: number | undefined): readonly Reservation[] {
-    return this.#held.filter(({ isSpared }) => !isSpared(status)).map(({ reservation }) => reservation)
+  /** What is held, with what of it does not count of an attempt that ended so. */
+  ended(attempt: EndedAttempt): readonly Reservation[] {
+    return this.#held.map((held) => withSpared(held, attempt))
   }
 
   get isEmpty(): boolean {
@@ -47,6 +66,11 @@ export class CallHolds {
     return this.#statuses
   }
 
+  /** How the call was admitted where the counters could not be reached. */
+  get withoutStore(): WithoutStore | undefined {
+    return this.#held.find(({ reservation }) => reservation.withoutStore !== undefined)?.reservation.withoutStore
+  }
+
   /** Whether the call passed a limit that flags. */
   get isOverage(): boolean {
     return this.#isOverage
@@ -54,15 +78,20 @@ export class CallHolds {
 
   /** Decides under further limits, and holds what they count. */
   async admit(attemptId: string, hold: HoldRequest, context: () => string): Promise<Decision> {
-    const { bound, isSpared = NEVER, onUnavailable } = hold
+    const { bound, isSpared = NEVER, onUnavailable, subject, isSparedRetry = false } = hold
     const id = this.#held.length === 0 ? attemptId : `${attemptId}.${this.#held.length}`
-    const decision = await this.#decide({ id, bound, context: bound.length === 0 ? '' : context(), onUnavailable })
+    const request = { id, bound, context: bound.length === 0 ? '' : context(), onUnavailable, subject }
+    const decision = await this.#decide(request, isSparedRetry)
     this.#statuses.push(...decision.statuses)
-    if (!decision.admitted) return { ...decision, statuses: this.#statuses }
-    if (decision.reservation !== undefined) {
-      this.#held.push({ reservation: decision.reservation, isSpared, extendedAtMs: this.#walk.clock() })
+    if (!decision.admitted) {
+      if (decision.reservation !== undefined) this.#walk.settler.release(decision.reservation)
+      return { ...decision, statuses: this.#statuses }
     }
-    if (decision.tripped.some(({ bound: { limit } }) => limit.definition.onTrip === 'flag')) this.#isOverage = true
+    if (decision.reservation !== undefined) {
+      const { reservation, statuses } = decision
+      this.#held.push({ reservation, isSpared, statuses, extendedAtMs: this.#walk.clock() })
+    }
+    if (decision.tripped.some(isFlagged)) this.#isOverage = true
     return decision
   }
 
@@ -75,12 +104,13 @@ export class CallHolds {
     }
   }
 
-  /** Settles what an answer with this status counts, and gives back the rest. */
-  settle(actual: Amounts, atMs: number, status: number | undefined): void {
-    const { settler } = this.#walk
-    for (const { reservation, isSpared } of this.#held) {
-      if (isSpared(status)) settler.release(reservation)
-      else settler.settle(reservation, actual, atMs)
+  /** Settles what an attempt has used that ended so. What does not count is given back. */
+  settle(actual: Amounts, atMs: number, attempt: EndedAttempt): void {
+    const { settler, telemetry } = this.#walk
+    for (const held of this.#held) {
+      const reservation = withSpared(held, attempt)
+      settler.settle(reservation, actual, atMs)
+      countOvershoot(telemetry, reservation, held.statuses, actual)
     }
     this.#held = []
   }
@@ -91,23 +121,44 @@ export class CallHolds {
   }
 
   /** First on a bound that costs nothing: the bytes of the request. Only where that has no room, on counted tokens. */
-  async #decide(request: Omit<AdmitRequest, 'amounts'>): Promise<Decision> {
+  async #decide(request: Omit<AdmitRequest, 'amounts'>, isSparedRetry: boolean): Promise<Decision> {
     const { admission, counter } = this.#walk
     const { body, bytes, facts, match } = this.#request
-    const amounts = this.#estimate(request.bound, bytes)
+    const amounts = this.#estimate(request.bound, bytes, isSparedRetry)
     const decision = await admission.admit({ ...request, amounts })
     if (decision.admitted || match === undefined || body === undefined || !couldFit(decision, amounts)) return decision
     const task = { kind: 'prompt', shape: match.adapter.usage, body: new Uint8Array(body), model: facts.model } as const
     const count = await counter.count(task)
     if (count.bound >= bytes) return decision
-    return admission.admit({ ...request, amounts: this.#estimate(request.bound, count.bound) })
+    return admission.admit({ ...request, amounts: this.#estimate(request.bound, count.bound, isSparedRetry) })
   }
 
-  #estimate(bound: readonly BoundLimit[], inputTokens: number): Amounts {
-    if (this.#request.match === undefined) return { requests: 1 }
+  #estimate(bound: readonly BoundLimit[], inputTokens: number, isSparedRetry: boolean): Amounts {
+    const requests = isSparedRetry ? 0 : 1
+    if (this.#request.match === undefined) return { requests }
     const tightest = Math.min(...bound.map(({ plan }) => plan.tightestTokenQuota ?? Infinity))
-    return estimateAmounts(this.#request.facts, inputTokens, Number.isFinite(tightest) ? tightest : null)
+    const amounts = estimateAmounts(this.#request.facts, inputTokens, Number.isFinite(tightest) ? tightest : null)
+    return isSparedRetry ? { ...amounts, requests } : amounts
   }
+}
+
+/**
+ * A reservation with the charges that the count rules of its plans, and its limiters, give back. They are settled with 0
+ * and not released, so that the entry names them: a process that dies in between leaves a hold that the entry explains.
+ */
+function withSpared({ reservation, isSpared }: Held, attempt: EndedAttempt): Reservation {
+  const { bound } = reservation
+  if (isSpared(attempt.status)) return { ...reservation, spared: bound.map(() => true) }
+  const isSparedRetry = reservation.amounts.requests === 0
+  if (!isSparedRetry && bound.every(({ plan }) => plan.count === COUNT_ATTEMPTS)) return reservation
+  const isRequest = ({ limit }: BoundLimit): boolean => limit.definition.unit === 'requests'
+  const spared = bound.map((each) => (isSparedRetry && isRequest(each)) || !isCounted(each.plan.count, attempt))
+  return { ...reservation, spared }
+}
+
+/** A limit in shadow reports what it would have done, and marks nothing. */
+function isFlagged({ bound: { limit } }: LimitStatus): boolean {
+  return limit.definition.onTrip === 'flag' && limit.definition.mode === 'enforce'
 }
 
 /** Whether a refusal could turn if the input were counted: it is for input, and the output alone has room. */

@@ -17,7 +17,9 @@ import { Answer, type AnswerFacts, type AnswerSink } from './answer.ts'
 import { attemptId } from './attempt-id.ts'
 import { actualAmounts, entryCharges, recordedUsage, usedNothing, type RecordedUsage } from './call-entry.ts'
 import { CallHolds, type HoldRequest } from './call-holds.ts'
-import { denialOf, problemDenial, type Denial, type DenialContext } from './denial.ts'
+import type { CallerRules } from './caller-rules.ts'
+import { denialOf, problemDenial, wantsProblem, type Denial, type DenialContext } from './denial.ts'
+import { writeContext } from './hold-context.ts'
 import { KeptOutput } from './kept-output.ts'
 import { MeteredRequest, type CallRequest } from './metered-request.ts'
 import { rateLimitFields, type Fields, type RateLimitStyle } from './rate-limit-fields.ts'
@@ -25,7 +27,6 @@ import { BODY_FAULTS, UNAUTHENTICATED } from './refusal-texts.ts'
 import { usageOf } from './usage-of.ts'
 import type { Walk } from './walk.ts'
 
-const MOST_CONTEXT_CHARACTERS = 1_024
 const REPORTABLE = /^[A-Za-z0-9._:/-]{1,128}$/
 const UNANSWERED: AnswerFacts = {
   status: undefined,
@@ -50,26 +51,32 @@ export class Call {
   /** Where the list of active calls has it; -1: nowhere. */
   place = -1
   readonly #walk: Walk
+  readonly #rules: CallerRules
   readonly #holds: CallHolds
   readonly #startedAtMs: number
   #styles: readonly RateLimitStyle[]
   #subject: Subject | undefined
   #credentialSource: CredentialSource | undefined
+  #isKeyRefused = false
   #plans: PlanSet = NO_PLANS
   #meters = false
   #provider: string | undefined
   #records = false
   #decidedAtMs: number | undefined
   #recorded: RecordedUsage | undefined
+  /** What other attempts of the same have in common; absent where none would be spared. */
+  #retryKey: string | undefined
+  #isSparedRetry = false
   #outcome: Promise<void> | undefined
 
   constructor(walk: Walk, request: CallRequest) {
     this.#walk = walk
+    this.#rules = walk.rules
     this.request = request
     this.metered = new MeteredRequest(request)
     this.#holds = new CallHolds(walk, this.metered)
-    const wantsProblem = String(request.headers['accept'] ?? '').includes('application/problem+json')
-    this.dialect = wantsProblem ? 'problem' : (this.metered.match?.adapter.dialect ?? dialectOf(request.url))
+    const asked = wantsProblem(request.headers) ? 'problem' : this.metered.match?.adapter.dialect
+    this.dialect = asked ?? dialectOf(request.url)
     this.telemetry = walk.telemetry.start(this.metered.match !== undefined)
     this.#startedAtMs = walk.clock()
     this.#styles = walk.styles
@@ -83,6 +90,11 @@ export class Call {
   /** Where the credential stood; `undefined` where there was none, or a function found it. */
   get credentialSource(): CredentialSource | undefined {
     return this.#credentialSource
+  }
+
+  /** Whether a key was presented that nobody has handed out: one that is malformed, unknown or disabled. */
+  get hasUnknownKey(): boolean {
+    return this.#isKeyRefused || this.#subject?.standing === 'unregistered'
   }
 
   get plans(): PlanSet {
@@ -127,12 +139,15 @@ export class Call {
 
   /** Tells who calls by the credential. Returns the denial where nobody may. A promise only where that takes time. */
   identify(): Denial | undefined | Promise<Denial | undefined> {
-    const found = this.#walk.identifier.identify(this.request, this.dialect)
+    const found = this.#rules.identifier.identify(this.request, this.dialect)
     return found instanceof Promise ? found.then((late) => this.#identified(late)) : this.#identified(found)
   }
 
   #identified(found: Identification): Denial | undefined {
-    if (found.outcome === 'refused') return this.problem('unauthenticated', UNAUTHENTICATED[found.reason])
+    if (found.outcome === 'refused') {
+      this.#isKeyRefused = found.reason !== 'missing'
+      return this.problem('unauthenticated', UNAUTHENTICATED[found.reason])
+    }
     this.#subject = found.subject
     this.#credentialSource = found.source
     return undefined
@@ -145,7 +160,7 @@ export class Call {
 
   /** Finds the plans of the subject, or takes those that are given. A promise only where that takes time. */
   resolvePlans(plans?: PlanSet): undefined | Promise<void> {
-    const found = plans ?? (this.#subject === undefined ? NO_PLANS : this.#walk.planSource.plansOf(this.#subject))
+    const found = plans ?? (this.#subject === undefined ? NO_PLANS : this.#rules.planSource.plansOf(this.#subject))
     if (found instanceof Promise) {
       return found.then((late) => {
         this.#plans = late
@@ -175,12 +190,16 @@ export class Call {
    *
    * @param hold Default: the limits of the caller's plans.
    */
-  async admit(hold: HoldRequest = { bound: this.bind(this.#plans) }): Promise<Denial | undefined> {
+  async admit(
+    hold: HoldRequest = { bound: this.bind(this.#plans), subject: this.#subject?.id },
+  ): Promise<Denial | undefined> {
     // The caller has hung up: nobody waits for a decision.
     if (this.#outcome !== undefined) return undefined
     if (this.#walk.isBlocked)
       return this.problem('unavailable', 'Usage can not be recorded right now. Try again in a moment.')
-    const decision = await this.#holds.admit(this.attemptId, hold, () => this.#context())
+    this.#lookForFailure()
+    const request = this.#isSparedRetry ? { ...hold, isSparedRetry: true } : hold
+    const decision = await this.#holds.admit(this.attemptId, request, () => this.#context())
     // The caller hung up while the decision was under way.
     if (this.#outcome !== undefined) this.#holds.release()
     this.telemetry.decided(decision)
@@ -188,6 +207,17 @@ export class Call {
     if (!decision.admitted) return this.#refuse(decision)
     if (!this.#holds.isEmpty) this.#walk.began(this)
     return undefined
+  }
+
+  /** Whether this attempt tries again what has failed; once its body is there to tell. */
+  #lookForFailure(): void {
+    const { sparedRetries } = this.#walk
+    const { body } = this.metered
+    if (sparedRetries === undefined || body === undefined || this.#retryKey !== undefined) return
+    const { callId } = this
+    if (callId === this.attemptId) return
+    this.#retryKey = sparedRetries.keyOf(callId, this.request.url, body)
+    this.#isSparedRetry = sparedRetries.spend(this.#retryKey)
   }
 
   /** Limits of plans for this call, bound to the counters of a partition. */
@@ -289,6 +319,7 @@ export class Call {
       return
     }
     const outcome = ended === 'complete' && (answer.status ?? 0) >= 400 ? 'failed' : ended
+    if (this.#retryKey !== undefined && outcome === 'failed') this.#walk.sparedRetries?.failed(this.#retryKey)
     const usage = this.#usage(outcome, answer)
     // A stream whose figures are there needs no turn of the event loop more than its entry.
     const written =
@@ -314,7 +345,8 @@ export class Call {
   /** Writes the entry, then settles: durable first. */
   async #close(outcome: UsageOutcome, answer: AnswerFacts, usage: Usage | undefined): Promise<void> {
     const { admission, writer } = this.#walk
-    const reservations = this.#holds.counted(answer.status)
+    const ended = { status: answer.status, outcome }
+    const reservations = this.#holds.ended(ended)
     const [first] = reservations
     const atMs = Math.floor(first === undefined ? admission.nowMs() : admission.settlementTime(first))
     const actual = actualAmounts(usage, this.metered.match !== undefined && usedNothing(answer, outcome))
@@ -325,12 +357,13 @@ export class Call {
       await writer.write(entry)
       this.telemetry.recorded(description, entry)
     } else this.telemetry.ended()
-    this.#holds.settle(actual, atMs, answer.status)
+    this.#holds.settle(actual, atMs, ended)
     this.#walk.ended(this)
   }
 
   #entry({ callId, parentId, provider, operation, model }: CallDescription, ended: Ended): UsageEntry {
     const { outcome, answer, usage, atMs, charges } = ended
+    const { withoutStore } = this.#holds
     return {
       kind: 'usage',
       id: this.attemptId,
@@ -354,6 +387,7 @@ export class Call {
       usage,
       charges,
       overage: this.#holds.isOverage,
+      ...(withoutStore === undefined ? {} : { withoutStore }),
     }
   }
 
@@ -368,6 +402,8 @@ export class Call {
   }
 
   #giveBack(): void {
+    if (this.#isSparedRetry) this.#walk.sparedRetries?.failed(this.#retryKey!)
+    this.#isSparedRetry = false
     this.#outcome ??= Promise.resolve()
     this.#holds.release()
     this.#walk.ended(this)
@@ -377,15 +413,13 @@ export class Call {
     return { requestId: this.attemptId, dialect: this.dialect, styles: this.#styles, options: this.#walk.denials }
   }
 
-  /** What the entry of this call will need if its process dies before it is settled: one value a line. */
+  /** What the entry of this call will need if its process dies before it is settled. */
   #context(): string {
-    const { tenant = '', id = '' } = this.#subject ?? {}
-    const { provider = '', operation = '' } = this.metered.match?.adapter ?? {}
-    const { model = '' } = this.metered.facts
-    let context = `${tenant}\n${id}\n${this.callId}\n${provider}\n${operation}\n${model}\n`
-    for (const { name, version } of this.#plans.plans) context += `${name}=${version} `
-    // A model that a caller cut in the middle of a character must not be what a store stumbles over.
-    return context.slice(0, MOST_CONTEXT_CHARACTERS).toWellFormed()
+    const { tenant = '', id = '', dimensions = {} } = this.#subject ?? {}
+    const { provider, operation } = this.metered.match?.adapter ?? {}
+    const { callId, plans } = this
+    const { model } = this.metered.facts
+    return writeContext({ tenant, subject: id, dimensions, callId, provider, operation, model, plans: plans.plans })
   }
 
   #describe(): CallDescription {

@@ -1,5 +1,6 @@
 import type { Refused } from '@tallygate/core'
-import { problemBody, type Dialect, type ProblemKind } from '@tallygate/metering'
+import type { Headers } from '@tallygate/identity'
+import { dialectOf, problemBody, type Dialect, type ProblemKind } from '@tallygate/metering'
 import { rateLimitFields, type Fields, type RateLimitStyle } from './rate-limit-fields.ts'
 
 /** An answer in place of the provider's: all that a host needs to send it. */
@@ -72,14 +73,8 @@ export function denialOf(decision: Refused, context: DenialContext): Denial {
     })
   }
   if (waitMs <= MOST_RETRY_AFTER_MS) {
-    const jitter = (context.jitter ?? Math.random)()
-    const retryAfterMs = Math.min(MOST_RETRY_AFTER_MS, Math.ceil(Math.max(1, waitMs) * (1 + jitter / 10)))
-    const headers = {
-      ...fields,
-      'Retry-After': String(Math.ceil(retryAfterMs / 1_000)),
-      'retry-after-ms': String(retryAfterMs),
-    }
-    return build('rate-limited', 429, transientMessage(decision, retryAfterMs), headers, context, {
+    const { retryAfterMs, headers } = retryAfter(waitMs, context)
+    return build('rate-limited', 429, transientMessage(decision, retryAfterMs), { ...fields, ...headers }, context, {
       violated,
       decision,
       retryAfterMs,
@@ -98,6 +93,46 @@ export function problemDenial(kind: ProblemKind, message: string, context: Denia
   if (kind === 'unavailable') headers['Retry-After'] = String(1 + Math.floor((context.jitter ?? Math.random)() * 5))
   if (kind === 'unauthenticated') headers['WWW-Authenticate'] = 'Bearer'
   return build(kind, STATUS[kind] ?? 500, message, headers, context, {})
+}
+
+/** Too many requests, or too many of a kind, for a guard before any quota. */
+export interface GuardRefusal {
+  /** What there were too many of. When to come back is said behind it. */
+  readonly message: string
+  /** Milliseconds from now until there is room again. */
+  readonly waitMs: number
+  /** Whether the same request makes sense again then. */
+  readonly retry: 'later' | 'never'
+  readonly requestId: string
+}
+
+/** Answers for a guard, in the dialect of the path that was asked for. */
+export function guardDenial(
+  { url, headers }: { readonly url: string; readonly headers: Headers },
+  { message, waitMs, retry, requestId }: GuardRefusal,
+): Denial {
+  const dialect = wantsProblem(headers) ? 'problem' : dialectOf(url)
+  const context: DenialContext = { requestId, dialect, styles: [], options: {} }
+  if (waitMs > MOST_RETRY_AFTER_MS) return build('rate-limited', 429, message, NO_RETRY, context, {})
+  const { retryAfterMs, headers: after } = retryAfter(waitMs, context)
+  const text = `${message} Try again in ${Math.ceil(retryAfterMs / 1_000)} s.`
+  const fields = retry === 'later' ? after : { ...after, ...NO_RETRY }
+  return build('rate-limited', 429, text, fields, context, { retryAfterMs })
+}
+
+/** Whether a request asks for problem documents, whatever its path. */
+export function wantsProblem(headers: Headers): boolean {
+  return String(headers['accept'] ?? '').includes('application/problem+json')
+}
+
+/** Up to 10 % longer, so that those who are refused together don't come back together. */
+function retryAfter(
+  waitMs: number,
+  { jitter = Math.random }: DenialContext,
+): { retryAfterMs: number; headers: Fields } {
+  const retryAfterMs = Math.min(MOST_RETRY_AFTER_MS, Math.ceil(Math.max(1, waitMs) * (1 + jitter() / 10)))
+  const seconds = String(Math.ceil(retryAfterMs / 1_000))
+  return { retryAfterMs, headers: { 'Retry-After': seconds, 'retry-after-ms': String(retryAfterMs) } }
 }
 
 const NO_RETRY = { 'x-should-retry': 'false' }

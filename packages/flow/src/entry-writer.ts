@@ -1,5 +1,4 @@
-import type { Entry, Ledger, Outbox, UsageEntry } from '@tallygate/core'
-import { isQuotaError } from '@tallygate/core'
+import { isQuotaError, QuotaError, type Entry, type Ledger, type Outbox } from '@tallygate/core'
 import type { Telemetry } from '@tallygate/telemetry'
 import type { Logger } from './logger.ts'
 
@@ -16,7 +15,7 @@ export interface EntryWriterOptions {
  * Appends follow each other no faster than this, so that under load many entries share one. What comes after a pause is
  * written at once.
  */
-const LEAST_BETWEEN_APPENDS_MS = 2
+const LEAST_BETWEEN_APPENDS_MS = 1
 /** Entries in one append: more take the event loop too long where the ledger writes in this thread. */
 const MOST_AT_ONCE = 100
 const RETRY_EVERY_MS = 1_000
@@ -30,9 +29,9 @@ const MOST_WAITING = 10_000
 export class EntryWriter {
   readonly #options: EntryWriterOptions
   /** Side by side with who waits for them. */
-  #waiting: UsageEntry[] = []
+  #waiting: Entry[] = []
   #whenWritten: (() => void)[] = []
-  #overflow: UsageEntry[] = []
+  #overflow: Entry[] = []
   #working: Promise<void> | undefined
   #retry: NodeJS.Timeout | undefined
   #draining: Promise<void> | undefined
@@ -40,8 +39,10 @@ export class EntryWriter {
   #isAway = false
   #appendedAtMs = -Infinity
 
+  /** What an earlier process has left in the outbox goes into the ledger first. */
   constructor(options: EntryWriterOptions) {
     this.#options = options
+    if (options.outbox.size > 0) void this.#drainOutbox()
   }
 
   /** Whether entries wait that nothing bounded can take. */
@@ -55,7 +56,7 @@ export class EntryWriter {
   }
 
   /** Resolves when the entry is in the ledger, or in the outbox. Never rejects. */
-  write(entry: UsageEntry): Promise<void> {
+  write(entry: Entry): Promise<void> {
     return new Promise((written) => {
       this.#waiting.push(entry)
       this.#whenWritten.push(written)
@@ -67,6 +68,18 @@ export class EntryWriter {
   async flush(): Promise<void> {
     await this.#working
     await this.#drainOutbox()
+  }
+
+  /**
+   * Brings in what waits for the ledger, so that all is there that was written before.
+   *
+   * @throws QuotaError `ERR_QUOTA_LEDGER_UNAVAILABLE` where something stays behind.
+   */
+  async bringIn(): Promise<void> {
+    if (this.#overflow.length + this.#options.outbox.size === 0) return
+    await this.#drainOutbox()
+    const left = this.#overflow.length + this.#options.outbox.size
+    if (left > 0) throw new QuotaError('ERR_QUOTA_LEDGER_UNAVAILABLE', `${left} entries wait in the outbox`)
   }
 
   async #work(): Promise<void> {
@@ -108,7 +121,7 @@ export class EntryWriter {
   }
 
   /** Puts entries where they can wait; there is always a place. */
-  async #keep(entries: readonly UsageEntry[]): Promise<void> {
+  async #keep(entries: readonly Entry[]): Promise<void> {
     const { outbox, telemetry, logger } = this.#options
     telemetry.delayed('entry', entries.length)
     try {
@@ -137,7 +150,7 @@ export class EntryWriter {
   }
 
   async #drainAll(): Promise<void> {
-    const { outbox } = this.#options
+    const { outbox, logger } = this.#options
     try {
       for (;;) {
         const overflow = this.#overflow.slice(0, MOST_AT_ONCE)
@@ -151,7 +164,8 @@ export class EntryWriter {
         if (overflow.length > 0) this.#overflow = this.#overflow.slice(overflow.length)
         else await outbox.remove(entries)
       }
-    } catch {
+    } catch (error) {
+      if (!this.#isAway) logger.error('entries stay in the outbox', { cause: reasonOf(error) })
       this.#isAway = true
       this.#scheduleRetry()
     }

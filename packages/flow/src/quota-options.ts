@@ -2,13 +2,16 @@ import {
   assertMembers,
   assertOneOf,
   configError,
+  type Assignment,
   type Clock,
   type CounterStore,
   type KeyRegistry,
   type Ledger,
   type Outbox,
+  type Override,
   type Plan,
   type PlanSource,
+  type Topology,
   type Unit,
 } from '@tallygate/core'
 import type { CredentialRequest, Pepper } from '@tallygate/identity'
@@ -31,6 +34,12 @@ export interface QuotaOptions {
   readonly defaultPlans?: readonly string[]
   /** How several plans of a caller combine. Default: `all`. */
   readonly combine?: 'all' | 'any'
+  /** Plans of users, keys and groups. Of the first of these that says anything: user, key, group, default. */
+  readonly assignments?: readonly Assignment[]
+  /** Whose plans a caller has who is in several groups: those of the first assignment, or of all. Default: `first`. */
+  readonly severalGroups?: 'first' | 'all' | 'any'
+  /** Other quotas for some callers. The first of these that says anything: user, key, group, plan. */
+  readonly overrides?: readonly Override[]
   /** Keys that were handed out. */
   readonly registry?: KeyRegistry
   /** What becomes of keys that the registry does not know. Default: `refuse` with a registry, `pass` without. */
@@ -55,14 +64,28 @@ export interface QuotaOptions {
   readonly slotOwner?: readonly string[]
   /** How long a hold lives without a heartbeat, in milliseconds. Default: 60 s. */
   readonly holdLifetimeMs?: number
+  /**
+   * How long a decision waits for the store that is given, in milliseconds, from 1 to 10,000. Then the call goes by what
+   * its limits say for counters that can't be reached. Default: 250.
+   */
+  readonly decideWithinMs?: number
   /** How long the end of an answer may wait for its entry, in milliseconds. Default: 20. */
   readonly durableWithinMs?: number
   /** What happens to the end of an answer whose entry takes longer: it leaves, or the connection breaks. Default: `leave`. */
   readonly onLateEntry?: LateEntry
   /** What happens to new calls while neither ledger nor outbox takes entries. Default: `refuse`. */
   readonly onFullOutbox?: 'refuse' | 'admit'
+  /**
+   * How long after a failure another attempt of it is charged no further request, in milliseconds from 1 to 86,400,000:
+   * one with the same `Idempotency-Key` and body. What it uses is charged. Default: every attempt is a request.
+   */
+  readonly spareRetriesMs?: number
   /** Header that names the run that a call is part of. Default: `x-tallygate-parent`. */
   readonly parentHeader?: string
+  /** Where the store counts, for stating how far a limit can be exceeded. Default: `memory` without a store, else `redis`. */
+  readonly topology?: Topology
+  /** Processes that admit calls, for the same. Default: 1. */
+  readonly nodes?: number
   readonly telemetry?: TelemetryOptions
   readonly logger?: Logger
   readonly clock?: Clock
@@ -89,6 +112,9 @@ const OPTIONS = [
   'plans',
   'defaultPlans',
   'combine',
+  'assignments',
+  'severalGroups',
+  'overrides',
   'registry',
   'unregistered',
   'missing',
@@ -100,10 +126,14 @@ const OPTIONS = [
   'injectUsage',
   'slotOwner',
   'holdLifetimeMs',
+  'decideWithinMs',
   'durableWithinMs',
   'onLateEntry',
   'onFullOutbox',
+  'spareRetriesMs',
   'parentHeader',
+  'topology',
+  'nodes',
   'telemetry',
   'logger',
   'clock',
@@ -119,6 +149,9 @@ export function checkQuotaOptions(options: QuotaOptions): void {
   const of = 'createQuota()'
   assertMembers(options, OPTIONS, of)
   const { store, ledger, injectUsage, onLateEntry, onFullOutbox, rateLimitStyles = [], denials = {} } = options
+  const { decideWithinMs = 250 } = options
+  if (!(typeof decideWithinMs === 'number' && decideWithinMs >= 1 && decideWithinMs <= 10_000))
+    throw configError(`${of}.decideWithinMs`, decideWithinMs, 'use milliseconds from 1 to 10000')
   if (store !== undefined && !(store.capabilities instanceof Set))
     throw configError(`${of}.store`, store, 'use a counter store, such as await RedisCounterStore.connect({ url })')
   if (ledger !== undefined && typeof ledger.append !== 'function')
@@ -126,6 +159,12 @@ export function checkQuotaOptions(options: QuotaOptions): void {
   if (injectUsage !== undefined) assertOneOf(injectUsage, ['when-needed', 'never'], `${of}.injectUsage`)
   if (onLateEntry !== undefined) assertOneOf(onLateEntry, ['leave', 'break'], `${of}.onLateEntry`)
   if (onFullOutbox !== undefined) assertOneOf(onFullOutbox, ['refuse', 'admit'], `${of}.onFullOutbox`)
+  const { topology, nodes = 1 } = options
+  if (topology !== undefined) assertOneOf(topology, ['memory', 'redis', 'cluster'], `${of}.topology`)
+  if (!Number.isInteger(nodes) || nodes < 1) throw configError(`${of}.nodes`, nodes, 'use a whole number from 1')
+  const { spareRetriesMs = 1 } = options
+  if (!Number.isInteger(spareRetriesMs) || spareRetriesMs < 1 || spareRetriesMs > 86_400_000)
+    throw configError(`${of}.spareRetriesMs`, spareRetriesMs, 'use whole milliseconds from 1 to 86400000')
   for (const style of rateLimitStyles) assertOneOf(style, STYLES, `${of}.rateLimitStyles`)
   assertMembers(denials, ['exhaustedStatus', 'neverFitsStatus'], `${of}.denials`)
   const { exhaustedStatus = 429, neverFitsStatus = 413 } = denials

@@ -1,46 +1,52 @@
 import {
   Admission,
+  assertMembers,
   bindLimits,
+  BY_LIMITER,
+  explain,
   MemoryCounterStore,
   MemoryLedger,
   MemoryOutbox,
-  MemoryPlanSource,
   monotonicClock,
   QuotaError,
+  type Amounts,
+  type BoundLimit,
   type CallFacts,
   type CompiledPlan,
   type CounterStore,
+  type Entry,
+  type Explanation,
   type Ledger,
   type LimitStatus,
-  type PlanSource,
+  type PlanSet,
   type Subject,
 } from '@tallygate/core'
-import {
-  Identifier,
-  pepperFromFile,
-  pepperOf,
-  type Identification,
-  type IdentifyRequest,
-  type Pepper,
-} from '@tallygate/identity'
+import { pepperFromFile, pepperOf, type Identification, type IdentifyRequest, type Pepper } from '@tallygate/identity'
 import { TokenCounter } from '@tallygate/metering'
 import { Telemetry } from '@tallygate/telemetry'
 import { ActiveCalls } from './active-calls.ts'
+import { Adjustments, type AdjustOptions, type RefundOptions } from './adjustments.ts'
 import { BoundLimits } from './bound-limits.ts'
 import { Call } from './call.ts'
+import { assertCountable, CallerRules, REPLACEABLE, type CallerOptions } from './caller-rules.ts'
+import { DriftWatch } from './drift-watch.ts'
+import { driftOf, type Drift } from './drift.ts'
 import { EndDelay } from './end-delay.ts'
 import { EntryWriter } from './entry-writer.ts'
+import { GuardedCounterStore } from './guarded-counter-store.ts'
+import { KnownLimits } from './known-limits.ts'
 import { consoleLogger, type Logger } from './logger.ts'
 import type { CallRequest } from './metered-request.ts'
-import { checkQuotaOptions, isMetered, type QuotaOptions } from './quota-options.ts'
+import { checkQuotaOptions, type QuotaOptions } from './quota-options.ts'
 import { Settler } from './settler.ts'
+import { SparedRetries } from './spared-retries.ts'
+import { Sweeper } from './sweeper.ts'
 import type { Walk } from './walk.ts'
 
-/** Holds that are swept at once. */
-const SWEPT_AT_ONCE = 100
-const SWEEP_EVERY_MS = 30_000
 /** While draining, stores that took nothing are asked again after this time. */
 const AGAIN_AFTER_MS = 250
+/** Windows from this length on are not compared with the ledger by themselves: theirs are histories to be read. */
+const LONG_MS = 90_000_000
 /** A node is not ready while its last decision failed, unless that is so long ago that it may be asked again. */
 const NOT_READY_FOR_MS = 5_000
 
@@ -49,15 +55,23 @@ export class Quota {
   readonly ledger: Ledger
   readonly logger: Logger
   readonly #walk: Walk
+  readonly #options: QuotaOptions
+  readonly #rulesFor: (options: QuotaOptions) => CallerRules
+  #rules: CallerRules
   readonly #active: ActiveCalls
   readonly #store: CounterStore
+  /** Around the store that was given. */
+  readonly #guard: GuardedCounterStore | undefined
   readonly #slotOwner: readonly string[]
   readonly #closes: (() => Promise<void>)[]
   /** Plans of no caller in particular, which middlewares apply to all. */
   readonly #general = new Set<CompiledPlan>()
   /** What limiters count, by their names. */
   readonly #windows = new Map<string, string>()
-  #sweeper: NodeJS.Timeout | undefined
+  readonly #sweeper: Sweeper
+  readonly #driftWatch: DriftWatch
+  readonly #known: KnownLimits
+  readonly #adjustments: Adjustments
 
   constructor(options: QuotaOptions) {
     checkQuotaOptions(options)
@@ -66,14 +80,44 @@ export class Quota {
     const pepper = pepperFrom(options.pepper)
     this.logger = logger
     this.#slotOwner = slotOwner
-    this.#store = options.store ?? new MemoryCounterStore({ clock })
+    this.#guard = guardOf(options, telemetry, logger)
+    this.#store = this.#guard ?? new MemoryCounterStore({ clock })
     this.ledger = options.ledger ?? new MemoryLedger()
     const outbox = options.outbox ?? new MemoryOutbox()
-    const planSource = planSourceOf(options)
-    assertServable(planSource, this.#store)
     const { holdLifetimeMs: lifetimeMs = 60_000, onFullOutbox = 'refuse' } = options
-    const admission = new Admission({ store: this.#store, clock, lifetimeMs })
     const writer = new EntryWriter({ ledger: this.ledger, outbox, telemetry, logger })
+    const beforeRead = (): Promise<void> => writer.bringIn()
+    // A ledger of our own begins and ends with the counters.
+    const rebuild = {
+      ledger: this.ledger,
+      beforeRead,
+      record: (start: Entry): void => void writer.write(start),
+      onRebuilt: (counters: number): void => telemetry.rebuilt(counters),
+    }
+    const admission = new Admission({
+      store: this.#store,
+      clock,
+      lifetimeMs,
+      ...(options.ledger === undefined ? {} : { rebuild }),
+    })
+    this.#options = options
+    const parts = { pepper, clock, storeClock: () => admission.nowMs(), store: this.#store }
+    this.#rulesFor = (changed) => new CallerRules(changed, parts)
+    this.#rules = this.#rulesFor(options)
+    const rules = (): CallerRules => this.#rules
+    const { rebuildsFromMs } = admission
+    this.#known = new KnownLimits(() => rules().planSource.plans)
+    const swept = { store: this.#store, ledger: this.ledger, limits: this.#known, logger, rebuildsFromMs, beforeRead }
+    this.#sweeper = new Sweeper(swept)
+    const limitsOf = (subject: Subject): Promise<readonly BoundLimit[]> => this.#limits(subject, 'any')
+    this.#adjustments = new Adjustments({ admission, ledger: this.ledger, limitsOf })
+    const drift = async (subject: Subject): Promise<readonly Drift[]> => {
+      const short = (await this.#limits(subject, 'any')).filter(({ limit }) => !limit.isAtLeast(LONG_MS))
+      return driftOf(admission, this.ledger, short, subject.id)
+    }
+    this.#driftWatch = new DriftWatch({ drift, telemetry, logger })
+    // What processes that are gone held there has to be written down, whether or not somebody calls.
+    if (options.store !== undefined) this.#sweeper.start()
     const active = new ActiveCalls(clock, logger)
     this.#active = active
     this.#closes = [options.store, options.ledger].map((given, index) => async () => {
@@ -84,13 +128,16 @@ export class Quota {
       clock,
       counter: new TokenCounter(),
       denials: options.denials ?? {},
-      identifier: new Identifier({ ...identifierOptions(options), pepper, clock }),
       injectsUsage: options.injectUsage !== 'never',
       limits: new BoundLimits(slotOwner),
       parentHeader: (options.parentHeader ?? 'x-tallygate-parent').toLowerCase(),
       pepper,
-      planSource,
+      get rules() {
+        return rules()
+      },
       settler: new Settler({ admission, telemetry, logger }),
+      sparedRetries:
+        options.spareRetriesMs === undefined ? undefined : new SparedRetries(options.spareRetriesMs, clock),
       styles: options.rateLimitStyles ?? ['draft-8'],
       telemetry,
       writer,
@@ -110,12 +157,48 @@ export class Quota {
 
   /** Tells who calls, outside of any call. */
   async identify(request: IdentifyRequest): Promise<Identification> {
-    return this.#walk.identifier.identify(request)
+    return this.#rules.identifier.identify(request)
   }
 
   /** The subject with an id, as reports name it, for asking where its limits stand. */
   subjectOf(id: string, tenant = 'default'): Promise<Subject> {
-    return this.#walk.identifier.subjectOf(id, tenant)
+    return this.#rules.identifier.subjectOf(id, tenant)
+  }
+
+  /**
+   * Replaces who may call and under which plans, all at once. Calls under way keep what they began under; counters go by
+   * the names of plans and limits, and go on. What is not given is as if {@link createQuota} had not been given it.
+   *
+   * @throws QuotaError as `createQuota` does; then nothing has changed.
+   */
+  swap(replacement: CallerOptions): void {
+    assertMembers(replacement, REPLACEABLE, 'swap()')
+    const kept = Object.entries(this.#options).filter(([name]) => !REPLACEABLE.some((each) => each === name))
+    this.#rules = this.#rulesFor({ ...Object.fromEntries(kept), ...replacement })
+  }
+
+  /**
+   * Which limits would be for a call, from where, where they stand, which one binds, and by how much each can be exceeded
+   * at worst. Counts nothing.
+   *
+   * @param amounts What it would use; units that are absent are taken for 0, requests for 1.
+   * @throws QuotaError `ERR_QUOTA_STORE_UNAVAILABLE`
+   */
+  async explain(subject: Subject, facts: CallFacts = {}, amounts: Amounts = {}): Promise<Explanation> {
+    const { store, ledger, topology = store === undefined ? 'memory' : 'redis', nodes = 1 } = this.#options
+    return explain(this.#walk.admission, {
+      sets: [this.#generalPlans, await this.#rules.planSource.plansOf(subject)],
+      dimensions: subject.dimensions,
+      facts: { service: subject.dimensions['service'], ...facts },
+      amounts,
+      ownedBy: this.#slotOwner,
+      conditions: { topology, nodes, isRebuilt: ledger !== undefined && this.#store.capabilities.has('rebuild') },
+    })
+  }
+
+  get #generalPlans(): PlanSet {
+    const plans = [...this.#general]
+    return { plans, combine: 'all', origins: plans.map(() => BY_LIMITER) }
   }
 
   /**
@@ -123,8 +206,10 @@ export class Quota {
    *
    * @param isGeneral They are the same for all requests of a caller, so that {@link limitsOf} can tell of them.
    * @throws QuotaError `ERR_QUOTA_CONFIG` when a limit of that name has another window: each would begin the other's anew.
+   * `ERR_QUOTA_CAPABILITY` for a window that the counter store can't count.
    */
   alsoLimits(plan: CompiledPlan, isGeneral = true): void {
+    assertCountable(plan, this.#store)
     for (const { name, definition } of plan.limits) {
       const window = JSON.stringify([definition.unit, definition.window])
       const known = this.#windows.get(name)
@@ -136,6 +221,7 @@ export class Quota {
       }
       this.#windows.set(name, window)
     }
+    this.#known.add(plan)
     if (isGeneral) this.#general.add(plan)
   }
 
@@ -148,11 +234,33 @@ export class Quota {
     subject: Subject,
     facts: CallFacts | 'any' = 'any',
   ): Promise<{ nowMs: number; statuses: readonly LimitStatus[] }> {
-    const general = { plans: [...this.#general], combine: 'all' } as const
-    const bound = [general, await this.#walk.planSource.plansOf(subject)].flatMap((plans) =>
+    return this.#walk.admission.read(await this.#limits(subject, facts), { subject: subject.id })
+  }
+
+  async #limits(subject: Subject, facts: CallFacts | 'any'): Promise<readonly BoundLimit[]> {
+    return [this.#generalPlans, await this.#rules.planSource.plansOf(subject)].flatMap((plans) =>
       bindLimits(plans, subject.dimensions, facts, this.#slotOwner),
     )
-    return this.#walk.admission.read(bound)
+  }
+
+  /** Sets back to 0 what a subject has used of a limit. The ledger keeps what it was. See {@link Adjustments.adjust}. */
+  reset(subject: Subject, limit: string, options?: AdjustOptions): Promise<void> {
+    return this.#adjustments.adjust('reset', subject, limit, 0, options)
+  }
+
+  /** Adds units to a subject's quota in the window that is current; of a lifetime quota, for good. */
+  topUp(subject: Subject, limit: string, amount: number, options?: AdjustOptions): Promise<void> {
+    return this.#adjustments.adjust('top-up', subject, limit, amount, options)
+  }
+
+  /** Gives units back that a subject has used, down to 0. */
+  refund(subject: Subject, limit: string, amount: number, options?: RefundOptions): Promise<void> {
+    return this.#adjustments.adjust('refund', subject, limit, amount, options)
+  }
+
+  /** What counters say of a subject's limits, and what the ledger says. See {@link driftOf}. */
+  async driftOf(subject: Subject): Promise<readonly Drift[]> {
+    return driftOf(this.#walk.admission, this.ledger, await this.#limits(subject, 'any'), subject.id)
   }
 
   /** Whether calls can be decided and recorded: the counters answer, and entries have a place to go. */
@@ -185,27 +293,18 @@ export class Quota {
   /** Drains, and frees what this quota itself opened. Stores that were given stay open. */
   async close(withinMs?: number): Promise<void> {
     await this.drain(withinMs)
-    clearInterval(this.#sweeper)
+    this.#driftWatch.stop()
+    await this.#sweeper.stop()
     this.#active.stop()
+    this.#guard?.stop()
     await this.#walk.counter.close()
     for (const close of this.#closes) await close()
   }
 
   #began(call: Call): void {
     this.#active.add(call)
-    this.#sweeper ??= setInterval(() => void this.#sweep(), SWEEP_EVERY_MS).unref()
-  }
-
-  /** Expires holds whose owners nobody decides on any more. */
-  async #sweep(): Promise<void> {
-    try {
-      const expired = await this.#store.sweep(SWEPT_AT_ONCE)
-      for (const { id, owner } of expired)
-        this.logger.warn('a reservation expired: the process that held it is gone', { id, owner })
-      await this.#store.acknowledge(expired)
-    } catch (error) {
-      this.logger.warn('expired reservations could not be swept', { cause: String(error) })
-    }
+    this.#sweeper.start()
+    this.#driftWatch.began(call.subject)
   }
 }
 
@@ -232,51 +331,10 @@ function pepperFrom(given: QuotaOptions['pepper']): Pepper {
   return text === undefined ? pepperFromFile(file) : pepperOf(text)
 }
 
-function planSourceOf({ plans = [], defaultPlans, combine = 'all' }: QuotaOptions): PlanSource {
-  if ('plansOf' in plans) {
-    if (defaultPlans !== undefined)
-      throw new QuotaError(
-        'ERR_QUOTA_CONFIG',
-        'defaultPlans is set beside a plan source: let the source answer with them',
-      )
-    return plans
-  }
-  return new MemoryPlanSource({ plans, defaults: defaultPlans ?? [], combine })
-}
-
-function identifierOptions({
-  registry,
-  unregistered,
-  missing,
-  credential,
-  ipv6Subnet,
-}: QuotaOptions): Omit<ConstructorParameters<typeof Identifier>[0], 'pepper' | 'clock'> {
-  return {
-    ...(registry === undefined ? {} : { registry }),
-    ...(unregistered === undefined ? {} : { unregistered }),
-    ...(missing === undefined ? {} : { missing }),
-    ...(credential === undefined ? {} : { credential }),
-    ...(ipv6Subnet === undefined ? {} : { ipv6Subnet }),
-  }
-}
-
-function assertServable({ plans }: PlanSource, { capabilities }: CounterStore): void {
-  for (const plan of plans) {
-    for (const need of plan.needs) {
-      if (!capabilities.has(need)) {
-        throw new QuotaError(
-          'ERR_QUOTA_CAPABILITY',
-          `plan ${plan.name} has a window of kind ${need}, which the counter store can't count`,
-        )
-      }
-    }
-    for (const unit of plan.units) {
-      if (!isMetered(unit)) {
-        throw new QuotaError(
-          'ERR_QUOTA_CONFIG',
-          `plan ${plan.name} counts ${unit}, which nothing meters: use requests or a unit of tokens`,
-        )
-      }
-    }
-  }
+function guardOf(
+  { store, decideWithinMs }: QuotaOptions,
+  telemetry: Telemetry,
+  logger: Logger,
+): GuardedCounterStore | undefined {
+  return store === undefined ? undefined : new GuardedCounterStore({ store, telemetry, logger, decideWithinMs })
 }

@@ -36,7 +36,7 @@ describe('ActiveCalls', () => {
     await active.beat()
     isAway = false
     await active.beat()
-    expect([warned, extended]).to.deep.equal([['a hold could not be extended'], 1])
+    expect([warned, extended]).to.deep.equal([['holds could not be extended'], 1])
     active.stop()
   })
 

@@ -1,5 +1,5 @@
 import { MemoryCounterStore, MemoryPlanSource, Admission, bindLimits, type Limit, type Refused } from '@tallygate/core'
-import { denialOf, problemDenial, type DenialContext } from '@tallygate/flow'
+import { denialOf, guardDenial, problemDenial, type DenialContext } from '@tallygate/flow'
 import { SettableClock } from '@tallygate/testkit'
 import { expect } from 'chai'
 
@@ -192,4 +192,37 @@ describe('problemDenial', () => {
       expect(JSON.parse(denial.body)).to.have.nested.property('error.message', 'What is wrong.')
     })
   }
+})
+
+describe('guardDenial', () => {
+  const message = 'Too many.'
+  const cases = [
+    { waitMs: 10_000, retry: 'later', within: [10, 11], shouldRetry: undefined },
+    { waitMs: 10_000, retry: 'never', within: [10, 11], shouldRetry: 'false' },
+    { waitMs: 60_000, retry: 'later', within: [60, 60], shouldRetry: undefined },
+    { waitMs: 60_001, retry: 'later', within: undefined, shouldRetry: 'false' },
+    { waitMs: Infinity, retry: 'never', within: undefined, shouldRetry: 'false' },
+  ] as const
+  for (const { waitMs, retry, within, shouldRetry } of cases) {
+    it(`says when to come back, room being there in ${waitMs} ms and a retry making sense ${retry}`, () => {
+      const request = { url: '/v1/chat/completions', headers: {} }
+      const denial = guardDenial(request, { message, waitMs, retry, requestId: 'r-1' })
+      const { 'Retry-After': seconds, 'retry-after-ms': ms, 'x-should-retry': again } = denial.headers
+      expect([denial.status, denial.kind, again]).to.deep.equal([429, 'rate-limited', shouldRetry])
+      if (within === undefined) expect([seconds, ms, denial.message]).to.deep.equal([undefined, undefined, message])
+      else {
+        expect(Number(seconds)).to.be.within(within[0], within[1])
+        expect(Math.ceil(Number(ms) / 1_000)).to.equal(Number(seconds))
+        expect(denial.message).to.equal(`Too many. Try again in ${seconds} s.`)
+      }
+    })
+  }
+
+  it('speaks the dialect of the path, or the one that is asked for', () => {
+    const refusal = { message, waitMs: 1, retry: 'later', requestId: 'r-1' } as const
+    const typeOf = (url: string, accept?: string): string | undefined =>
+      guardDenial({ url, headers: accept === undefined ? {} : { accept } }, refusal).headers['Content-Type']
+    expect(typeOf('/v1/messages')).to.match(/^application\/json/)
+    expect(typeOf('/v1/messages', 'application/problem+json')).to.equal('application/problem+json')
+  })
 })

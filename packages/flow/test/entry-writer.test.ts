@@ -127,6 +127,28 @@ describe('EntryWriter', () => {
     expect(await ledger.ids()).to.deep.equal(['e1'])
   })
 
+  it('brings in first what an earlier process has left in the outbox', async () => {
+    const outbox = new MemoryOutbox()
+    await outbox.put(ids(3).map(usageEntry))
+    const ledger = new AwayLedger()
+    const writer = new EntryWriter({ ledger, outbox, telemetry: new Telemetry(), logger: { warn() {}, error() {} } })
+    await writer.bringIn()
+    expect([await ledger.ids(), writer.pending]).to.deep.equal([ids(3), 0])
+  })
+
+  it('says that something stays behind while the ledger is away', async () => {
+    const { writer, ledger } = opened()
+    await writer.bringIn()
+    ledger.isAway = true
+    await writer.write(usageEntry('e1'))
+    const failure: unknown = await writer.bringIn().catch((error: unknown) => error)
+    expect(failure).to.have.property('code', 'ERR_QUOTA_LEDGER_UNAVAILABLE')
+    expect(failure).to.have.property('message', '1 entries wait in the outbox')
+    ledger.isAway = false
+    await writer.bringIn()
+    expect(await ledger.ids()).to.deep.equal(['e1'])
+  })
+
   it('writes an entry once, however often it is brought', async () => {
     const { writer, ledger } = opened()
     await Promise.all([writer.write(usageEntry('e1')), writer.write(usageEntry('e1'))])

@@ -98,6 +98,12 @@ describe('createQuota', () => {
       /rateLimitStyles is "draft8"/,
     ],
     [
+      'a decision that takes no time',
+      { decideWithinMs: 0 },
+      'ERR_QUOTA_CONFIG',
+      /createQuota\(\)\.decideWithinMs is 0: use milliseconds from 1 to 10000/,
+    ],
+    [
       'a status that clients would retry',
       { denials: { exhaustedStatus: 500 as 429 } },
       'ERR_QUOTA_CONFIG',
@@ -113,7 +119,7 @@ describe('createQuota', () => {
       'a window that the store can not count',
       { plans: [plan(1)], store: { capabilities: new Set() } as unknown as CounterStore },
       'ERR_QUOTA_CAPABILITY',
-      /plan p has a window of kind lifetime, which the counter store can't count/,
+      /plan p needs lifetime, which the counter store can't do: change the limit, or use another store/,
     ],
   ]
   for (const [mistake, options, code, says] of mistakes) {
@@ -144,6 +150,16 @@ describe('createQuota', () => {
       ['calls', 5],
       ['tokens', 100],
     ])
+  })
+
+  it('refuses limits of middlewares that the store can not count', () => {
+    const store = { capabilities: new Set(['lifetime']) } as unknown as CounterStore
+    const quota = createQuota({ pepper: PEPPER, plans: [plan(1)], store })
+    const window = { kind: 'sliding', durationMs: 60_000 } as const
+    const limits = [{ name: 'calls', unit: 'requests', quota: 5, window }] as const
+    expect(() => quota.alsoLimits(new CompiledPlan({ name: 'limiter', limits })))
+      .to.throw(QuotaError, /plan limiter needs sliding/)
+      .with.property('code', 'ERR_QUOTA_CAPABILITY')
   })
 
   it('applies a limit on a service to whom the host says it is for', async () => {
@@ -299,10 +315,11 @@ describe('createQuota', () => {
 
   it('keeps with a hold only what every store can keep: no half of a character', async () => {
     const { quota, store } = opened({ plans: [plan(1_000)], defaultPlans: ['p'] })
-    const contexts: string[] = []
+    // A set: a counter that has to be looked up in the ledger is asked for twice.
+    const contexts = new Set<string>()
     const reserve = store.reserve.bind(store)
     store.reserve = async (request) => {
-      contexts.push(request.context)
+      contexts.add(request.context)
       return reserve(request)
     }
     for (const model of ['gpt\\ud800', `${'x'.repeat(255)}🙂`]) {
@@ -313,7 +330,7 @@ describe('createQuota', () => {
       await call.admit()
       call.release()
     }
-    expect(contexts.map((context) => context.isWellFormed())).to.deep.equal([true, true])
+    expect([...contexts].map((context) => context.isWellFormed())).to.deep.equal([true, true])
   })
 
   it('says in a QuotaError when a reservation was settled before', async () => {

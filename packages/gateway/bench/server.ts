@@ -42,6 +42,7 @@ else {
   const quota = createQuota({
     ledger,
     store,
+    decideWithinMs: 5_000,
     plans: [plan],
     defaultPlans: ['bench'],
     pepper: 'a pepper for the benchmark, 32 characters',

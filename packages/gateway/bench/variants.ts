@@ -15,7 +15,7 @@ const MESSAGE = {
 
 /** What is sent to a server that is measured: an answer of 1 kB in one piece, or a stream of 200 events. */
 export const WORKLOADS = {
-  json: { body: JSON.stringify(MESSAGE), connections: 32 },
+  json: { body: JSON.stringify(MESSAGE), connections: Number(process.env['BENCH_CONNECTIONS'] ?? 32) },
   stream: { body: JSON.stringify({ ...MESSAGE, stream: true }), connections: 16 },
 } as const
 

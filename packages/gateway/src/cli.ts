@@ -1,6 +1,9 @@
 #!/usr/bin/env node
+import { writeFileSync } from 'node:fs'
 import { Command } from 'commander'
 import { isQuotaError } from '@tallygate/core'
+import { configJsonSchema } from './config-json-schema.ts'
+import { explainCommand, type ExplainOptions } from './explain-command.ts'
 import { startGateway } from './gateway.ts'
 import { loadConfig } from './load-config.ts'
 
@@ -10,8 +13,10 @@ program
   .command('serve')
   .description('start the gateway')
   .option('-c, --config <file>', 'configuration', 'quota.yaml')
-  .action(async ({ config }: { config: string }) => {
-    const gateway = await startGateway(loadConfig(config))
+  .option('--no-watch', 'do not read the configuration again when its file changes, only on SIGHUP')
+  .action(async ({ config, watch }: { config: string; watch: boolean }) => {
+    const gateway = await startGateway(loadConfig(config), { watch: watch ? 'always' : 'never' })
+    process.on('SIGHUP', () => void gateway.reload())
     // A terminal's interrupt wants no time for load balancers to notice.
     process.once('SIGTERM', () => void gateway.stop().then(() => process.exit(0)))
     process.once('SIGINT', () => void gateway.stop({ delayMs: 0 }).then(() => process.exit(0)))
@@ -26,6 +31,29 @@ program
     loadConfig(file)
     console.log(`${file}: ok`)
   })
+
+program
+  .command('schema')
+  .description('print the JSON Schema of the configuration, for editors')
+  .option('-o, --out <file>', 'write it to a file')
+  .action(({ out }: { out?: string }) => {
+    const text = `${JSON.stringify(configJsonSchema(), undefined, 2)}\n`
+    if (out === undefined) process.stdout.write(text)
+    else writeFileSync(out, text)
+  })
+
+program
+  .command('explain')
+  .description('tell which limits a call would be under, where they stand, and which one binds, without counting')
+  .requiredOption('-k, --key <id>', 'key, as reports name it')
+  .option('-c, --config <file>', 'configuration', 'quota.yaml')
+  .option('-t, --tenant <name>', 'tenant of the key')
+  .option('-m, --model <name>', 'model that the call asks for')
+  .option('-r, --route <path>', 'path of the call below its provider')
+  .option('-a, --amount <unit=amount...>', 'units that the call would use, such as tokens=1200')
+  .option('-u, --url <url>', "address of the gateway's administration; default: as configured")
+  .option('--json', 'print what the gateway answers')
+  .action(async (options: ExplainOptions) => console.log(await explainCommand(options)))
 
 program.parseAsync().catch((error: unknown) => {
   console.error(isQuotaError(error) ? error.message : error)

@@ -1,13 +1,19 @@
-import type { CalendarUnit, Limit, Plan, Window } from '@tallygate/core'
-import type { PlanConfig, WindowConfig } from './config-schema.ts'
+import type { CalendarUnit, Limit, Override, Plan, Window } from '@tallygate/core'
+import type { OverrideConfig, PlanConfig, WindowConfig } from './config-schema.ts'
 
 /** A plan of `quota.yaml` in the words of core. */
-export function planOf(name: string, { limits, ...rest }: PlanConfig): Plan {
+export function planOf(name: string, { limits, count, ...rest }: PlanConfig): Plan {
   return {
     name,
     ...defined(rest),
+    ...(count === undefined ? {} : { count: defined(count) }),
     limits: limits.map(({ window, ...limit }) => ({ ...defined(limit), window: windowOf(window) }) as Limit),
   }
+}
+
+/** An override of `quota.yaml` in the words of core. */
+export function overrideOf({ for: match, until, ...rest }: OverrideConfig): Override {
+  return { ...rest, for: defined(match), ...(until === undefined ? {} : { untilMs: Date.parse(until) }) }
 }
 
 function windowOf(window: WindowConfig): Window {

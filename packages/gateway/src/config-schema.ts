@@ -1,16 +1,19 @@
-import { UNITS } from '@tallygate/core'
+import { MAX_UNITS, UNITS } from '@tallygate/core'
 import { z } from 'zod'
-import { durationMs } from './duration.ts'
+import { DURATION, durationMs } from './duration.ts'
 
 const CALENDAR = ['second', 'minute', 'hour', 'day', 'week', 'month', 'year'] as const
 
 const durationFrom = (leastMs: number): z.ZodType<number, string> =>
-  z.string().transform((text, context) => {
-    const ms = durationMs(text)
-    if (ms !== undefined && ms >= leastMs) return ms
-    context.addIssue({ code: 'custom', message: 'use a duration such as 250ms, 30s, 15m, 24h or 7d' })
-    return z.NEVER
-  })
+  z
+    .string()
+    .regex(DURATION, { abort: true, error: 'use a duration such as 250ms, 30s, 15m, 24h or 7d' })
+    .transform((text, context) => {
+      const ms = durationMs(text)
+      if (ms !== undefined && ms >= leastMs) return ms
+      context.addIssue({ code: 'custom', message: 'use a duration such as 250ms, 30s, 15m, 24h or 7d' })
+      return z.NEVER
+    })
 const duration = durationFrom(1)
 const LONG_ENOUGH = 'use at least 16 characters, at random'
 const port = z.number().int().min(0).max(65_535)
@@ -44,10 +47,11 @@ const window = z.union(
 )
 
 const change = z.enum(['now', 'next-window'])
+const quota = z.number().int().min(0).max(MAX_UNITS).nullable()
 const limit = z.strictObject({
   name: z.string(),
   unit: z.enum(UNITS),
-  quota: z.number().int().min(0).nullable(),
+  quota,
   window,
   per: z.array(z.string()).optional(),
   when: z
@@ -61,13 +65,52 @@ const limit = z.strictObject({
   onTrip: z.enum(['refuse', 'flag']).optional(),
   mode: z.enum(['enforce', 'shadow']).optional(),
   onChange: z.strictObject({ quota: change.optional(), duration: change.optional() }).optional(),
-  onUnavailable: z.enum(['refuse', 'admit']).optional(),
+  onUnavailable: z
+    .union([z.enum(['refuse', 'admit']), z.strictObject({ local: z.number().gt(0).lte(1) })], {
+      error: 'use refuse, admit, or {local: 0.1} with a share of the quota from above 0 to 1',
+    })
+    .optional(),
+})
+const status = z.number().int().min(100).max(599)
+/** Which attempts count, and which are given back. */
+const count = z.strictObject({
+  on: z.enum(['attempt', 'success', 'http200']).optional(),
+  refundOn: z
+    .array(
+      z.union([status, z.enum(['4xx', '5xx', 'failed', 'aborted'])], {
+        error: 'use a status from 100 to 599, 4xx, 5xx, failed or aborted',
+      }),
+    )
+    .optional(),
 })
 const plan = z.strictObject({
   limits: z.array(limit),
   version: z.string().optional(),
   onExpiry: z.enum(['keep', 'release']).optional(),
+  count: count.optional(),
   labels: z.record(z.string(), z.string()).optional(),
+})
+/** One kind of callers, by exactly one of these; of the tenant `default` unless it names another. */
+const callers = { tenant: z.string().optional(), user: z.string().optional(), key: z.string().optional() }
+const match = z.strictObject({ ...callers, group: z.string().optional() })
+const date = z
+  .string()
+  .refine(
+    (text) => /^\d{4}-\d{2}-\d{2}(?:T|$)/.test(text) && !Number.isNaN(Date.parse(text)),
+    'use a date such as 2027-01-31 or 2027-01-31T12:00:00Z',
+  )
+const assignment = z.strictObject({
+  for: match,
+  plans: z.array(z.string()),
+  combine: z.enum(['all', 'any']).optional(),
+})
+const override = z.strictObject({
+  for: match.extend({ plan: z.string().optional() }),
+  /** Plan and limit: `pro/tokens-per-day`. */
+  limit: z.string(),
+  quota,
+  /** Its last instant is the one before. */
+  until: date.optional(),
 })
 const provider = z.strictObject({
   /** Where its calls go, and nowhere else. */
@@ -96,13 +139,8 @@ const key = z.strictObject({
   plans: z.array(z.string()).optional(),
   tenant: z.string().optional(),
   dimensions: z.record(z.string(), z.string()).optional(),
-  expires: z
-    .string()
-    .refine(
-      (text) => /^\d{4}-\d{2}-\d{2}(?:T|$)/.test(text) && !Number.isNaN(Date.parse(text)),
-      'use a date such as 2027-01-31 or 2027-01-31T12:00:00Z',
-    )
-    .optional(),
+  groups: z.array(z.string()).optional(),
+  expires: date.optional(),
   disabled: z.boolean().optional(),
 })
 
@@ -125,6 +163,11 @@ export const configSchema = z.strictObject({
   plans: z.record(z.string(), plan).optional(),
   defaultPlans: z.array(z.string()).optional(),
   combine: z.enum(['all', 'any']).optional(),
+  assignments: z.array(assignment).optional(),
+  severalGroups: z.enum(['first', 'all', 'any']).optional(),
+  overrides: z.array(override).optional(),
+  /** Gateways that share the counters, for stating how far a limit can be exceeded. */
+  nodes: z.number().int().min(1).optional(),
   /** `memory`, or the URL of a Redis. */
   counters: z
     .string()
@@ -136,8 +179,13 @@ export const configSchema = z.strictObject({
   /** SQLite file of the ledger. Default: `.tallygate/usage.db`. */
   ledger: z.string().optional(),
   durability: z.enum(['process', 'power']).optional(),
+  /** How long the end of an answer waits for its entry, and what happens then. Default: 20ms, leave. */
+  durableWithin: duration.optional(),
+  onLateEntry: z.enum(['leave', 'break']).optional(),
   /** Secret by which keys are fingerprinted. Default: a file beside the ledger, created once. */
   pepper: z.string().min(32).optional(),
+  /** How long another attempt after a failure, with the same `Idempotency-Key` and body, is no further request. */
+  spareRetries: duration.optional(),
   /** Path of the callers' own report. Default: `/usage`. */
   reportPath: z
     .string()
@@ -165,5 +213,7 @@ function isOrigin(text: string): boolean {
 export type Config = z.infer<typeof configSchema>
 /** A window as `quota.yaml` writes it. */
 export type WindowConfig = z.infer<typeof window>
+/** An override as `quota.yaml` writes it. */
+export type OverrideConfig = z.infer<typeof override>
 /** A plan as `quota.yaml` writes it. */
 export type PlanConfig = z.infer<typeof plan>

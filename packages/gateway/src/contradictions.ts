@@ -1,7 +1,7 @@
-import { CompiledPlan, QuotaError } from '@tallygate/core'
+import { CompiledPlan, MemoryPlanSource, QuotaError } from '@tallygate/core'
 import { isMetered } from '@tallygate/flow'
 import express from 'express'
-import { planOf } from './config-plans.ts'
+import { defined, overrideOf, planOf } from './config-plans.ts'
 import type { Config, PlanConfig } from './config-schema.ts'
 
 /** What is wrong at a place of the configuration. */
@@ -13,9 +13,14 @@ export interface Mistake {
 /** What the schema can't see: names that lead nowhere, plans that can't work, a provider's key that anybody could spend. */
 export function contradictions(config: Config): Mistake[] {
   const { plans = {}, trustProxy } = config
+  const inPlans = Object.entries(plans).flatMap(([name, plan]) => planMistakes(name, plan))
   return [
-    ...Object.entries(plans).flatMap(([name, plan]) => [...planMistakes(name, plan), ...unitMistakes(name, plan)]),
+    ...inPlans,
+    ...Object.entries(plans).flatMap(([name, plan]) => unitMistakes(name, plan)),
     ...missingPlans(config),
+    // Of plans that can't be made, nobody can say what they have.
+    ...(inPlans.length > 0 ? [] : callerMistakes(config)),
+    ...unreachedKeys(config),
     ...twins(config),
     ...pathMistakes(config),
     ...openCredentials(config),
@@ -25,8 +30,51 @@ export function contradictions(config: Config): Mistake[] {
 
 function planMistakes(name: string, plan: PlanConfig): Mistake[] {
   return failureAt(['plans', name], () => new CompiledPlan(planOf(name, plan))).map(({ path, message }) => {
-    const limit = /\.limits\[(\d+)\]/.exec(message)
-    return { path: limit === null ? path : [...path, 'limits', Number(limit[1])], message }
+    const place = placeIn(message, `plans.${name}`)
+    // The name is the key that the plan stands under.
+    return { path: place[0] === 'name' ? path : [...path, ...place], message }
+  })
+}
+
+/** Where the message of an error says that it stands: `plans.pro.limits[1].quota is …`, below what it begins with. */
+function placeIn(message: string, below: string): (string | number)[] {
+  if (!message.startsWith(below)) return []
+  const [place] = /^(?:\.\w+|\[\d+\])*/.exec(message.slice(below.length))!
+  return [...place.matchAll(/\.(\w+)|\[(\d+)\]/g)].map(([, name, index]) => name ?? Number(index))
+}
+
+/** Assignments and overrides of callers or limits that there are none of. Each by itself, so that all are told. */
+function callerMistakes({ plans = {}, assignments = [], overrides = [] }: Config): Mistake[] {
+  const known = Object.entries(plans).map(([name, plan]) => planOf(name, plan))
+  const all = [
+    ...assignments.map((each) => ({ list: 'assignments', item: { ...defined(each), for: defined(each.for) } })),
+    ...overrides.map((each) => ({ list: 'overrides', item: overrideOf(each) })),
+  ]
+  return all.flatMap(({ list, item }, index) => {
+    const at = list === 'assignments' ? index : index - assignments.length
+    const failure = failureAt([list, at], () => new MemoryPlanSource({ plans: known, [list]: [item] }))
+    return failure.map(({ path, message }) => ({
+      path: [...path, ...placeIn(message, `${list}[0]`)],
+      message: message.replace(`${list}[0]`, `${list}[${at}]`),
+    }))
+  })
+}
+
+/** Callers who would never be found: nothing crosses a tenant, and a key's own plans go before those it is assigned. */
+function unreachedKeys({ keys = [], assignments = [], overrides = [] }: Config): Mistake[] {
+  const matches = [
+    ...assignments.map((each, index) => ({ match: each.for, path: ['assignments', index] })),
+    ...overrides.map((each, index) => ({ match: each.for, path: ['overrides', index] })),
+  ]
+  return matches.flatMap(({ match, path }) => {
+    const key = keys.find(({ id }) => id === match.key)
+    if (key === undefined) return []
+    const { tenant = 'default' } = key
+    if (tenant !== (match.tenant ?? 'default'))
+      return [{ path: [...path, 'for', 'key'], message: `key ${key.id} is of another tenant: set tenant: ${tenant}` }]
+    if (path[0] === 'assignments' && key.plans !== undefined)
+      return [{ path: [...path, 'for', 'key'], message: `key ${key.id} names its plans itself: leave one of them out` }]
+    return []
   })
 }
 

@@ -2,9 +2,10 @@ import { readFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { QuotaError } from '@tallygate/core'
 import { isScalar, LineCounter, parseDocument, visit, type Document } from 'yaml'
-import { contradictions, type Mistake } from './contradictions.ts'
+import { contradictions } from './contradictions.ts'
 import { configSchema, type Config } from './config-schema.ts'
 import { expanded, type Environment } from './environment.ts'
+import { mistakesOf } from './schema-mistakes.ts'
 
 const WHOLE = /^\$\{[^}]+\}$/
 const NUMBER = /^-?(?:0|[1-9]\d{0,14})$/
@@ -13,6 +14,8 @@ const NUMBER = /^-?(?:0|[1-9]\d{0,14})$/
 export interface LoadedConfig {
   readonly config: Config
   readonly folder: string
+  /** For reading it again; absent where it was not read from a file. */
+  readonly source?: { readonly file: string; readonly environment: Environment }
 }
 
 /** A mistake in a configuration file, with its place. */
@@ -52,7 +55,7 @@ export function loadConfig(file: string, environment: Environment = process.env)
       { line: 1, column: 1, key: '', message: `can't be read: ${(error as Error).message}` },
     ])
   }
-  return { config: parseConfig(text, file, environment), folder: dirname(resolve(file)) }
+  return { config: parseConfig(text, file, environment), folder: dirname(resolve(file)), source: { file, environment } }
 }
 
 /** As {@link loadConfig}, for a text that was read. */
@@ -93,13 +96,6 @@ function valueOf(document: Document.Parsed, file: string): unknown {
   } catch (error) {
     throw new ConfigError(file, [{ line: 1, column: 1, key: '', message: (error as Error).message }])
   }
-}
-
-/** A key that does not exist stands at the key itself, not at its parent. */
-function mistakesOf(issue: { code: string; path: PropertyKey[]; message: string; keys?: string[] }): Mistake[] {
-  if (issue.code !== 'unrecognized_keys' || issue.keys === undefined)
-    return [{ path: issue.path, message: issue.message }]
-  return issue.keys.map((key) => ({ path: [...issue.path, key], message: 'there is no such key' }))
 }
 
 /** Puts the environment into the document's strings. Returns what is wrong with its references. */

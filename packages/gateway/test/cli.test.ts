@@ -68,6 +68,20 @@ describe('tallygate check-config', () => {
   })
 })
 
+describe('tallygate schema', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'tallygate-schema-'))
+  after(() => rmSync(folder, { recursive: true, force: true }))
+
+  it('prints a schema that editors can read, or writes it', () => {
+    const printed = spawnSync(process.execPath, [COMMAND, 'schema'], { encoding: 'utf8' })
+    expect(printed.status).to.equal(0)
+    expect(JSON.parse(printed.stdout)).to.include({ $schema: 'https://json-schema.org/draft/2020-12/schema' })
+    const out = join(folder, 'quota.schema.json')
+    expect(spawnSync(process.execPath, [COMMAND, 'schema', '--out', out], { encoding: 'utf8' }).stdout).to.equal('')
+    expect(readFileSync(out, 'utf8')).to.equal(printed.stdout)
+  })
+})
+
 describe('tallygate serve', () => {
   let setting: Setting
   let child: ChildProcess
@@ -175,6 +189,68 @@ describe('tallygate serve', () => {
     expect(output).to.include('X-Forwarded-For')
     for (const secret of [...Object.values(SECRETS), 'unknown-key-0000001', PROMPT])
       expect(output).to.not.include(secret)
+  })
+
+  it('reads the configuration again on SIGHUP, and says what only a start reads', async () => {
+    await start('', { log: 'info' })
+    for (let call = 0; call < 3; call += 1) expect((await chat(url)).status).to.equal(200)
+    expect((await chat(url)).status).to.equal(429)
+    const changed = readFileSync(setting.file, 'utf8').replace('quota: 3', 'quota: 4')
+    writeFileSync(setting.file, `${changed}ledger: elsewhere.db\n`)
+    child.kill('SIGHUP')
+    while (!output.includes('was read again')) await once(child.stdout!, 'data')
+    expect(output).to.match(/"members":\["ledger"\],"msg":"[^"]*only a start reads: restart"/)
+    expect((await chat(url)).status).to.equal(200)
+    writeFileSync(setting.file, `${changed}plnas: {}\n`)
+    child.kill('SIGHUP')
+    while (!output.includes('can not be put into force')) await once(child.stdout!, 'data')
+    expect(output).to.match(/quota\.yaml:\d+:1: plnas: there is no such key/)
+    expect((await chat(url)).status).to.equal(429)
+  })
+
+  it('explains what would become of a call, as the counters of the running gateway stand', async () => {
+    await start('overrides: [{ for: { key: caller }, limit: trial/requests, quota: 2 }]')
+    await chat(url)
+    const explain = async (...args: string[]): Promise<{ code: number | null; out: string }> => {
+      const asking = spawn(
+        process.execPath,
+        [COMMAND, 'explain', '--config', setting.file, '--url', administrationUrl, ...args],
+        { cwd: setting.folder },
+      )
+      let out = ''
+      for (const stream of [asking.stdout, asking.stderr])
+        stream.setEncoding('utf8').on('data', (chunk: string) => (out += chunk))
+      const [code] = (await once(asking, 'close')) as [number | null]
+      return { code, out }
+    }
+    const admitted = await explain('--key', 'caller', '--model', 'gpt-4o')
+    expect(admitted.out).to.equal(
+      'It would be admitted.\n' +
+        '* trial/requests (from registry, quota of key caller)\n' +
+        '    1 of 2 requests, fixed 1 day UTC, fits, refuse\n' +
+        '    can be exceeded by 0\n',
+    )
+    expect(admitted.code).to.equal(0)
+    await chat(url)
+    const [refused, document, nobody, wrong, away] = await Promise.all([
+      explain('--key', 'caller'),
+      explain('--key', 'caller', '--json'),
+      explain('--key', 'nobody'),
+      explain('--key', 'caller', '--amount', 'bananas=5'),
+      explain('--key', 'caller', '--url', 'http://127.0.0.1:1'),
+    ])
+    expect(refused.out).to.match(
+      /^It would be refused: no-room, room at \d{4}-.*\n\* trial\/requests .*\n.*no room for this call/,
+    )
+    expect(JSON.parse(document.out)).to.include({ admitted: false })
+    expect(nobody.out).to.equal('It would be admitted.\nNo limit is for it.\n')
+    expect(wrong).to.deep.equal({
+      code: 1,
+      out: '--amount is bananas=5: use a unit and a number, such as tokens=1200\n',
+    })
+    expect(away.out).to.match(
+      /^no gateway answers at http:\/\/127\.0\.0\.1:1 \(.*\): start it, or name it with --url\n$/,
+    )
   })
 
   it('exits 1 with one line that says why it can not start', async () => {

@@ -146,7 +146,7 @@ describe('parseConfig', () => {
     [
       'a quota that is more than anybody counts',
       limited('{ name: b, unit: tokens, quota: 9007199254740991, window: day }'),
-      'quota.yaml:6:9: plans.pro.limits.1: plans.pro.limits[1].quota is 9007199254740991',
+      'quota.yaml:6:34: plans.pro.limits.1.quota: Too big: expected number to be <=4503599627370495',
     ],
     [
       'a limit without a window',
@@ -161,7 +161,7 @@ describe('parseConfig', () => {
     [
       'a sliding window of a broken duration',
       limited('{ name: b, unit: tokens, quota: 1, window: { sliding: 1y } }'),
-      'quota.yaml:6:44: plans.pro.limits.1.window',
+      'quota.yaml:6:54: plans.pro.limits.1.window.sliding: use a duration such as 250ms',
     ],
     [
       'a zone for a window that has no calendar',
@@ -171,12 +171,82 @@ describe('parseConfig', () => {
     [
       'a zone that does not exist',
       limited('{ name: b, unit: tokens, quota: 1, window: { fixed: day, zone: Mars } }'),
-      'quota.yaml:6:9: plans.pro.limits.1: plans.pro.limits[1].window.zone is "Mars"',
+      'quota.yaml:6:66: plans.pro.limits.1.window.zone: plans.pro.limits[1].window.zone is "Mars"',
     ],
     [
       'two limits of one name',
       limited('{ name: a, unit: tokens, quota: 1, window: day }'),
-      'quota.yaml:3:3: plans.pro: plans.pro.limits has two limits named "a"',
+      'quota.yaml:4:5: plans.pro.limits: plans.pro.limits has two limits named "a"',
+    ],
+    [
+      'a share that is none',
+      limited('{ name: b, unit: tokens, quota: 1, window: day, onUnavailable: { local: 2 } }'),
+      'quota.yaml:6:74: plans.pro.limits.1.onUnavailable.local: Too big',
+    ],
+    [
+      'another word for a store that is away',
+      limited('{ name: b, unit: tokens, quota: 1, window: day, onUnavailable: local }'),
+      'quota.yaml:6:57: plans.pro.limits.1.onUnavailable: use refuse, admit, or {local: 0.1}',
+    ],
+    [
+      'a change at another time',
+      limited('{ name: b, unit: tokens, quota: 1, window: day, onChange: { duration: later } }'),
+      'quota.yaml:6:69: plans.pro.limits.1.onChange.duration: Invalid option',
+    ],
+    [
+      'a condition that could never hold',
+      limited('{ name: b, unit: tokens, quota: 1, window: day, when: { model: [] } }'),
+      'quota.yaml:6:65: plans.pro.limits.1.when.model: plans.pro.limits[1].when.model is []',
+    ],
+    [
+      'a dimension that is none',
+      limited('{ name: b, unit: tokens, quota: 1, window: day, per: [key, "my team"] }'),
+      'quota.yaml:6:68: plans.pro.limits.1.per.1: plans.pro.limits[1].per[1] is "my team"',
+    ],
+    [
+      'more buckets than milliseconds',
+      limited('{ name: b, unit: tokens, quota: 1, window: { sliding: 5ms, buckets: 10 } }'),
+      'quota.yaml:6:68: plans.pro.limits.1.window.buckets: plans.pro.limits[1].window.buckets is 10',
+    ],
+    [
+      'an answer that nothing gives back',
+      `${LEAST}plans:\n  pro: { limits: [], count: { refundOn: [429, 3xx] } }`,
+      'quota.yaml:3:47: plans.pro.count.refundOn.1: use a status from 100 to 599, 4xx, 5xx, failed or aborted',
+    ],
+    [
+      'an assignment of nobody',
+      `${LEAST}assignments:\n  - { for: {}, plans: [] }`,
+      'quota.yaml:3:7: assignments.0.for: assignments[0].for is {}: name exactly one of user, key, group',
+    ],
+    [
+      'an assignment of a plan that is not there',
+      `${LEAST}assignments:\n  - { for: { user: a }, plans: [] }\n  - { for: { user: b }, plans: [gold] }`,
+      'quota.yaml:4:33: assignments.1.plans.0: assignments[1].plans[0] is "gold": use one of none',
+    ],
+    [
+      'an assignment to a key of another tenant',
+      `${keyed('{ id: two, secret: another-long-secret, tenant: acme }')}assignments: [{ for: { key: two }, plans: [] }]`,
+      'quota.yaml:6:24: assignments.0.for.key: key two is of another tenant: set tenant: acme',
+    ],
+    [
+      'an assignment to a key that names its own plans',
+      `${keyed('{ id: two, secret: another-long-secret, plans: [pro] }')}assignments: [{ for: { key: two }, plans: [] }]`,
+      'quota.yaml:6:24: assignments.0.for.key: key two names its plans itself',
+    ],
+    [
+      'an override of a limit that is not there',
+      `${limited('{ name: b, unit: tokens, quota: 1, window: day }')}overrides:\n  - { for: { user: a }, limit: pro/c, quota: 2 }`,
+      'quota.yaml:8:25: overrides.0.limit: overrides[0].limit is "pro/c": use plan/limit, one of pro/a, pro/b',
+    ],
+    [
+      'an override of two kinds of callers',
+      `${limited('{ name: b, unit: tokens, quota: 1, window: day }')}overrides: [{ for: { user: a, plan: pro }, limit: pro/a, quota: 2 }]`,
+      'quota.yaml:7:15: overrides.0.for: overrides[0].for is {"user":"a","plan":"pro"}: name exactly one of',
+    ],
+    [
+      'an override until a date that is none',
+      `${limited('{ name: b, unit: tokens, quota: 1, window: day }')}overrides: [{ for: { user: a }, limit: pro/a, quota: 2, until: soon }]`,
+      'quota.yaml:7:57: overrides.0.until: use a date',
     ],
     [
       'a plan whose name is no name',

@@ -123,6 +123,72 @@ describe('quota.yaml', () => {
     expect(await statuses(4)).to.deep.equal([200, 200, 200, 429])
   })
 
+  const ANN = 'dimensions: { user: ann }, groups: [staff, beta]'
+  const CALLERS: readonly [what: string, key: string, further: string, statuses: readonly number[]][] = [
+    ['its user', ANN, 'assignments: [{ for: { user: ann }, plans: [p2] }]', [200, 200, 429]],
+    ['its key', '', 'assignments: [{ for: { key: caller }, plans: [p2] }]', [200, 200, 429]],
+    [
+      'the first of its groups',
+      ANN,
+      'assignments: [{ for: { group: beta }, plans: [p2] }, { for: { group: staff }, plans: [p3] }]',
+      [200, 200, 429],
+    ],
+    [
+      'any of its groups',
+      ANN,
+      'severalGroups: any\nassignments: [{ for: { group: beta }, plans: [p2] }, { for: { group: staff }, plans: [p3] }]',
+      [200, 200, 200, 429],
+    ],
+    [
+      'all that it is assigned',
+      ANN,
+      'assignments: [{ for: { user: ann }, plans: [p2, p3], combine: all }]',
+      [200, 200, 429],
+    ],
+    [
+      'any that it is assigned',
+      ANN,
+      'assignments: [{ for: { user: ann }, plans: [p2, p3], combine: any }]',
+      [200, 200, 200, 429],
+    ],
+    ['nobody', '', 'assignments: [{ for: { user: ann }, plans: [p2] }]', [200, 429]],
+    ['the default, overridden', ANN, 'overrides: [{ for: { group: staff }, limit: p1/l, quota: 2 }]', [200, 200, 429]],
+    [
+      'the default, overridden for a plan',
+      '',
+      'overrides: [{ for: { plan: p1 }, limit: p1/l, quota: 2, until: 2999-12-31 }]',
+      [200, 200, 429],
+    ],
+    [
+      'the default, no longer overridden',
+      '',
+      'overrides: [{ for: { plan: p1 }, limit: p1/l, quota: 2, until: 2020-12-31 }]',
+      [200, 429],
+    ],
+  ]
+  for (const [whom, key, further, expected] of CALLERS) {
+    it(`gives a caller the plans of ${whom}`, async () => {
+      const plans = [1, 2, 3].map(
+        (q) => `p${q}: { limits: [{ name: l, unit: requests, quota: ${q}, window: lifetime }] }`,
+      )
+      const caller = `keys: [{ id: caller, secret: ${SECRETS.caller}${key === '' ? '' : `, ${key}`} }]`
+      await start('', `${caller}\nplans: { ${plans.join(', ')} }\ndefaultPlans: [p1]\n${further}`)
+      expect(await statuses(expected.length)).to.deep.equal(expected)
+    })
+  }
+
+  it('count gives back what its rule does not count, and the ledger says the same', async () => {
+    const plan =
+      'limits: [{ name: l, unit: requests, quota: 2, window: lifetime }], count: { on: success, refundOn: [5xx] }'
+    await start('', `${KEY}\nplans: { p: { ${plan} } }\ndefaultPlans: [p]`)
+    setting.provider.script = { status: 503 }
+    expect(await statuses(3)).to.deep.equal([503, 503, 503])
+    setting.provider.script = {}
+    expect(await statuses(3)).to.deep.equal([200, 200, 429])
+    await gateway.quota.drain()
+    expect(await usageOf(gateway.url)).to.include({ calls: 5, failed: 3 })
+  })
+
   it('rateLimitHeaders chooses the fields', async () => {
     await start('', `${limit('unit: requests, quota: 9, window: day')}\nrateLimitHeaders: [openai, anthropic]`)
     const { headers } = await chat(gateway.url)

@@ -169,11 +169,15 @@ function identified(
  *
  * @throws QuotaError `ERR_QUOTA_CONFIG` for an id that names nobody.
  */
-export function hostSubject(id: string, dimensions: Readonly<Record<string, string>> = {}): Subject {
+export function hostSubject(
+  id: string,
+  dimensions: Readonly<Record<string, string>> = {},
+  groups?: readonly string[],
+): Subject {
   if (typeof id !== 'string' || id === '')
     throw new QuotaError('ERR_QUOTA_CONFIG', `the id of a caller is ${JSON.stringify(id)}: use a text that names one`)
   const tenant = dimensions['tenant'] ?? DEFAULT_TENANT
-  return { id, tenant, standing: 'registered', dimensions: { ...dimensions, tenant, key: id } }
+  return { id, tenant, standing: 'registered', ...withGroups(groups), dimensions: { ...dimensions, tenant, key: id } }
 }
 
 /** A misspelt option must not let callers pass. */
@@ -187,8 +191,13 @@ function assertIpv6Subnet(bits = 56): void {
     throw new QuotaError('ERR_QUOTA_CONFIG', `ipv6Subnet is ${bits}: use a whole number from 32 to 64`)
 }
 
-function registeredSubject({ id, tenant = DEFAULT_TENANT, plans, dimensions }: KeyRecord): Subject {
-  return { id, tenant, standing: 'registered', plans, dimensions: { ...dimensions, tenant, key: id } }
+function registeredSubject({ id, tenant = DEFAULT_TENANT, plans, dimensions, groups }: KeyRecord): Subject {
+  const all = { ...dimensions, tenant, key: id }
+  return { id, tenant, standing: 'registered', plans, ...withGroups(groups), dimensions: all }
+}
+
+function withGroups(groups: readonly string[] | undefined): Pick<Subject, 'groups'> {
+  return groups === undefined ? {} : { groups }
 }
 
 function unregisteredSubject(id: string): Subject {

@@ -1,5 +1,6 @@
 import type { LimitStatus } from '@tallygate/core'
 import type { Quota } from '@tallygate/flow'
+import { instantText, originText, overrideText, windowText } from './limit-columns.ts'
 import { keyFor, subjectOf, type ReportAccess } from './report-access.ts'
 import { assertParameters } from './report-parameters.ts'
 import type { ReportTable } from './usage-report.ts'
@@ -13,7 +14,7 @@ export async function limitsReport(quota: Quota, access: ReportAccess, query: UR
   const { nowMs, statuses } = await quota.limitsOf(subject, model === null ? 'any' : { model })
   return {
     about: { subject: subject.id, at: new Date(nowMs).toISOString() },
-    columns: ['plan', 'limit', 'unit', 'window', 'quota', 'used', 'remaining', 'resetAt', 'mode'],
+    columns: ['plan', 'limit', 'unit', 'window', 'quota', 'used', 'remaining', 'resetAt', 'mode', 'from', 'override'],
     rows: statuses.map(rowOf),
     keyIsSecret: true,
   }
@@ -29,12 +30,9 @@ function rowOf({ bound, quota, used, remaining, resetAtMs }: LimitStatus): Reado
     quota,
     used,
     remaining,
-    resetAt: resetAtMs === null ? null : new Date(resetAtMs).toISOString(),
+    resetAt: instantText(resetAtMs),
     mode,
+    from: originText(bound.origin),
+    override: overrideText(bound.limit.override),
   }
-}
-
-function windowText(window: LimitStatus['bound']['limit']['definition']['window']): string {
-  if ('every' in window) return `${window.kind} ${window.count ?? 1} ${window.every} ${window.zone ?? 'UTC'}`
-  return 'durationMs' in window ? `${window.kind} ${window.durationMs / 1_000} s` : window.kind
 }

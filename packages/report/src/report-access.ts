@@ -18,7 +18,11 @@ export type Authorization =
   | 'own'
   | 'none'
   | { readonly all: true; readonly tenant?: string }
-  | { readonly key: string; readonly dimensions?: Readonly<Record<string, string>> }
+  | {
+      readonly key: string
+      readonly dimensions?: Readonly<Record<string, string>>
+      readonly groups?: readonly string[]
+    }
 
 /** A request that may not see what it asks for. */
 export class AccessDenied extends Error {
@@ -36,7 +40,7 @@ export async function accessOf(req: Request, quota: Quota, authorize: Authorize 
   if (authorization === 'none') throw new AccessDenied(403, 'This report is not for you.')
   if (typeof authorization === 'object') {
     if ('all' in authorization) return { scope: 'tenant', tenant: authorization.tenant ?? 'default' }
-    const subject = hostSubject(authorization.key, authorization.dimensions)
+    const subject = hostSubject(authorization.key, authorization.dimensions, authorization.groups)
     return { scope: 'own', subject, keyIsCredential: false }
   }
   const found = await quota.identify({ headers: req.headers, url: req.url, address: req.ip })

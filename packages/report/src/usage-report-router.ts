@@ -4,6 +4,7 @@ import { defaultQuota, type Quota } from '@tallygate/flow'
 import type { Request, RequestHandler, Response } from 'express'
 import { AccessDenied, accessOf, type Authorize } from './report-access.ts'
 import { csvOf } from './report-csv.ts'
+import { explainReport } from './explain-report.ts'
 import { limitsReport } from './limits-report.ts'
 import { callsReport, usageReport, type ReportTable } from './usage-report.ts'
 
@@ -26,14 +27,16 @@ type Report = (quota: Quota, req: Request, query: URLSearchParams) => Promise<Re
 
 /**
  * The usage report, read-only: `app.use('/usage', usageReportRouter())`. `GET /` sums usage by key, model, provider, plan,
- * day or month; `GET /limits` tells where the caller's limits stand; `GET /calls` lists single calls. JSON, or CSV with
- * `?format=csv` or `Accept: text/csv`. Without `authorize` everybody sees what belongs to his own key.
+ * day or month; `GET /limits` tells where the caller's limits stand, `GET /explain` what would become of a call; `GET
+ * /calls` lists single calls. JSON, or CSV with `?format=csv` or `Accept: text/csv`. Without `authorize` everybody sees
+ * what belongs to his own key.
  */
 export function usageReportRouter(options: UsageReportRouterOptions = {}): RequestHandler {
   const { quota, authorize, clock = Date.now } = options
   const reports: Readonly<Record<string, Report>> = {
     '/': async (of, req, query) => usageReport(of.ledger, await accessOf(req, of, authorize), query, clock()),
     '/calls': async (of, req, query) => callsReport(of.ledger, await accessOf(req, of, authorize), query, clock()),
+    '/explain': async (of, req, query) => explainReport(of, await accessOf(req, of, authorize), query),
     '/limits': async (of, req, query) => limitsReport(of, await accessOf(req, of, authorize), query),
   }
 

@@ -1,6 +1,8 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { MemoryCounterStore, MemoryLedger, QuotaError } from '@tallygate/core'
+import type { QuotaOptions } from '@tallygate/flow'
+import type { Authorize } from '@tallygate/report'
 import { expect } from 'chai'
 import { entry, NOW, SECRETS, startReportApp, type ReportApp } from './report-app.ts'
 
@@ -19,6 +21,14 @@ const PLAN = {
     { name: 'free', unit: 'requests', quota: null, window: { kind: 'fixed', every: 'month' }, mode: 'shadow' },
   ],
 } as const
+
+const OF_GPT = 'it is for calls whose model is gpt-*, and this is claude'
+
+type Row = Readonly<Record<string, unknown>>
+interface Explained {
+  readonly rows: readonly Row[]
+  readonly labels: object
+}
 
 describe('usageReportRouter', () => {
   let app: ReportApp
@@ -49,7 +59,7 @@ describe('usageReportRouter', () => {
     ]
     for (const [what, headers, query = ''] of NOBODY) {
       it(`answers ${what} with a 401 that says what is missing`, async () => {
-        for (const path of ['/usage', '/usage/calls', '/usage/limits']) {
+        for (const path of ['/usage', '/usage/calls', '/usage/limits', '/usage/explain']) {
           const answer = await app.get(path + query, headers)
           expect([answer.status, answer.headers.get('content-type')]).to.deep.equal([401, PROBLEM])
           expect(answer.headers.get('www-authenticate')).to.equal('Bearer')
@@ -69,7 +79,7 @@ describe('usageReportRouter', () => {
     ]
     for (const query of WIDER) {
       it(`does not let ?${query} widen what is seen`, async () => {
-        for (const path of ['/usage', '/usage/calls', '/usage/limits']) {
+        for (const path of ['/usage', '/usage/calls', '/usage/limits', '/usage/explain']) {
           const { status, json } = await app.get(`${path}?${query}`, 'alice')
           expect(status, path).to.be.oneOf([400, 403])
           expect(json).to.not.have.any.keys('rows', 'total')
@@ -180,6 +190,8 @@ describe('usageReportRouter', () => {
         remaining: 3,
         resetAt: '2026-01-15T23:00:00.000Z',
         mode: 'enforce',
+        from: 'default',
+        override: null,
       })
       expect(rows.map(({ window }) => window).slice(1)).to.deep.equal(['sliding 60 s', 'lifetime', 'fixed 1 month UTC'])
     })
@@ -200,9 +212,76 @@ describe('usageReportRouter', () => {
     it('writes them as CSV', async () => {
       const { text } = await app.get('/usage/limits?format=csv', 'alice')
       expect(text.split('\r\n').slice(0, 2)).to.deep.equal([
-        'plan,limit,unit,window,quota,used,remaining,resetAt,mode',
-        'trial,requests,requests,fixed 1 day Europe/Berlin,3,0,3,2026-01-15T23:00:00.000Z,enforce',
+        'plan,limit,unit,window,quota,used,remaining,resetAt,mode,from,override',
+        'trial,requests,requests,fixed 1 day Europe/Berlin,3,0,3,2026-01-15T23:00:00.000Z,enforce,default,',
       ])
+    })
+  })
+
+  describe('/explain', () => {
+    const options: QuotaOptions = {
+      plans: [{ ...PLAN, labels: { price: '10' } }],
+      defaultPlans: ['trial'],
+      overrides: [{ for: { key: 'alice' }, limit: 'trial/tokens', quota: 40 }],
+    }
+    const explained = async (query = '', as: 'alice' | Record<string, string> = 'alice'): Promise<Explained> =>
+      (await app.get(`/usage/explain${query}`, as)).json as unknown as Explained
+
+    it('tells what would become of a call, from where its limits are, and counts nothing', async () => {
+      await start({}, options)
+      await app.call('alice')
+      const told = await explained('?model=gpt-4o&tokens=20')
+      expect(told).to.deep.include({ subject: 'alice', admitted: true, reason: null, retryAt: null })
+      expect(told.labels).to.deep.equal({ trial: { price: '10' } })
+      const row = ({ limit, applies, used, remaining, override, binding }: Row): unknown[] => [
+        limit,
+        applies,
+        used,
+        remaining,
+        override,
+        binding,
+      ]
+      expect(told.rows.map(row)).to.deep.equal([
+        ['requests', true, 1, 2, null, false],
+        ['tokens', true, 15, 25, 'key alice', false],
+        ['of-gpt', true, 1, 1, null, true],
+        ['free', true, 1, null, null, false],
+      ])
+      expect(await explained('?tokens=26')).to.deep.include({ admitted: false, reason: 'no-room' })
+      expect(await explained('?model=gpt-4o&tokens=20')).to.deep.equal(told)
+    })
+
+    it('says why a limit is not for the call, and by how much each can be exceeded', async () => {
+      await start({}, options)
+      const { rows } = await explained('?model=claude&tokens=20')
+      expect(rows[2]).to.include({ applies: false, used: null, because: OF_GPT })
+      expect(rows.map(({ overshoot }) => overshoot)).to.deep.equal([0, null, 0, null])
+      expect(rows[1]!['overshootBecause']).to.match(/^estimate unbounded: each call under way can use more/)
+      expect(rows[0]!['whenThingsFail']).to.match(/^counters-lost 3: /)
+    })
+
+    it('tells an administrator of any key, and everybody else of none but his own', async () => {
+      const isAdmin: Authorize = ({ headers }) => (headers['x-admin'] === undefined ? 'own' : { all: true })
+      await start({ authorize: isAdmin }, options)
+      expect(await explained('?key=alice', { 'x-admin': '1' })).to.include({ subject: 'alice' })
+      expect((await explained('?key=bob', { 'x-admin': '1' })).rows[1]).to.include({ override: null, quota: 1_000 })
+      expect((await app.get('/usage/explain?key=bob', 'alice')).status).to.equal(403)
+      expect((await app.get('/usage/explain', { 'x-admin': '1' })).status).to.equal(400)
+    })
+
+    for (const query of ['tokens=-1', 'tokens=', 'tokens=1.5', 'tokens=99999999999999999', 'requests=x', 'modle=gpt']) {
+      it(`answers ?${query} with a 400 that says what to use`, async () => {
+        await start({}, options)
+        const { status, json } = await app.get(`/usage/explain?${query}`, 'alice')
+        expect(status).to.equal(400)
+        expect(json.detail).to.include('use ')
+      })
+    }
+
+    it('is written as CSV too', async () => {
+      await start({}, options)
+      const { text } = await app.get('/usage/explain?format=csv', 'alice')
+      expect(text).to.match(/^plan,version,limit,.*,overshoot,overshootBecause,whenThingsFail\r\ntrial,/)
     })
   })
 
@@ -295,7 +374,7 @@ describe('usageReportRouter', () => {
     }
     Object.assign(store, { read: gone })
     Object.assign(ledger, { sum: gone, entries: gone })
-    for (const path of ['/usage', '/usage/calls', '/usage/limits']) {
+    for (const path of ['/usage', '/usage/calls', '/usage/limits', '/usage/explain']) {
       const { status, text } = await app.get(path, 'alice')
       expect([path, status]).to.deep.equal([path, 503])
       expect(text).to.not.include('10.0.0.7')

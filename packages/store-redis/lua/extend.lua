@@ -1,43 +1,42 @@
 --[[
   Lets a hold live on; makes it again, without a decision, if this server doesn't have it.
 
-  KEYS and ARGV as in reserve.lua. Returns 1, or 0 if the id was settled or released before.
-  Safe to run twice.
+  KEYS, ARGV as in reserve.lua. Returns 1, or 0 if the id was settled or released before. Safe to run twice.
 ]]
 
 --- @include partition
 --- @include counter
 --- @include hold
+--- @include charge
 
-local given, lifetime, closedFor, base, id, context = unpack(cjson.decode(ARGV[1]))
-local charges = cjson.decode(ARGV[2])
-local loaded = {}
-for i, charge in ipairs(charges) do loaded[i] = partition(KEYS[3 + charge[C_KEY]]) end
+local charges = readCharges(ARGV[#ARGV])
 local now = storeTime(given)
-sweep(base, KEYS[2], KEYS[3], now, 8, closedFor)
+verify(prefixOf(base), run, opened, now)
+sweep(base, home, now, 8)
 
 local hold = readHold(KEYS[1])
-if hold and hold.s == 'd' then
-  writePartitions(now)
-  return 0
-end
-
-local amounts = hold and hold.s == 'h' and hold.a or nil
-if not amounts then
-  local kept = {}
-  for _, held in ipairs(hold and hold.a or {}) do kept[held[A_KEY] .. ' ' .. held[A_NAME]] = held end
-  amounts = {}
-  for i, charge in ipairs(charges) do
-    local held = kept[loaded[i].key .. ' ' .. charge[C_NAME]]
-    if not held and not isStale(charge, now) then
-      local seen = view(loaded[i].c[charge[C_NAME]], charge, now)
-      add(loaded[i], charge, seen, charge[C_AMOUNT])
-      held = heldAmount(loaded[i].key, charge, seen)
+local reply = 1
+if hold and (hold.state == 's' or hold.state == 'd') then
+  reply = 0
+elseif hold and hold.state == 'h' then
+  redis.call('SETRANGE', KEYS[1], 1, struct.pack('<d', now + first))
+  redis.call('ZADD', base .. 'o', string.format('%.0f', now + first), id)
+  if now + first < home.due then home.due, home.changed = now + first, true end
+  announce(base, home, now)
+else
+  local amounts = {}
+  for _, charge in ipairs(charges) do
+    local held = heldIn(hold, charge)
+    if not held and not isStale(charge, now) and not isUnknown(charge.loaded, charge, now) then
+      local seen = view(charge.loaded.c[charge.name], charge, now)
+      add(charge.loaded, charge, seen, charge.amount, now)
+      held = heldOf(charge, seen)
     end
     amounts[#amounts + 1] = held
   end
-  redis.call('HDEL', KEYS[3], id)
+  if hold then redis.call('HDEL', base .. 'x', id) end
+  local made = { state = 'h', expires = now + first, admitted = now, amounts = amounts, tail = ARGV[2] }
+  openHold(base, home, KEYS[1], id, made, now)
 end
-writeHold(KEYS[1], id, KEYS[2], now + lifetime, context, amounts)
 writePartitions(now)
-return 1
+return reply

@@ -1,23 +1,26 @@
 --[[
   Tells where counters stand, and changes nothing.
 
-  KEYS      partitions of the charges
-  ARGV[1]   now, or -1 for the server's time
-  ARGV[2]   charges (see includes/counter.lua)
-
-  Returns { 1 or 2 (stale), now, then used, quota, tripped, reset, room of each charge }.
+  KEYS, ARGV as in reserve.lua. Returns { 1 (2: stale), now, then six figures of each charge as in reserve.lua, then how
+  many nobody vouches for, their indices from 0, and their fences }.
 ]]
 
 --- @include partition
 --- @include counter
+--- @include hold
+--- @include charge
 
-local charges = cjson.decode(ARGV[2])
-local loaded = {}
-for i, charge in ipairs(charges) do loaded[i] = partition(KEYS[charge[C_KEY]]) end
-local now = storeTime(tonumber(ARGV[1]))
+local charges = readCharges(ARGV[#ARGV])
+local now = storeTime(given)
+verify(prefixOf(base), run, opened, now)
 local reply = { 1, now }
-for i, charge in ipairs(charges) do
-  if isStale(charge, now) then return { 2, now } end
-  addStatus(reply, loaded[i].c[charge[C_NAME]], charge, now, false)
+for _, charge in ipairs(charges) do
+  if isStale(charge, now) then reply[1] = 2 end
+  local record = charge.loaded.c[charge.name]
+  local seen = view(record, charge, now)
+  local tripped = seen.ended or isOver(seen.used, seen.quota, charge)
+  addStatus(reply, record, seen, tripped, charge, now, 0)
 end
+local unknown = unknownOf(charges, now) or { 5, now, 0 }
+for i = 3, #unknown do reply[#reply + 1] = unknown[i] end
 return reply

@@ -2,33 +2,45 @@
   Gives back all that a hold has set aside, as if the call had never been, and closes its id: a reservation that is still
   on its way then finds it closed.
 
-  KEYS[1]   hold
-  KEYS[2]   open holds of the owner, by expiry
-  KEYS[3]   expired holds of the owner
-  ARGV[1]   [now or -1 for the server's time, ms to remember the id, base of the owner's keys, id]
+  KEYS      hold, home
+  ARGV[1]   as in includes/charge.lua; the operation's number is 1 to forget the id instead: it is decided on again
+  ARGV[2]   other owners that hold something for it, if the node knows
 
-  Partitions are those that the hold names; they live in the owner's slot. Returns 1, or 0 if it was closed before.
+  Partitions are those that the hold names; they live in the owner's slot. Returns the other owners that the hold names.
   Safe to run twice.
 ]]
 
 --- @include partition
 --- @include counter
 --- @include hold
+--- @include charge
 
-local given, closedFor, base, id = unpack(cjson.decode(ARGV[1]))
-local now = storeTime(given)
-sweep(base, KEYS[2], KEYS[3], now, 8, closedFor)
-
-local hold = readHold(KEYS[1])
-if hold and hold.s == 'd' then
-  writePartitions(now)
-  return 0
+-- A bucket that only began with what is withdrawn has not begun.
+local function unbegin(held, admitted)
+  local loaded = partition(held.key)
+  local record = loaded.c[held.name]
+  if not record or record.kind ~= held.kind or record.start ~= held.bucket or record.used > 0 then return end
+  if held.kind == 'U' and record.start == admitted then notBegun(record, admitted) end
+  if held.kind == 'F' and record.top == 0 and record.counted < 0 then record.ends = 0; prune(loaded, 0) end
+  loaded.changed = true
 end
-local amounts = hold and hold.a or {}
-for _, held in ipairs(amounts) do partition(held[A_KEY]) end
-now = storeTime(now)
-for _, held in ipairs(amounts) do giveBack(held, held[A_AMOUNT], now) end
-closeHold(KEYS[1], id, KEYS[2], closedFor)
-if hold and hold.s == 'e' then redis.call('HDEL', KEYS[3], id) end
+
+local now = storeTime(given)
+sweep(base, home, now, 8)
+local hold = readHold(KEYS[1])
+if not hold or hold.state == 'h' or hold.state == 'e' then
+  for _, held in ipairs(hold and hold.amounts or {}) do
+    if held.expiry ~= 'x' then partition(held.key) end
+  end
+  now = storeTime(now)
+  for _, held in ipairs(hold and hold.amounts or {}) do
+    if held.expiry ~= 'x' then
+      giveBack(held, held.amount, now)
+      if first == 1 then unbegin(held, hold.admitted) end
+    end
+  end
+  closeHold(KEYS[1], base, id, 'd', hold)
+  if first == 1 then redis.call('DEL', KEYS[1]) end
+end
 writePartitions(now)
-return 1
+return hold and hold.others or ''

@@ -1,56 +1,56 @@
 --[[
   Sets the amounts of all charges aside, or none if any that may refuse has no room.
 
-  KEYS[1]   hold
-  KEYS[2]   open holds of the owner, by expiry
-  KEYS[3]   expired holds of the owner
-  KEYS[4..] partitions of the charges
-  ARGV[1]   [now or -1 for the server's time, hold's lifetime in ms, ms to remember a closed id, base of the owner's keys, id, context]
-  ARGV[2]   charges (see includes/counter.lua)
+  KEYS, ARGV: see includes/charge.lua; the operation's number is the hold's lifetime in ms. ARGV[#ARGV] is the shape,
+  where it is not baked into the script.
 
-  Returns { outcome, now, then used, quota, tripped, reset, room of each charge }.
-  Outcomes: 1 granted, 0 refused, 2 stale, 3 closed before. -1 stands for none.
+  Returns { outcome, now, then used, quota, start, tripped, reset, room of each charge }, -1 for none.
+  Outcomes: 1 granted, 4 granted again, 0 refused, 2 stale, 3 closed before; 5 unknown: see includes/charge.lua.
   Safe to run twice: an open hold is granted again and adds nothing. A refusal changes no counter.
 ]]
 
 --- @include partition
 --- @include counter
 --- @include hold
+--- @include charge
 
-local given, lifetime, closedFor, base, id, context = unpack(cjson.decode(ARGV[1]))
-local charges = cjson.decode(ARGV[2])
-local loaded = {}
-for i, charge in ipairs(charges) do loaded[i] = partition(KEYS[3 + charge[C_KEY]]) end
+local charges = readCharges(SHAPE or ARGV[#ARGV])
 local now = storeTime(given)
+verify(prefixOf(base), run, opened, now)
+sweep(base, home, now, 8)
 
-for _, charge in ipairs(charges) do
-  if isStale(charge, now) then return { 2, now } end
-end
-
-sweep(base, KEYS[2], KEYS[3], now, 8, closedFor)
-local hold = readHold(KEYS[1])
-if hold and hold.s ~= 'h' then
-  writePartitions(now)
-  return { 3, now }
-end
-
-local tripped, seen = {}, {}
-for i, charge in ipairs(charges) do
-  seen[i] = view(loaded[i].c[charge[C_NAME]], charge, now)
-  tripped[i] = trips(seen[i], charge)
-end
-local granted = not hold and not refuses(charges, tripped)
-
-local reply = { (granted or hold) and 1 or 0, now }
-for i, charge in ipairs(charges) do addStatus(reply, loaded[i].c[charge[C_NAME]], charge, now, granted) end
-
-if granted then
-  local amounts = {}
-  for i, charge in ipairs(charges) do
-    add(loaded[i], charge, seen[i], charge[C_AMOUNT])
-    amounts[i] = heldAmount(loaded[i].key, charge, seen[i])
+local function decide()
+  for _, charge in ipairs(charges) do
+    if isStale(charge, now) then return { 2, now } end
   end
-  writeHold(KEYS[1], id, KEYS[2], now + lifetime, context, amounts)
+  local hold = readHold(KEYS[1])
+  if hold and hold.state ~= 'h' then return { 3, now } end
+  local unknown = not hold and unknownOf(charges, now)
+  if unknown then return unknown end
+
+  local seen, tripped = {}, {}
+  for i, charge in ipairs(charges) do
+    seen[i] = view(charge.loaded.c[charge.name], charge, now)
+    tripped[i] = seen[i].ended or isOver(seen[i].used, seen[i].quota, charge)
+  end
+  local granted = not hold and not refuses(charges, tripped)
+  local reply = { hold and 4 or granted and 1 or 0, now }
+  for i, charge in ipairs(charges) do
+    local added = granted and charge.amount or 0
+    addStatus(reply, charge.loaded.c[charge.name], seen[i], tripped[i], charge, now, added)
+  end
+  if granted then
+    local amounts = {}
+    for i, charge in ipairs(charges) do
+      add(charge.loaded, charge, seen[i], charge.amount, now)
+      amounts[i] = heldOf(charge, seen[i])
+    end
+    local made = { state = 'h', expires = now + first, admitted = now, amounts = amounts, tail = ARGV[2] }
+    openHold(base, home, KEYS[1], id, made, now)
+  end
+  return reply
 end
+
+local reply = decide()
 writePartitions(now)
 return reply

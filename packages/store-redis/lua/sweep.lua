@@ -1,29 +1,33 @@
 --[[
   Expires the holds of one owner that are due, and lists the expired ones that nobody acknowledged.
 
-  KEYS[1]   open holds of the owner, by expiry
-  KEYS[2]   expired holds of the owner
-  ARGV[1]   [now or -1 for the server's time, most, ms to remember the ids, base of the owner's keys]
+  KEYS      open holds of the owner (base .. 'o'), home
+  ARGV[1]   as in includes/charge.lua; the operation's number is how many at most
 
-  Returns { open holds left, then id, expired at, context of each }.
-  Safe to run twice: a hold stays listed until it is acknowledged.
+  Returns { open holds left, then of each expired one a list: id, expired at, made at, context, other owners, then
+  partition key, counter, amount (0: given back) }. Safe to run twice: a hold stays listed until it is acknowledged.
 ]]
 
 --- @include partition
 --- @include counter
 --- @include hold
+--- @include charge
 
-local given, most, closedFor, base = unpack(cjson.decode(ARGV[1]))
 local now = storeTime(given)
-sweep(base, KEYS[1], KEYS[2], now, most, closedFor)
+home.due = 0
+sweep(base, home, now, first)
 writePartitions(now)
 
-local reply = { redis.call('ZCARD', KEYS[1]) }
-local listed = redis.call('HSCAN', KEYS[2], '0', 'COUNT', most)[2]
+local reply = { redis.call('ZCARD', base .. 'o') }
+local listed = redis.call('HSCAN', base .. 'x', '0', 'COUNT', first)[2]
 for i = 1, #listed, 2 do
-  local expired = cmsgpack.unpack(listed[i + 1])
-  reply[#reply + 1] = listed[i]
-  reply[#reply + 1] = expired[1]
-  reply[#reply + 1] = expired[2]
+  local hold = unpackHold(listed[i + 1])
+  local each = { listed[i], hold.expires, hold.admitted, string.sub(hold.tail, #hold.others + 2), hold.others }
+  for _, held in ipairs(hold.amounts) do
+    each[#each + 1] = held.key
+    each[#each + 1] = held.name
+    each[#each + 1] = held.expiry == 'x' and 0 or held.amount
+  end
+  reply[#reply + 1] = each
 end
 return reply

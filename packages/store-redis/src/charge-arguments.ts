@@ -1,72 +1,102 @@
-import type { Charge, ChargeWindow, CounterStatus } from '@tallygate/core'
+import type { Charge } from '@tallygate/core'
+import { lineOf, Shape, shapedCharge, type Shapes } from './charge-shape.ts'
 
-/** The numbers by which the scripts know kinds and choices; see `lua/includes`. */
-const KIND: Record<ChargeWindow['kind'], number> = { fixed: 1, sliding: 2, 'first-use': 3, lifetime: 4, concurrent: 5 }
-const TRIP: Record<Charge['trip'], number> = { fits: 0, reached: 1, exceeded: 2 }
-const EFFECT: Record<Charge['effect'], number> = { refuse: 0, flag: 1, shadow: 2 }
-const FIGURES_PER_STATUS = 5
-
-/** Charges as the scripts take them: their distinct partitions' keys, and a JSON list of numbers and names. */
-export interface ChargeArguments {
-  readonly keys: readonly string[]
-  readonly json: string
+/** Charges as the scripts take them; see `lua/includes/charge.lua`. */
+export interface ChargeArguments<T> {
+  /** Those of the partitions; the first is the owner's home. */
+  readonly keys: string[]
+  /** Of each partition, the lines of its counters. */
+  readonly lines: string[]
+  /** An instant in all windows that are aligned to the epoch, then amounts, quotas and edges. */
+  readonly numbers: string
+  readonly shape: Shape<T>
+  /** Whether the shape will be met again: not where there are too many. */
+  readonly isShared: boolean
+  readonly isRebuilt: boolean
 }
 
-/** @param keyOf Name of the Redis key of a charge's partition. */
-export function chargeArguments(charges: readonly Charge[], keyOf: (charge: Charge) => string): ChargeArguments {
-  const keys: string[] = []
-  const rows = charges.map((charge) => {
-    const key = keyOf(charge)
-    let index = keys.indexOf(key)
-    if (index === -1) index = keys.push(key) - 1
-    const { counter, window, amount, quota, trip, effect, onChange, onExpiry, alternative } = charge
-    return [
-      index + 1,
-      counter.name,
-      KIND[window.kind],
-      amount,
-      quota ?? -1,
-      TRIP[trip],
-      EFFECT[effect],
-      onChange.quota === 'now' ? 0 : 1,
-      onChange.duration === 'now' ? 0 : 1,
-      onExpiry === 'keep' ? 0 : 1,
-      alternative,
-      ...windowNumbers(window),
-    ]
-  })
-  return { keys, json: JSON.stringify(rows) }
+/** All keys of an owner share a hash tag, so that a Cluster keeps them in one slot. */
+export function baseOf(prefix: string, owner: string): string {
+  return `${prefix}{${owner}}:`
 }
 
-/** Reads the statuses that a script's reply ends with, from `offset`. */
-export function statusesOf(reply: readonly number[], offset: number, charges: readonly Charge[]): CounterStatus[] {
-  return charges.map((charge, index) => {
-    const at = offset + index * FIGURES_PER_STATUS
-    return {
-      used: reply[at]!,
-      quota: orNull(reply[at + 1]!),
-      startMs: charge.window.kind === 'fixed' ? charge.window.startMs : null,
-      tripped: reply[at + 2] === 1,
-      resetAtMs: orNull(reply[at + 3]!),
-      roomAtMs: orNull(reply[at + 4]!),
+/** @param actuals In place of the amounts of the charges. */
+export function chargeArguments<T>(
+  prefix: string,
+  owner: string,
+  charges: readonly Charge[],
+  shapes: Shapes<T>,
+  actuals?: readonly number[],
+): ChargeArguments<T> {
+  const keys = [`${baseOf(prefix, owner)}c:${owner}`]
+  const lines = ['']
+  const instant = alignedInstant(charges)
+  let numbers = String(instant)
+  let branch: ReturnType<Shapes<T>['next']> = shapes.root
+  let isRebuilt = false
+  let last: Charge['counter'] | undefined
+  let at = 0
+  for (let index = 0; index < charges.length; index += 1) {
+    const charge = charges[index]!
+    const { counter, window, amount, quota } = charge
+    if (last === undefined || counter.partition !== last.partition || counter.owner !== last.owner) {
+      at = partitionIndex(keys, lines, `${baseOf(prefix, counter.owner)}c:${counter.partition}`)
+      last = counter
     }
-  })
+    lines[at]! += lineOf(charge)
+    numbers += ` ${actuals === undefined ? amount : actuals[index]!} ${quota ?? -1}`
+    const w1 = firstNumber(charge, instant)
+    if (window.kind === 'fixed' && w1 === 0) numbers += ` ${window.startMs} ${window.endMs} ${window.nextEndMs}`
+    if (charge.isRebuilt) isRebuilt = true
+    branch = branch && shapes.next(branch, charge, at + 1, w1)
+  }
+  const shared = branch && shapes.at(branch)
+  const shape = shared ?? unusualShape<T>(prefix, keys, charges, instant)
+  return { keys, lines, numbers, shape, isShared: shared !== undefined, isRebuilt }
 }
 
-function windowNumbers(window: ChargeWindow): readonly number[] {
+function partitionIndex(keys: string[], lines: string[], key: string): number {
+  const known = keys.indexOf(key)
+  if (known !== -1) return known
+  lines.push('')
+  return keys.push(key) - 1
+}
+
+/** The latest start of a window that is aligned to the epoch: in all of them, if they were made for one instant. */
+function alignedInstant(charges: readonly Charge[]): number {
+  let instant = 0
+  for (const { window } of charges) {
+    if (window.kind === 'fixed' && window.startMs > instant && alignedLength(window) !== 0) instant = window.startMs
+  }
+  return instant
+}
+
+function alignedLength({ startMs, endMs, nextEndMs }: Charge['window'] & { kind: 'fixed' }): number {
+  const length = endMs - startMs
+  return nextEndMs - endMs === length && startMs >= 0 && startMs % length === 0 ? length : 0
+}
+
+function firstNumber({ window }: Charge, instant: number): number {
   switch (window.kind) {
-    case 'fixed':
-      return [window.startMs, window.endMs, window.nextEndMs]
+    case 'fixed': {
+      const length = alignedLength(window)
+      return length !== 0 && instant - (instant % length) === window.startMs ? length : 0
+    }
     case 'sliding':
-      return [window.bucketMs, window.buckets]
+      return window.bucketMs
     case 'first-use':
-      return [window.durationMs, window.then === 'restart' ? 0 : 1]
-    case 'lifetime':
-    case 'concurrent':
-      return []
+      return window.durationMs
+    default:
+      return 0
   }
 }
 
-function orNull(figure: number): number | null {
-  return figure < 0 ? null : figure
+function unusualShape<T>(prefix: string, keys: string[], charges: readonly Charge[], instant: number): Shape<T> {
+  return new Shape(
+    charges.map((charge) => {
+      const { owner, partition } = charge.counter
+      const at = keys.indexOf(`${baseOf(prefix, owner)}c:${partition}`)
+      return shapedCharge(charge, at + 1, firstNumber(charge, instant))
+    }),
+  )
 }

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import type { Redis } from 'ioredis'
+import type { Cluster, Redis } from 'ioredis'
 
 const FOLDER = new URL('../lua/', import.meta.url)
 const INCLUDE = /^--- @include (\w+)$/gm
@@ -10,14 +10,12 @@ export class LuaScript {
   readonly #text: string
   readonly #digest: string
 
-  /** @param name File under `lua/`, without its ending. */
-  constructor(name: string) {
-    const include = (_line: string, included: string): string => read(`includes/${included}`)
-    this.#text = read(name).replaceAll(INCLUDE, include)
-    this.#digest = createHash('sha1').update(this.#text).digest('hex')
+  constructor(text: string) {
+    this.#text = text
+    this.#digest = createHash('sha1').update(text).digest('hex')
   }
 
-  async run(client: Redis, keys: readonly string[], args: readonly (string | number)[]): Promise<unknown> {
+  async run(client: Redis | Cluster, keys: readonly string[], args: readonly (string | number)[]): Promise<unknown> {
     try {
       return await client.evalsha(this.#digest, keys.length, ...keys, ...args)
     } catch (error) {
@@ -25,6 +23,19 @@ export class LuaScript {
       return client.eval(this.#text, keys.length, ...keys, ...args)
     }
   }
+}
+
+/**
+ * The text of an operation, without comments and indentation: each shape of charges has one of its own in Redis.
+ *
+ * @param name File under `lua/`, without its ending.
+ * @param preamble Goes before it: constants.
+ */
+export function luaText(name: string, preamble: string): string {
+  const include = (_line: string, included: string): string => read(`includes/${included}`)
+  const text = read(name).replaceAll(INCLUDE, include)
+  const bare = text.replaceAll(/--\[\[[\s\S]*?\]\]/g, '').replaceAll(/^\s*--.*$/gm, '')
+  return `${preamble}\n${bare}`.replaceAll(/^\s+/gm, '')
 }
 
 function read(name: string): string {

@@ -1,61 +1,48 @@
 import { QuotaError } from '@tallygate/core'
 import type {
+  AdjustRequest,
   Charge,
   Clock,
   CounterStore,
   CounterStoreCapability,
   ExpiredHold,
+  HoldState,
   ReadReply,
   ReserveReply,
   ReserveRequest,
+  SeedRequest,
   SettleOutcome,
   SettleRequest,
 } from '@tallygate/core'
-import { Redis } from 'ioredis'
-import { chargeArguments, statusesOf } from './charge-arguments.ts'
-import { LuaScript } from './lua-script.ts'
+import type { Cluster, Redis } from 'ioredis'
+import { baseOf } from './charge-arguments.ts'
+import { ClusterIdentity } from './cluster-identity.ts'
+import { CounterScripts } from './counter-scripts.ts'
+import { OwnerVisits } from './owner-visits.ts'
+import { openConnection, unavailable, type RedisConnection } from './redis-connection.ts'
+import { ServerIdentity } from './server-identity.ts'
+import { isOwnedBy, SpanningCounters } from './spanning-counters.ts'
 
 export interface RedisCounterStoreOptions {
   /** A client of the host's, which stays open at `close()`. */
-  readonly client: Redis
-  /** Beginning of every key. Default: `tallygate:1:`, where 1 is the version of the key format. */
+  readonly client: Redis | Cluster
+  /** Beginning of every key, without braces. Default: `tallygate:1:`, where 1 is the version of the key format. */
   readonly prefix?: string
   /** How long a settled or released id is remembered, so that a repeat charges nothing. Default: 15 minutes. */
   readonly closedForMs?: number
+  /** Counters of windows of at least this length are seeded from the ledger after a loss. Default: an hour. */
+  readonly rebuildsFromMs?: number
+  /** For how many shapes of limits a script of their own is made, which Redis keeps until it restarts. Default: 500. */
+  readonly mostShapes?: number
   /** For tests: the time to use in place of the server's. */
   readonly clock?: Clock
 }
 
-export interface RedisConnectionOptions extends Omit<RedisCounterStoreOptions, 'client'> {
-  /** `redis://user:password@host:port/database`, or `rediss://` for TLS. */
-  readonly url: string
-  /** How long a decision waits for Redis, in milliseconds. A command that timed out may have run. Default: 250. */
-  readonly commandTimeoutMs?: number
-  /** Told of lost connections; the client connects again by itself. */
-  readonly onError?: (error: Error) => void
-}
-
-const RESERVE = new LuaScript('reserve')
-const EXTEND = new LuaScript('extend')
-const SETTLE = new LuaScript('settle')
-const RELEASE = new LuaScript('release')
-const READ = new LuaScript('read')
-const SWEEP = new LuaScript('sweep')
-const ANNOUNCE_OWNER = new LuaScript('announce-owner')
-const VISITED_OWNER = new LuaScript('visited-owner')
-
-const GRANTED = 1
-const STALE = 2
-const CLOSED = 3
-/** Owners with holds are announced to the slow sweep at most once in this time, and at most so many remembered. */
-const ANNOUNCE_EVERY_MS = 60_000
-/** The slow sweep visits them this often: longer apart than they are announced. */
-const VISIT_EVERY_MS = 2 * ANNOUNCE_EVERY_MS
-const MOST_ANNOUNCED = 10_000
+export interface RedisConnectionOptions extends Omit<RedisCounterStoreOptions, 'client'>, RedisConnection {}
 
 /**
- * Counters shared by all nodes on one Redis. Every call is one script and one round trip, by the server's clock. Nothing
- * is lost when scripts are flushed or connections drop: each call is safe to repeat.
+ * Counters shared by all nodes on one Redis, or on a Redis Cluster. Every call is one script and one round trip, by the
+ * server's clock; on a Cluster one for each owner. Each call is safe to repeat.
  *
  * A failure of any kind throws `ERR_QUOTA_STORE_UNAVAILABLE`.
  */
@@ -67,21 +54,37 @@ export class RedisCounterStore implements CounterStore {
     'lifetime',
     'concurrent',
     'alternatives',
+    'next-window',
     'expiry',
+    'top-up',
+    'rebuild',
   ] as const)
-  readonly rebuildsFromMs = Infinity
-  readonly #client: Redis
+  readonly rebuildsFromMs: number
+  readonly #client: Redis | Cluster
   readonly #prefix: string
-  readonly #closedForMs: number
-  readonly #clock: Clock | undefined
-  readonly #announced = new Map<string, number>()
+  readonly #isOneServer: boolean
+  readonly #scripts: CounterScripts
+  readonly #spanning: SpanningCounters
+  readonly #visits: OwnerVisits
   #owned = false
 
-  constructor({ client, prefix = 'tallygate:1:', closedForMs = 15 * 60_000, clock }: RedisCounterStoreOptions) {
+  /** @throws QuotaError `ERR_QUOTA_CONFIG` for a prefix with braces or other than ASCII. */
+  constructor(options: RedisCounterStoreOptions) {
+    const { client, prefix = 'tallygate:1:', closedForMs = 15 * 60_000, clock } = options
+    const { rebuildsFromMs = 3_600_000, mostShapes = 500 } = options
+    // oxlint-disable-next-line no-control-regex -- all of ASCII is meant
+    if (/[{}]|[^\0-\x7f]/.test(prefix)) {
+      throw new QuotaError('ERR_QUOTA_CONFIG', `prefix is ${JSON.stringify(prefix)}: use ASCII without braces`)
+    }
+    this.rebuildsFromMs = rebuildsFromMs
     this.#client = client
     this.#prefix = prefix
-    this.#closedForMs = closedForMs
-    this.#clock = clock
+    this.#isOneServer = !client.isCluster
+    const runOf = this.#identity(client)
+    const isOneServer = this.#isOneServer
+    this.#scripts = new CounterScripts({ client, prefix, closedForMs, clock, mostShapes, isOneServer, runOf })
+    this.#spanning = new SpanningCounters(this.#scripts)
+    this.#visits = new OwnerVisits(client, prefix)
   }
 
   /**
@@ -90,107 +93,101 @@ export class RedisCounterStore implements CounterStore {
    * @throws QuotaError `ERR_QUOTA_STORE_UNAVAILABLE` when Redis does not answer within two seconds.
    */
   static async connect(options: RedisConnectionOptions): Promise<RedisCounterStore> {
-    const { url, commandTimeoutMs = 250, onError = () => {}, ...rest } = options
-    const client = new Redis(url, {
-      lazyConnect: true,
-      enableOfflineQueue: false,
-      maxRetriesPerRequest: 0,
-      connectTimeout: 2_000,
-      commandTimeout: commandTimeoutMs,
-      connectionName: 'tallygate',
-      // A master that became a replica, or still loads: another connection finds who answers now.
-      reconnectOnError: ({ message }) => /^(?:READONLY|LOADING|MASTERDOWN)/.test(message),
-    })
-    // ioredis says only that the connection is closed; the reason comes before, as an event.
-    let reason: Error | undefined
-    const keepReason = (error: Error): void => void (reason = error)
-    client.on('error', keepReason)
-    try {
-      await client.connect()
-    } catch (error) {
-      client.disconnect()
-      throw unavailable(reason ?? error)
-    }
-    client.off('error', keepReason).on('error', onError)
-    const store = new RedisCounterStore({ client, ...rest })
+    const client = await openConnection(options)
+    const store = new RedisCounterStore({ ...options, client })
     store.#owned = true
     return store
   }
 
   async reserve(request: ReserveRequest): Promise<ReserveReply> {
-    const reply = await this.#hold(RESERVE, request)
-    const [outcome, nowMs] = reply as [number, number]
-    // Only behind the hold: a visit in between that found nothing must not be the last.
-    if (outcome === GRANTED) this.#announce(request.owner)
-    if (outcome === STALE) return { outcome: 'stale', nowMs }
-    if (outcome === CLOSED) return { outcome: 'closed', nowMs }
-    const statuses = statusesOf(reply, 2, request.charges)
-    return { outcome: outcome === GRANTED ? 'granted' : 'refused', nowMs, statuses }
+    const { owner, charges } = request
+    try {
+      if (!this.#isOneServer) {
+        this.#announce(owner, charges)
+        if (!isOwnedBy(owner, charges)) return await this.#spanning.reserve(request)
+      }
+      return this.#scripts.replyOf(await this.#scripts.reserve(request), charges)
+    } catch (error) {
+      throw unavailable(error)
+    }
   }
 
   async extend(request: ReserveRequest): Promise<void> {
-    await this.#hold(EXTEND, request)
-    this.#announce(request.owner)
+    const { owner, charges } = request
+    await this.#try(async () => {
+      if (!this.#isOneServer) this.#announce(owner, charges)
+      if (this.#isInOne(owner, charges)) await this.#scripts.extend(request)
+      else await this.#spanning.extend(request)
+    })
   }
 
-  async settle({ id, owner, charges, atMs }: SettleRequest): Promise<SettleOutcome> {
-    const { keys, json } = this.#charges(charges.map(({ charge }) => charge))
-    const call = JSON.stringify([this.#now(), this.#closedForMs, this.#base(owner), id, atMs])
-    const actuals = JSON.stringify(charges.map(({ actual }) => actual))
-    const reply = await this.#run(SETTLE, [...this.#holdKeys(owner, id), ...keys], [call, json, actuals])
-    return reply === 0 ? 'closed' : reply === 1 ? 'settled' : 'late'
+  async settle(request: SettleRequest): Promise<SettleOutcome> {
+    const charges = this.#isOneServer ? [] : request.charges.map(({ charge }) => charge)
+    return this.#try(() =>
+      this.#isInOne(request.owner, charges) ? this.#scripts.settle(request) : this.#spanning.settle(request),
+    )
   }
 
   async release({ id, owner }: { readonly id: string; readonly owner: string }): Promise<void> {
-    const call = JSON.stringify([this.#now(), this.#closedForMs, this.#base(owner), id])
-    await this.#run(RELEASE, this.#holdKeys(owner, id), [call])
+    await this.#try(async () => {
+      const others = await this.#scripts.release(id, owner)
+      await Promise.all(others.map((other) => this.#scripts.release(id, other)))
+    })
   }
 
-  async adjust(): Promise<boolean> {
-    throw new QuotaError('ERR_QUOTA_CAPABILITY', 'counters in Redis can not be adjusted yet')
-  }
-
-  async seed(): Promise<boolean> {
-    throw new QuotaError('ERR_QUOTA_CAPABILITY', 'counters in Redis can not be seeded yet')
-  }
-
-  async holdState(): Promise<undefined> {
-    throw new QuotaError('ERR_QUOTA_CAPABILITY', 'states of holds in Redis can not be told yet')
-  }
-
-  async read(charges: readonly Charge[]): Promise<ReadReply> {
-    const { keys, json } = this.#charges(charges)
-    const reply = (await this.#run(READ, keys, [this.#now(), json])) as number[]
-    const [outcome, nowMs] = reply as [number, number]
-    if (outcome === STALE) {
-      throw new QuotaError(
-        'ERR_QUOTA_STALE',
-        `Redis says it is ${new Date(nowMs).toISOString()}, outside the windows asked for`,
-      )
+  /** @throws QuotaError `ERR_QUOTA_CONFIG` for a top-up of a window that has no bucket to hold it. */
+  async adjust(request: AdjustRequest): Promise<boolean> {
+    const { charge, adjustment } = request
+    const { kind } = charge.window
+    if (adjustment === 'top-up' && (kind === 'sliding' || kind === 'concurrent')) {
+      const what = `${charge.counter.name} is a ${kind} window`
+      throw new QuotaError('ERR_QUOTA_CONFIG', `${what}, which can't be topped up: change its quota`)
     }
-    return { nowMs, statuses: statusesOf(reply, 2, charges), unknown: [], fence: '' }
+    return this.#try(() => this.#scripts.adjust(request))
+  }
+
+  async seed(request: SeedRequest): Promise<boolean> {
+    const charges = this.#isOneServer ? [] : request.counters.map(({ charge }) => charge)
+    return this.#try(() =>
+      this.#isInOne(request.owner, charges) ? this.#scripts.seed(request) : this.#spanning.seed(request),
+    )
+  }
+
+  async holdState({ id, owner }: { readonly id: string; readonly owner: string }): Promise<HoldState | undefined> {
+    return this.#try(() => this.#spanning.holdState(id, owner))
+  }
+
+  /** @throws QuotaError `ERR_QUOTA_STALE` where Redis is outside the windows that were sent. */
+  async read(charges: readonly Charge[]): Promise<ReadReply> {
+    const [first] = charges
+    if (first === undefined) return { nowMs: await this.#time(), statuses: [], unknown: [], fence: '' }
+    const { owner } = first.counter
+    return this.#try(() =>
+      this.#isInOne(owner, charges) ? this.#scripts.read(owner, charges) : this.#spanning.read(charges),
+    )
   }
 
   async sweep(most: number): Promise<readonly ExpiredHold[]> {
-    const nowMs = await this.#serverTime()
-    const expired: ExpiredHold[] = []
-    const due = await this.#try(() =>
-      this.#client.zrangebyscore(this.#ownersKey, '-inf', nowMs, 'WITHSCORES', 'LIMIT', 0, most),
-    )
-    for (let index = 0; index < due.length; index += 2) {
-      const [owner, visit] = [due[index]!, due[index + 1]!]
-      const [open, ...listed] = await this.#sweepOwner(owner, most)
-      expired.push(...listed.map((hold) => ({ ...hold, owner })))
-      const isEmpty = open === 0 && listed.length === 0
-      await this.#run(VISITED_OWNER, [this.#ownersKey], [owner, visit, nowMs, VISIT_EVERY_MS, isEmpty ? 1 : 0])
-    }
-    return expired.slice(0, most)
+    return this.#try(async () => {
+      const nowMs = await this.#time()
+      const expired: ExpiredHold[] = []
+      for (const due of await this.#visits.due(nowMs, most)) {
+        const { owner } = due
+        const { open, listed } = await this.#scripts.sweepOwner(owner, most)
+        for (const hold of listed) {
+          const { id, context, admittedAtMs, expiredAtMs } = hold
+          expired.push({ id, owner, context, admittedAtMs, expiredAtMs, kept: await this.#spanning.keptOf(hold) })
+        }
+        await this.#visits.visited(due, nowMs, open === 0 && listed.length === 0)
+      }
+      return expired.slice(0, most)
+    })
   }
 
   async acknowledge(holds: readonly ExpiredHold[]): Promise<void> {
     for (const [owner, ofOwner] of Map.groupBy(holds, (hold) => hold.owner)) {
       const ids = ofOwner.map(({ id }) => id)
-      await this.#try(() => this.#client.hdel(`${this.#base(owner)}x`, ...ids))
+      await this.#try(() => this.#client.hdel(`${baseOf(this.#prefix, owner)}x`, ...ids))
     }
   }
 
@@ -198,72 +195,29 @@ export class RedisCounterStore implements CounterStore {
     if (this.#owned) this.#client.disconnect()
   }
 
-  async #hold(script: LuaScript, { id, owner, charges, lifetimeMs, context }: ReserveRequest): Promise<number[]> {
-    const { keys, json } = this.#charges(charges)
-    const call = JSON.stringify([this.#now(), lifetimeMs, this.#closedForMs, this.#base(owner), id, context])
-    return (await this.#run(script, [...this.#holdKeys(owner, id), ...keys], [call, json])) as number[]
-  }
-
-  async #sweepOwner(owner: string, most: number): Promise<[number, ...Omit<ExpiredHold, 'owner'>[]]> {
-    const base = this.#base(owner)
-    const call = JSON.stringify([this.#now(), most, this.#closedForMs, base])
-    const reply = await this.#run(SWEEP, [`${base}o`, `${base}x`], [call])
-    const [open, ...figures] = reply as [number, ...(string | number)[]]
-    const listed: Omit<ExpiredHold, 'owner'>[] = []
-    for (let i = 0; i < figures.length; i += 3) {
-      const expiredAtMs = Number(figures[i + 1])
-      listed.push({
-        id: String(figures[i]),
-        admittedAtMs: expiredAtMs,
-        expiredAtMs,
-        context: String(figures[i + 2]),
-        kept: [],
-      })
+  #identity(client: Redis | Cluster): (owner: string) => number | Promise<number> {
+    if (client.isCluster) {
+      const servers = ClusterIdentity.of(client as Cluster)
+      return (owner) => servers.runOf(owner)
     }
-    return [open, ...listed]
+    const server = ServerIdentity.of(client as Redis)
+    return () => server.run ?? server.ask()
   }
 
-  /** Lets the slow sweep of any node find an owner's holds, should nobody ever decide on them again. */
-  #announce(owner: string): void {
-    const nowMs = Date.now()
-    if (nowMs - (this.#announced.get(owner) ?? -Infinity) < ANNOUNCE_EVERY_MS) return
-    if (this.#announced.size >= MOST_ANNOUNCED) this.#announced.clear()
-    this.#announced.set(owner, nowMs)
-    this.#run(ANNOUNCE_OWNER, [this.#ownersKey], [owner, this.#now(), VISIT_EVERY_MS]).catch(() =>
-      this.#announced.delete(owner),
-    )
+  /** Whether one script can do it. */
+  #isInOne(owner: string, charges: readonly Charge[]): boolean {
+    return this.#isOneServer || isOwnedBy(owner, charges)
   }
 
-  async #serverTime(): Promise<number> {
-    if (this.#clock !== undefined) return Math.floor(this.#clock())
-    const [seconds, micros] = await this.#try(() => this.#client.time())
-    return Number(seconds) * 1_000 + Math.floor(Number(micros) / 1_000)
+  #announce(owner: string, charges: readonly Charge[]): void {
+    const nowMs = this.#scripts.nowMs()
+    this.#visits.announce(owner, nowMs)
+    for (const { counter } of charges) if (counter.owner !== owner) this.#visits.announce(counter.owner, nowMs)
   }
 
-  #now(): number {
-    return this.#clock === undefined ? -1 : Math.floor(this.#clock())
-  }
-
-  get #ownersKey(): string {
-    return `${this.#prefix}owners`
-  }
-
-  /** All keys of an owner share a hash tag, so that a Cluster keeps them in one slot. */
-  #base(owner: string): string {
-    return `${this.#prefix}{${owner}}:`
-  }
-
-  #holdKeys(owner: string, id: string): string[] {
-    const base = this.#base(owner)
-    return [`${base}h:${id}`, `${base}o`, `${base}x`]
-  }
-
-  #charges(charges: readonly Charge[]): { keys: readonly string[]; json: string } {
-    return chargeArguments(charges, ({ counter }) => `${this.#base(counter.owner)}c:${counter.partition}`)
-  }
-
-  async #run(script: LuaScript, keys: readonly string[], args: readonly (string | number)[]): Promise<unknown> {
-    return this.#try(() => script.run(this.#client, keys, args))
+  async #time(): Promise<number> {
+    const given = this.#scripts.nowMs()
+    return given < 0 ? this.#try(() => this.#visits.serverTime()) : given
   }
 
   async #try<T>(command: () => Promise<T>): Promise<T> {
@@ -273,11 +227,4 @@ export class RedisCounterStore implements CounterStore {
       throw unavailable(error)
     }
   }
-}
-
-function unavailable(error: unknown): QuotaError {
-  // A script that fails is a mistake of ours, and no reason to let calls pass.
-  if (error instanceof Error && /^ERR .*(?:user_script|running script)/i.test(error.message)) throw error
-  const reason = error instanceof Error ? error.message : String(error)
-  return new QuotaError('ERR_QUOTA_STORE_UNAVAILABLE', `Redis did not count: ${reason}`, { cause: error })
 }

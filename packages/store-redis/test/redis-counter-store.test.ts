@@ -99,7 +99,9 @@ describe('with a real Redis', () => {
         if (swept.length === 0) throw new Error('not announced yet')
         return swept
       })
-      expect(expired).to.deep.equal([{ id: 'r1', owner: 'o', context: 'c', expiredAtMs: 1_030_000 }])
+      const kept = [{ owner: 'o', partition: 'tenant=t,key=k', counter: 'plan/limit', amount: 1 }]
+      const hold = { id: 'r1', owner: 'o', context: 'c', admittedAtMs: 1_000_000, expiredAtMs: 1_030_000, kept }
+      expect(expired).to.deep.equal([hold])
       await other.acknowledge(expired)
       expect(await other.sweep(10)).to.deep.equal([])
     })
@@ -144,7 +146,7 @@ describe('with a real Redis', () => {
       const store = new RedisCounterStore({ client, prefix: name })
       await store.reserve(request('r1', charge({})))
       expect((await client.keys(`${name}{*`)).sort()).to.deep.equal(
-        [`${name}{o}:c:tenant=t,key=k`, `${name}{o}:h:r1`, `${name}{o}:o`].sort(),
+        [`${name}{o}:c:o`, `${name}{o}:c:tenant=t,key=k`, `${name}{o}:h:r1`, `${name}{o}:o`].sort(),
       )
     })
   })

@@ -1,4 +1,11 @@
-import { planLabel, type Entry, type EntryCharge, type Usage, type UsageEntry } from '@tallygate/core'
+import {
+  planLabel,
+  type CounterEventQuery,
+  type Entry,
+  type EntryCharge,
+  type Usage,
+  type UsageEntry,
+} from '@tallygate/core'
 import type { EntryTable } from './schema.ts'
 
 /** Columns in the order of {@link rowOf}. */
@@ -31,7 +38,7 @@ export function rowOf(entry: Entry): (string | number | null)[] {
   const { tenant, id, kind, atMs } = entry
   if (entry.kind !== 'usage') {
     const row: (string | number | null)[] = Array.from({ length: ENTRY_COLUMNS.length }, () => null)
-    row.splice(0, 4, tenant, id, kind, atMs)
+    row.splice(0, 5, tenant, id, kind, atMs, counterLabel(entry))
     row[ENTRY_COLUMNS.indexOf('overage')] = 0
     row[ENTRY_COLUMNS.indexOf('detail')] = JSON.stringify(entry)
     return row
@@ -62,6 +69,16 @@ export function rowOf(entry: Entry): (string | number | null)[] {
   ]
 }
 
+/** What stands in place of the subject where an entry is of a counter and not of a call. */
+export function counterLabel({ partition, counter }: { readonly partition: string; readonly counter: string }): string {
+  return `${partition} ${counter}`
+}
+
+/** A row as its entry. */
+export function entryOf(row: EntryTable): Entry {
+  return row.kind === 'usage' ? usageEntryOf(row) : (JSON.parse(row.detail) as Entry)
+}
+
 /** Figures that have no column, and are seldom there. */
 type FurtherUsage = Pick<Usage, 'costNanos' | 'credits' | 'seconds' | 'images' | 'flags'>
 
@@ -83,7 +100,8 @@ function detailOf(entry: UsageEntry): string {
     `[${plans.map(({ version }) => quoted(version)).join()}],` +
     `${sameModel ? 0 : responseModel === undefined ? null : quoted(responseModel)},${wordOr0(providerRequestId)},` +
     `${status ?? 0},${streamed ? 1 : 0},${entry.admittedAtMs},${entry.durationMs},` +
-    `${totalOf(entry.usage)},${furtherOf(entry.usage)},[${places.map(quoted).join()}],[${charges}]]`
+    `${totalOf(entry.usage)},${furtherOf(entry.usage)},[${places.map(quoted).join()}],[${charges}]` +
+    (entry.withoutStore === undefined ? ']' : `,"${entry.withoutStore}"]`)
   )
 }
 
@@ -148,6 +166,7 @@ type Detail = [
   further: FurtherUsage | 0,
   places: string[],
   charges: (string | number)[],
+  withoutStore?: UsageEntry['withoutStore'],
 ]
 
 /** A row as its usage entry. */
@@ -189,6 +208,7 @@ export function usageEntryOf(row: EntryTable): UsageEntry {
     usage: usageOf(row, detail[10], detail[11]),
     charges: chargesOf(detail[12], detail[13]),
     overage: row.overage === 1,
+    withoutStore: detail[14],
   })
 }
 
@@ -205,6 +225,27 @@ function usageOf(row: EntryTable, total: number | null, further: FurtherUsage | 
     cacheWriteTokens: row.cache_write_tokens ?? undefined,
     reasoningTokens: row.reasoning_tokens ?? undefined,
   })
+}
+
+/**
+ * What a row of a call did to the counters that are asked for: time of admission, then index of the counter, reserved and
+ * actual amount of each. Parses no more than it must: it is for histories of a million calls.
+ */
+export function chargesFor(
+  detail: string,
+  counters: CounterEventQuery['counters'],
+): { admittedAtMs: number; charged: number[] } {
+  const parsed = JSON.parse(detail) as Detail
+  const places = parsed[12]
+  const flat = parsed[13]
+  const charged: number[] = []
+  for (let at = 0; at < flat.length; at += FIGURES_PER_CHARGE) {
+    const partition = places[flat[at + 1] as number]
+    const name = flat[at + 2]
+    const counter = counters.findIndex((each) => each.name === name && each.partition === partition)
+    if (counter !== -1) charged.push(counter, flat[at + 4] as number, flat[at + 5] as number)
+  }
+  return { admittedAtMs: parsed[8], charged }
 }
 
 function chargesOf(places: readonly string[], flat: readonly (string | number)[]): EntryCharge[] {

@@ -9,6 +9,7 @@ export interface EntryTable {
   id: string
   kind: 'usage' | 'adjustment' | 'window-start'
   at_ms: number
+  /** Of a call; else the partition and the name of the counter that was adjusted or begun. */
   subject: string | null
   user_name: string | null
   group_name: string | null

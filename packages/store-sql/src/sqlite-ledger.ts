@@ -1,4 +1,4 @@
-import { mkdirSync } from 'node:fs'
+import { mkdirSync, rmSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite'
 import {
@@ -6,6 +6,7 @@ import {
   NO_USAGE,
   QuotaError,
   type CounterEventPage,
+  type CounterEventQuery,
   type Entry,
   type EntryPage,
   type Ledger,
@@ -15,10 +16,14 @@ import {
   type UsageQuery,
   type UsageRow,
   type UsageSum,
+  type WindowStartEvent,
 } from '@tallygate/core'
 import { Kysely, sql, SqliteDialect, type RawBuilder } from 'kysely'
 import { Migrator } from 'kysely/migration'
-import { ENTRY_COLUMNS, rowOf, usageEntryOf } from './entry-row.ts'
+import { eventRowsQuery, windowStartsQuery } from './counter-event-query.ts'
+import { startsOf, type EventRow } from './counter-event-rows.ts'
+import { EntryJournal, journalsLeft, rowsLeft, type Row } from './entry-journal.ts'
+import { ENTRY_COLUMNS, entryOf, rowOf, usageEntryOf } from './entry-row.ts'
 import { migrationProvider } from './migrations.ts'
 import type { EntryTable, Schema } from './schema.ts'
 import { SqliteReader } from './sqlite-reader.ts'
@@ -39,22 +44,40 @@ const OPEN_TIMEOUT_MS = 5_000
 /** How long an append waits for one: the event loop waits with it. After that, entries go to the outbox. */
 const BUSY_TIMEOUT_MS = 20
 
+/** Rows reach the database together with those of this time: a row costs half as much among hundreds. */
+const STORE_AFTER_MS = 50
+const MOST_AT_ONCE = 500
+/** More wait only for a database that takes none. */
+const MOST_WAITING = 10_000
+
 /**
- * The embedded ledger: one SQLite file, through `node:sqlite`. Appends are written by this thread, in one transaction a
- * batch; reports are read by another.
+ * The embedded ledger: one SQLite file, through `node:sqlite`. What is appended is durable at once, in a journal beside the
+ * database, which takes it 50 ms later, or before the next question. Reports are read by another thread.
  */
 export class SqliteLedger implements Ledger {
   readonly #database: DatabaseSync
   readonly #db: Kysely<Schema>
   readonly #reader: SqliteReader
+  /** A thread of its own: decisions wait for counters that are rebuilt, and must not stand behind a report. */
+  readonly #counterReader: SqliteReader
   readonly #insert: StatementSync
+  readonly #journal: EntryJournal
+  /** In the journal, and not in the database yet. */
+  #waiting: Row[] = []
+  #timer: NodeJS.Timeout | undefined
   #isClosed = false
 
-  private constructor(file: string, database: DatabaseSync, db: Kysely<Schema>) {
+  private constructor(file: string, database: DatabaseSync, db: Kysely<Schema>, isSynced: boolean) {
     this.#database = database
     this.#db = db
-    this.#reader = new SqliteReader(file)
+    this.#reader = new SqliteReader(file, 'tallygate-reports')
+    this.#counterReader = new SqliteReader(file, 'tallygate-counters')
     this.#insert = database.prepare(insertSql(db))
+    for (const left of journalsLeft(file)) {
+      this.#insertAll(rowsLeft(left, ENTRY_COLUMNS.length))
+      rmSync(left, { force: true })
+    }
+    this.#journal = new EntryJournal(file, isSynced)
   }
 
   /**
@@ -71,7 +94,7 @@ export class SqliteLedger implements Ledger {
       const { error } = await new Migrator({ db, provider: migrationProvider }).migrateToLatest()
       if (error !== undefined) throw error
       database.exec(`pragma busy_timeout = ${BUSY_TIMEOUT_MS}`)
-      return new SqliteLedger(file, database, db)
+      return new SqliteLedger(file, database, db, durability === 'power')
     } catch (error) {
       throw unavailable(`the ledger ${file} can't be opened`, error)
     }
@@ -79,11 +102,15 @@ export class SqliteLedger implements Ledger {
 
   async append(entries: readonly Entry[]): Promise<void> {
     try {
-      if (entries.length === 1) this.#insert.run(...(rowOf(entries[0]!) as SQLInputValue[]))
-      else this.#appendAll(entries)
+      if (this.#waiting.length > MOST_WAITING) this.#store()
+      const rows = entries.map(storableRow)
+      this.#journal.append(rows)
+      this.#waiting.push(...rows)
     } catch (error) {
       throw unavailable('the ledger took no entries', error)
     }
+    if (this.#waiting.length >= MOST_AT_ONCE) this.#storeOrWait()
+    this.#timer ??= setTimeout(() => this.#storeOrWait(), STORE_AFTER_MS).unref()
   }
 
   async sum(query: UsageQuery): Promise<UsagePage> {
@@ -110,25 +137,68 @@ export class SqliteLedger implements Ledger {
     return rows.map((row) => usageEntryOf(row as unknown as EntryTable))
   }
 
-  async counterEvents(): Promise<CounterEventPage> {
-    throw new QuotaError('ERR_QUOTA_LEDGER_UNAVAILABLE', 'events of counters can not be read yet')
+  async counterEvents(query: CounterEventQuery): Promise<CounterEventPage> {
+    try {
+      this.#store()
+      const { sql: text, parameters } = eventRowsQuery(query).compile(this.#db)
+      return await this.#counterReader.events(text, parameters, query)
+    } catch (error) {
+      throw unavailable('the ledger could not be read', error)
+    }
   }
 
-  async find(): Promise<readonly Entry[]> {
-    throw new QuotaError('ERR_QUOTA_LEDGER_UNAVAILABLE', 'entries can not be found by their ids yet')
+  async windowStarts(query: Parameters<Ledger['windowStarts']>[0]): Promise<readonly WindowStartEvent[]> {
+    if (query.counters.length === 0) return []
+    const rows = await this.#read(windowStartsQuery(query, query.toMs), this.#counterReader)
+    return startsOf(rows as unknown as EventRow[], query)
+  }
+
+  async find(tenant: string, ids: readonly string[]): Promise<readonly Entry[]> {
+    if (ids.length === 0) return []
+    const rows = await this.#read(
+      sql`select * from entries where tenant = ${tenant} and id in (${sql.join(ids)})`,
+      this.#counterReader,
+    )
+    return rows.map((row) => entryOf(row as unknown as EntryTable))
   }
 
   async close(): Promise<void> {
     if (this.#isClosed) return
     this.#isClosed = true
-    await this.#reader.close()
-    this.#database.close()
+    clearTimeout(this.#timer)
+    try {
+      this.#store()
+    } catch (error) {
+      throw unavailable('the last entries stay in their journal until the ledger is opened again', error)
+    } finally {
+      this.#journal.close()
+      await Promise.all([this.#reader.close(), this.#counterReader.close()])
+      this.#database.close()
+    }
   }
 
-  #appendAll(entries: readonly Entry[]): void {
-    this.#database.exec('begin')
+  /** Brings what waits into the database; what it does not take now, it takes later. */
+  #storeOrWait(): void {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
     try {
-      for (const entry of entries) this.#insert.run(...(rowOf(entry) as SQLInputValue[]))
+      this.#store()
+    } catch {
+      this.#timer = setTimeout(() => this.#storeOrWait(), STORE_AFTER_MS).unref()
+    }
+  }
+
+  #store(): void {
+    if (this.#waiting.length === 0) return
+    this.#insertAll(this.#waiting)
+    this.#waiting = []
+    this.#journal.clear()
+  }
+
+  #insertAll(rows: readonly Row[]): void {
+    this.#database.exec('begin immediate')
+    try {
+      for (const row of rows) this.#insert.run(...(row as SQLInputValue[]))
       this.#database.exec('commit')
     } catch (error) {
       this.#database.exec('rollback')
@@ -136,14 +206,23 @@ export class SqliteLedger implements Ledger {
     }
   }
 
-  async #read(query: RawBuilder<unknown>): Promise<Record<string, unknown>[]> {
+  async #read(query: RawBuilder<unknown>, reader = this.#reader): Promise<Record<string, unknown>[]> {
     try {
+      this.#store()
       const { sql: text, parameters } = query.compile(this.#db)
-      return await this.#reader.all(text, parameters)
+      return await reader.all(text, parameters)
     } catch (error) {
       throw unavailable('the ledger could not be read', error)
     }
   }
+}
+
+/** What the database would refuse must not stay in the journal. */
+function storableRow(entry: Entry): Row {
+  const { tenant, id, atMs } = entry
+  if (typeof tenant !== 'string' || typeof id !== 'string' || !Number.isSafeInteger(atMs))
+    throw new TypeError(`an entry has tenant ${tenant}, id ${id} and atMs ${atMs}: it needs two strings and an instant`)
+  return rowOf(entry)
 }
 
 /** The insert is compiled once: compiling it anew costs more than running it. */

@@ -1,19 +1,22 @@
 import { Worker } from 'node:worker_threads'
+import type { CounterEventPage, CounterEventQuery } from '@tallygate/core'
 
 /** A query as it goes to the reader. */
 export interface ReadRequest {
   readonly id: number
   readonly sql: string
   readonly parameters: readonly unknown[]
+  /** Rows are to become events of these counters, over there. */
+  readonly events?: CounterEventQuery
 }
 
 /** What comes back. */
 export type ReadReply =
-  | { readonly id: number; readonly rows: Record<string, unknown>[] }
+  | { readonly id: number; readonly found: Record<string, unknown>[] | CounterEventPage }
   | { readonly id: number; readonly error: string }
 
 interface Asked {
-  readonly resolve: (rows: Record<string, unknown>[]) => void
+  readonly resolve: (found: never) => void
   readonly reject: (error: Error) => void
 }
 
@@ -23,22 +26,23 @@ interface Asked {
  */
 export class SqliteReader {
   readonly #file: string
+  readonly #name: string
   readonly #asked = new Map<number, Asked>()
   #worker: Worker | undefined
   #nextId = 0
 
-  constructor(file: string) {
+  /** @param name Of the thread. */
+  constructor(file: string, name: string) {
     this.#file = file
+    this.#name = name
   }
 
   all(sql: string, parameters: readonly unknown[]): Promise<Record<string, unknown>[]> {
-    return new Promise((resolve, reject) => {
-      this.#nextId += 1
-      this.#asked.set(this.#nextId, { resolve, reject })
-      const worker = (this.#worker ??= this.#start())
-      worker.ref()
-      worker.postMessage({ id: this.#nextId, sql, parameters } satisfies ReadRequest)
-    })
+    return this.#ask({ sql, parameters })
+  }
+
+  events(sql: string, parameters: readonly unknown[], events: CounterEventQuery): Promise<CounterEventPage> {
+    return this.#ask({ sql, parameters, events })
   }
 
   async close(): Promise<void> {
@@ -48,15 +52,25 @@ export class SqliteReader {
     this.#fail(new Error('the ledger was closed'))
   }
 
+  #ask<T>(request: Omit<ReadRequest, 'id'>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      this.#nextId += 1
+      this.#asked.set(this.#nextId, { resolve, reject })
+      const worker = (this.#worker ??= this.#start())
+      worker.ref()
+      worker.postMessage({ id: this.#nextId, ...request } satisfies ReadRequest)
+    })
+  }
+
   #start(): Worker {
     const worker = new Worker(new URL('./sqlite-read-worker.js', import.meta.url), {
-      name: 'tallygate-reports',
+      name: this.#name,
       workerData: this.#file,
     })
     worker.on('message', (reply: ReadReply) => {
       const asked = this.#asked.get(reply.id)
       this.#asked.delete(reply.id)
-      if ('rows' in reply) asked?.resolve(reply.rows)
+      if ('found' in reply) asked?.resolve(reply.found as never)
       else asked?.reject(new Error(reply.error))
       if (this.#asked.size === 0) worker.unref()
     })

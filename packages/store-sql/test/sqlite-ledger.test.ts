@@ -78,6 +78,7 @@ describe('SqliteLedger', () => {
       provider: fc.option(name, { nil: undefined }),
       outcome: fc.constantFrom('complete', 'aborted', 'failed'),
       overage: fc.boolean(),
+      withoutStore: fc.constantFrom(undefined, 'admit', 'local'),
       usage,
     }) as fc.Arbitrary<Partial<UsageEntry>>
     const by = fc.subarray(USAGE_GROUPS.filter((group) => group !== 'month') as UsageGroup[])

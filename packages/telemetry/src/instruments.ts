@@ -1,5 +1,5 @@
 import type { UsageEntry } from '@tallygate/core'
-import type { Counter, Histogram, Meter } from '@opentelemetry/api'
+import type { Counter, Gauge, Histogram, Meter } from '@opentelemetry/api'
 import { ATTRIBUTE, DURATION_BOUNDARIES, METRIC, TOKEN_BOUNDARIES } from './names.ts'
 import { cut, present } from './attributes.ts'
 import type { CallDescription } from './telemetry.ts'
@@ -13,6 +13,10 @@ const TOKEN_FIGURES = ['inputTokens', 'outputTokens', 'cacheReadTokens', 'cacheW
 export class Instruments {
   readonly decisions: Counter
   readonly delayed: Counter
+  readonly storeAway: Gauge
+  readonly overshoot: Counter
+  readonly drift: Histogram
+  readonly rebuilt: Counter
   readonly #entries: Counter
   readonly #tokenUsage: Histogram
   readonly #duration: Histogram
@@ -22,6 +26,10 @@ export class Instruments {
   constructor(meter: Meter) {
     this.decisions = meter.createCounter(METRIC.decisions, { unit: '{decision}', description: 'Decisions on calls' })
     this.delayed = meter.createCounter(METRIC.delayed, { description: 'What could not be written or settled at once' })
+    this.storeAway = meter.createGauge(METRIC.storeAway, { description: 'Whether the counters are away' })
+    this.overshoot = meter.createCounter(METRIC.overshoot, { description: 'Units that calls used beyond a quota' })
+    this.rebuilt = meter.createCounter(METRIC.rebuilt, { description: 'Counters seeded from the ledger' })
+    this.drift = meter.createHistogram(METRIC.drift, { description: 'Units counted less units in the ledger' })
     this.#entries = meter.createCounter(METRIC.entries, { unit: '{entry}', description: 'Ledger entries' })
     this.#tokenUsage = meter.createHistogram(METRIC.tokenUsage, {
       ...TOKENS,

@@ -15,7 +15,7 @@ export const ATTRIBUTE = {
   tokenType: 'gen_ai.token.type',
   errorType: 'error.type',
   status: 'http.response.status_code',
-  /** admitted, refused or uncounted. */
+  /** admitted, refused, or, where the counters could not be reached, uncounted or local. */
   decision: 'tallygate.decision',
   /** Why a call was refused. */
   reason: 'tallygate.decision.reason',
@@ -23,6 +23,8 @@ export const ATTRIBUTE = {
   limit: 'tallygate.limit',
   /** Units left in that limit. */
   remaining: 'tallygate.limit.remaining',
+  /** What that limit does when it trips: refuse, flag or shadow. */
+  effect: 'tallygate.limit.effect',
   /** reported, reported-partial or estimated. */
   basis: 'tallygate.usage.basis',
   /** complete, aborted or failed. */
@@ -53,6 +55,14 @@ export const METRIC = {
   entries: 'tallygate.entries',
   /** Entries that could not be written or settled at once, by what failed. */
   delayed: 'tallygate.delayed',
+  /** 1 while this node takes its counter store for away, else 0. */
+  storeAway: 'tallygate.store.away',
+  /** Units that calls used beyond a quota, by limit and by what it does when it trips. */
+  overshoot: 'tallygate.quota.overshoot',
+  /** Counters that were seeded from the ledger: after a start, or because their store had lost them. */
+  rebuilt: 'tallygate.counters.rebuilt',
+  /** Counters less what the ledger says, by plan and limit: of a few subjects that called lately. */
+  drift: 'tallygate.counter.drift',
 } as const
 
 /** Bucket edges that the conventions ask for. */

@@ -1,4 +1,4 @@
-import type { Decision, LimitStatus, Subject, UsageEntry } from '@tallygate/core'
+import type { Admitted, Decision, LimitStatus, Subject, UsageEntry } from '@tallygate/core'
 import {
   context,
   createNoopMeter,
@@ -69,6 +69,31 @@ export class Telemetry {
     this.#metrics()?.delayed.add(count, { [ATTRIBUTE.reason]: what })
   }
 
+  /** From now on this node takes its counter store for away, or for back. */
+  storeAway(isAway: boolean): void {
+    this.#metrics()?.storeAway.record(isAway ? 1 : 0)
+  }
+
+  /** Whether anybody reads metrics. */
+  get measures(): boolean {
+    return this.#metrics() !== undefined
+  }
+
+  /** Counts units that a call used beyond a quota. */
+  overshot(limit: string, effect: 'refuse' | 'flag' | 'shadow', units: number): void {
+    this.#metrics()?.overshoot.add(units, { [ATTRIBUTE.limit]: limit, [ATTRIBUTE.effect]: effect })
+  }
+
+  /** Counts counters that were seeded from the ledger. */
+  rebuilt(counters: number): void {
+    this.#metrics()?.rebuilt.add(counters)
+  }
+
+  /** Notes by how much a counter differs from the ledger. Calls under way make a difference, too. */
+  drifted(limit: string, units: number): void {
+    this.#metrics()?.drift.record(units, { [ATTRIBUTE.limit]: limit })
+  }
+
   /** Instruments of the provider in force; none where that is the API's own, which records nothing. */
   #metrics(): Instruments | undefined {
     const provider = this.#meterProvider ?? metrics.getMeterProvider()
@@ -117,7 +142,7 @@ export class CallTelemetry {
   decided(decision: Decision): void {
     const nearest = decision.admitted ? nearestLimit(decision.statuses) : decision.binding
     const name = nearest === undefined ? undefined : nearest.bound.counter.name
-    const said = decision.admitted ? (decision.counted ? 'admitted' : 'uncounted') : 'refused'
+    const said = decision.admitted ? admissionOf(decision) : 'refused'
     const reason = decision.admitted ? undefined : decision.reason
     // An admission without limits does not take back what an earlier decision said of some.
     const isWord = said !== 'admitted' || name !== undefined
@@ -217,6 +242,11 @@ export class CallTelemetry {
       }),
     )
   }
+}
+
+function admissionOf({ counted, withoutStore }: Admitted): 'admitted' | 'uncounted' | 'local' {
+  if (counted) return 'admitted'
+  return withoutStore === 'local' ? 'local' : 'uncounted'
 }
 
 /** The limit of which the smallest share is left. */

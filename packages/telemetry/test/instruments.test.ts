@@ -152,6 +152,13 @@ describe('the instruments of Telemetry', () => {
     ])
   })
 
+  it('tell whether the counters are away', async () => {
+    telemetry.storeAway(true)
+    expect(await sdk.values('tallygate.store.away')).to.deep.equal([{ labels: {}, value: 1 }])
+    telemetry.storeAway(false)
+    expect(await sdk.values('tallygate.store.away')).to.deep.equal([{ labels: {}, value: 0 }])
+  })
+
   it('work without a tracer, and never hold a key or a subject', async () => {
     const call = telemetry.start()
     expect(call.isOn).to.equal(true)

@@ -177,15 +177,16 @@ describe('Telemetry', () => {
     }
 
     it('tells an uncounted admission and an unreachable store apart', async () => {
-      for (const onUnavailable of ['admit', 'refuse'] as const) {
+      for (const onUnavailable of ['admit', { local: 0.5 }, 'refuse'] as const) {
         const call = telemetry.start()
-        call.decided(await decisionWithoutStore([perDay('requests', 1, { onUnavailable })]))
+        call.decided(await decisionWithoutStore([perDay('requests', 2, { onUnavailable })]))
         call.ended()
       }
       expect(
         sdk.spans.map(({ attributes }) => [attributes['tallygate.decision'], attributes['tallygate.decision.reason']]),
       ).to.deep.equal([
         ['uncounted', undefined],
+        ['local', undefined],
         ['refused', 'unavailable'],
       ])
     })

@@ -16,17 +16,24 @@ export interface TestRedis {
   stop(): Promise<void>
 }
 
+export interface StartRedisOptions {
+  /** One that may be killed: never that of `TEST_REDIS_URL`. Default: false. */
+  readonly isOwn?: boolean
+  /** Default: a free one. */
+  readonly port?: number
+}
+
 /**
  * Starts `redis-server` on a free port, in a temporary folder, without persistence; or uses the one that
  * `TEST_REDIS_URL` names. It ends with the process that started it.
  *
  * @throws Error with the command that installs it when `redis-server` is not there.
  */
-export async function startRedis(): Promise<TestRedis> {
+export async function startRedis({ isOwn = false, port: asked }: StartRedisOptions = {}): Promise<TestRedis> {
   const given = process.env['TEST_REDIS_URL']
-  if (given !== undefined) return { url: given, pid: undefined, stop: async () => {} }
+  if (given !== undefined && !isOwn) return { url: given, pid: undefined, stop: async () => {} }
   const folder = await mkdtemp(join(tmpdir(), 'tallygate-redis-'))
-  const port = await freePort()
+  const port = asked ?? (await freePort())
   const { command, env } = serverCommand('redis-server')
   const args = ['--port', String(port), '--bind', '127.0.0.1', '--dir', folder, '--save', '', '--appendonly', 'no']
   const server = spawn(command, args, { stdio: 'ignore', env })
@@ -57,7 +64,8 @@ export async function freePort(): Promise<number> {
   return port
 }
 
-async function answersOn(port: number): Promise<void> {
+/** Resolves when something accepts connections on a port of the loopback interface. */
+export async function answersOn(port: number): Promise<void> {
   for (;;) {
     const socket = connect(port, '127.0.0.1')
     const opened = await new Promise<boolean>((resolve) => {

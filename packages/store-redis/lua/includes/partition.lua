@@ -1,75 +1,152 @@
 --[[
-  Partitions: the counters that share dimension values, packed in one string.
-  { t = last time seen, c = { [plan/limit] = counter } }, each counter a flat list:
-  kind, start (or latest bucket), end (-1: never), used, quota at the start (-1: none), lasts, ms of a bucket, places of a sliding window
-  Loaded once a script; written back once, and only if something changed.
+  Partitions: the counters that share dimension values, packed in one string. All numbers are little-endian.
+
+  head       version (1), server (4), last time seen, since when it is counted here, earliest expiry of the owner's holds,
+             instant from which the owner is announced again (8 each), length of the directory (2)
+  directory  a line for each counter: kind (F fixed, S sliding, U first-use, L lifetime, C concurrent), for S the step's
+             length and the number of places, a space, its name, a line feed
+  records    in the order of the directory: flags (1), then of 8 bytes each
+             F U L C   start, end, used, quota (-1: none), topped up, counted until
+             S         latest step, used, counted until, first step that may be in use, then the places of the ring
+
+  Flags: 1 not verified since the server changed, 2 says something after its end. Loaded once a script; written back once,
+  and only if something changed.
 ]]
 
-local FIXED, SLIDING, FIRST_USE, LIFETIME, CONCURRENT = 1, 2, 3, 4, 5
-local KIND, START, END, USED, QUOTA, LASTS, BUCKET_MS, RING = 1, 2, 3, 4, 5, 6, 7, 7
+local HEAD = '<BI4ddddI2c0'
+local INF = math.huge
+local floor, max, min = math.floor, math.max, math.min
+local NOT_BEGUN, NOT_BEGUN_FOR = -1, 3600000
 
 local partitions, order = {}, {}
+
+local function readRecords(loaded, packed, directory, at)
+  for kind, shape, name in string.gmatch(directory, '(%u)(%S*) ([^\n]*)\n') do
+    local record = { kind = kind, name = name }
+    local flags
+    if kind == 'S' then
+      local bucketMs, places = string.match(shape, '(%d+),(%d+)')
+      record.bucketMs, record.places = tonumber(bucketMs), tonumber(places)
+      flags, record.start, record.used, record.counted, record.first, at = struct.unpack('<Bdddd', packed, at)
+      record.ring = { struct.unpack('<' .. string.rep('d', record.places), packed, at) }
+      at = table.remove(record.ring)
+    else
+      flags, record.start, record.ends, record.used, record.quota, record.top, record.counted, at =
+        struct.unpack('<Bdddddd', packed, at)
+    end
+    record.unverified, record.lasts = flags % 2 == 1, flags >= 2
+    loaded.list[#loaded.list + 1] = record
+    loaded.c[name] = record
+  end
+end
 
 local function partition(key)
   local loaded = partitions[key]
   if loaded then return loaded end
+  loaded = { key = key, known = false, run = 0, seen = 0, since = 0, due = 0, visit = 0, c = {}, list = {}, changed = false }
   local packed = redis.call('GET', key)
-  local value = packed and cmsgpack.unpack(packed) or { t = 0, c = {} }
-  loaded = { key = key, t = value.t, c = value.c, changed = false }
+  if packed then
+    loaded.known = true
+    local _, directory, at
+    _, loaded.run, loaded.seen, loaded.since, loaded.due, loaded.visit, directory, at = struct.unpack(HEAD, packed)
+    readRecords(loaded, packed, directory, at)
+  end
   partitions[key] = loaded
   order[#order + 1] = loaded
   return loaded
 end
 
-local function forgettable(counter, now)
-  local kind = counter[KIND]
-  if kind == SLIDING then return now >= (counter[START] + #counter - RING) * counter[BUCKET_MS] end
-  if kind == CONCURRENT then return counter[USED] == 0 end
-  if kind == LIFETIME or counter[LASTS] == 1 then return false end
-  return now >= counter[END]
-end
-
--- Instant from which a counter says the same as none; nil: never by itself.
-local function endOf(counter)
-  local kind = counter[KIND]
-  if kind == SLIDING then return (counter[START] + #counter - RING) * counter[BUCKET_MS] end
-  if kind == LIFETIME or kind == CONCURRENT or counter[LASTS] == 1 then return nil end
-  return counter[END]
-end
-
-local function writePartitions(now)
-  for _, loaded in ipairs(order) do
-    if loaded.changed then
-      local last, endless, kept = now, false, false
-      for name, counter in pairs(loaded.c) do
-        if forgettable(counter, now) then
-          loaded.c[name] = nil
-        else
-          kept = true
-          local ending = endOf(counter)
-          if not ending then endless = true elseif ending > last then last = ending end
-        end
-      end
-      if not kept then
-        redis.call('DEL', loaded.key)
-      elseif endless then
-        redis.call('SET', loaded.key, cmsgpack.pack({ t = now, c = loaded.c }))
-      else
-        redis.call('SET', loaded.key, cmsgpack.pack({ t = now, c = loaded.c }), 'PX', string.format('%.0f', last - now))
-      end
-    end
-  end
-end
+-- Everything of an owner, or of all, by a key of it.
+local function baseOf(key) return string.match(key, '^(.*}:)%w:') end
+local function prefixOf(base) return string.match(base, '^(.-){') end
 
 -- The server's time in whole milliseconds, never below one that these partitions have seen.
 local function storeTime(given)
   local now = given
   if now < 0 then
     local time = redis.call('TIME')
-    now = time[1] * 1000 + math.floor(time[2] / 1000)
+    now = time[1] * 1000 + floor(time[2] / 1000)
   end
   for _, loaded in ipairs(order) do
-    if loaded.t > now then now = loaded.t end
+    if loaded.seen > now then now = loaded.seen end
   end
   return now
+end
+
+-- Since when this server has counted everything: an absent counter has not been used since. On a Cluster nobody knows.
+local function countedSince(prefix, run, opened, now)
+  if not MARKS then return now end
+  local key = prefix .. 'since'
+  local marked, since = string.match(redis.call('GET', key) or '', '^(%d+) (%d+)$')
+  if tonumber(marked) == run then return tonumber(since) end
+  since = opened >= 0 and opened or now
+  redis.call('SET', key, string.format('%.0f %.0f', run, since))
+  return since
+end
+
+-- A server that is another than the one that counted may have lost some of it: its long windows are to be verified.
+local function verify(prefix, run, opened, now)
+  if run == 0 then return end
+  local since
+  for _, loaded in ipairs(order) do
+    if loaded.run ~= run then
+      since = since or countedSince(prefix, run, opened, now)
+      loaded.run, loaded.since = run, since
+      for _, record in ipairs(loaded.list) do record.unverified = true end
+    end
+  end
+end
+
+-- Instant from which a counter says the same as none; infinite: never by itself.
+local function endOf(record)
+  if record.kind == 'S' then return (record.start + record.places) * record.bucketMs end
+  if record.kind == 'C' then return record.used == 0 and 0 or INF end
+  if record.lasts then return INF end
+  return record.ends
+end
+
+-- Takes out what ended. First-use windows stay: that one is over is knowledge which another would have to look up.
+local function prune(loaded, now)
+  local list = {}
+  for _, record in ipairs(loaded.list) do
+    if record.kind == 'U' or endOf(record) > now then
+      list[#list + 1] = record
+    else
+      loaded.c[record.name] = nil
+    end
+  end
+  loaded.list = list
+end
+
+local function packRecord(record)
+  local flags = (record.unverified and 1 or 0) + (record.lasts and 2 or 0)
+  if record.kind ~= 'S' then
+    return record.kind .. ' ' .. record.name .. '\n', struct.pack('<Bdddddd', flags, record.start, record.ends,
+      record.used, record.quota, record.top, record.counted)
+  end
+  local line = string.format('S%.0f,%.0f %s\n', record.bucketMs, record.places, record.name)
+  local head = struct.pack('<Bdddd', flags, record.start, record.used, record.counted, record.first)
+  return line, head .. struct.pack('<' .. string.rep('d', record.places), unpack(record.ring))
+end
+
+local function writePartitions(now)
+  for _, loaded in ipairs(order) do
+    if loaded.changed then
+      local lines, records, last = {}, {}, now + 1
+      for i, record in ipairs(loaded.list) do
+        lines[i], records[i] = packRecord(record)
+        last = max(last, endOf(record) + (loaded.run ~= 0 and GRACE or 0))
+      end
+      local directory = table.concat(lines)
+      local packed = struct.pack(HEAD, 1, loaded.run, now, loaded.since, loaded.due, loaded.visit, #directory, directory)
+        .. table.concat(records)
+      -- A head alone only spares looking: it lives as long as an announcement counts.
+      if #records == 0 then last = max(last, now + ANNOUNCE_EVERY) end
+      if last == INF then
+        redis.call('SET', loaded.key, packed)
+      else
+        redis.call('SET', loaded.key, packed, 'PX', string.format('%.0f', last - now))
+      end
+    end
+  end
 end

@@ -1,0 +1,90 @@
+import { CounterAccount } from './counter-account.ts'
+import type { Charge, SeededCounter } from './counter-store.ts'
+import type { CounterEvent, WindowStartEvent } from './ledger.ts'
+
+/** Something that happened to a counter at one instant. Those of the same instant come in the order of their ranks. */
+interface Happening {
+  readonly atMs: number
+  readonly rank: number
+  readonly apply: (account: CounterAccount) => void
+}
+
+const RANK = { 'window-start': 0, admission: 1, settlement: 2, adjustment: 3 } as const
+
+/**
+ * Arrives at the counters that a ledger's events make, as a store that lived through them has them. Calls are added up as
+ * they come, which takes no memory; only from the first adjustment of a counter on are its events kept, as from there
+ * their order matters.
+ */
+export class CounterHistory {
+  readonly #accounts: readonly CounterAccount[]
+  readonly #kept: (CounterEvent[] | undefined)[]
+
+  /**
+   * @param charges Of the counters, in the order of the events' indices.
+   * @param started The latest window that each of them has begun, where the ledger knows of one.
+   */
+  constructor(charges: readonly Charge[], nowMs: number, started: readonly WindowStartEvent[]) {
+    this.#accounts = charges.map(
+      (charge, index) =>
+        new CounterAccount(
+          charge,
+          nowMs,
+          started.find(({ counter }) => counter === index),
+        ),
+    )
+    this.#kept = this.#accounts.map(({ isOrderless }) => (isOrderless ? undefined : []))
+  }
+
+  /** The first instant of which events matter, by `atMs`. */
+  get fromMs(): number {
+    return Math.min(...this.#accounts.map(({ fromMs }) => fromMs))
+  }
+
+  /** Takes a page of events; pages come oldest first. */
+  add(events: readonly CounterEvent[]): void {
+    for (const event of events) {
+      const account = this.#accounts[event.counter]!
+      const kept = this.#kept[event.counter]
+      if (event.atMs < account.fromMs) continue
+      if (kept !== undefined) kept.push(event)
+      else if (event.kind === 'usage') {
+        const { reserved, actual, admittedAtMs, atMs } = event
+        account.settle(account.admit(reserved, admittedAtMs), reserved, actual, atMs)
+      } else if (event.kind === 'adjustment') this.#kept[event.counter] = [event]
+      else account.begin(event)
+    }
+  }
+
+  /** What the counters stand at. Call it once, after the last page. */
+  seeded(): readonly SeededCounter[] {
+    return this.#accounts.map((account, index) => {
+      const happenings = (this.#kept[index] ?? []).flatMap(happeningsOf)
+      happenings.sort((one, other) => one.atMs - other.atMs || one.rank - other.rank)
+      for (const { apply } of happenings) apply(account)
+      return account.seeded()
+    })
+  }
+}
+
+function happeningsOf(event: CounterEvent): Happening[] {
+  const { atMs } = event
+  if (event.kind === 'window-start')
+    return [{ atMs, rank: RANK['window-start'], apply: (account) => account.begin(event) }]
+  if (event.kind === 'adjustment') {
+    const { adjustment, amount } = event
+    return [{ atMs, rank: RANK.adjustment, apply: (account) => account.adjust(adjustment, amount, atMs) }]
+  }
+  const { reserved, actual, admittedAtMs } = event
+  let bucket: number | undefined
+  return [
+    {
+      atMs: admittedAtMs,
+      rank: RANK.admission,
+      apply: (account) => {
+        bucket = account.admit(reserved, admittedAtMs)
+      },
+    },
+    { atMs, rank: RANK.settlement, apply: (account) => account.settle(bucket, reserved, actual, atMs) },
+  ]
+}

@@ -1,0 +1,68 @@
+import type { RequestListener } from 'node:http'
+import { isDeepStrictEqual } from 'node:util'
+import type { Quota } from '@tallygate/flow'
+import type { Express } from 'express'
+import { administrationApp } from './administration-app.ts'
+import type { Config } from './config-schema.ts'
+import type { Log } from './log.ts'
+import type { Metrics } from './metrics.ts'
+import { publicApp } from './public-app.ts'
+
+export interface AppsParts {
+  readonly quota: Quota
+  readonly metrics: Metrics
+  readonly log: Log
+  readonly isReady: () => Promise<boolean>
+}
+
+/** What of a configuration callers' requests go by, beside plans and keys. */
+const OF_CALLERS = [
+  'providers',
+  'reportPath',
+  'trustProxy',
+  'bodyLimitBytes',
+] as const satisfies readonly (keyof Config)[]
+
+/** What answers callers and operators. Replaced while requests come in; those that have begun stay where they began. */
+export class Apps {
+  readonly #parts: AppsParts
+  #config: Config
+  #forCallers: Express
+  #forOperators: Express
+
+  constructor(config: Config, parts: AppsParts) {
+    this.#parts = parts
+    this.#config = config
+    this.#forCallers = this.#callersApp(config)
+    this.#forOperators = this.#operatorsApp(config)
+  }
+
+  readonly forCallers: RequestListener = (req, res) => this.#forCallers(req, res)
+  readonly forOperators: RequestListener = (req, res) => this.#forOperators(req, res)
+
+  /**
+   * Makes what another configuration wants. Returns what puts it into force. Providers that stay as they are keep their
+   * connections.
+   *
+   * @throws QuotaError `ERR_QUOTA_CONFIG`; then nothing has changed.
+   */
+  prepare(next: Config): () => void {
+    const isOther = OF_CALLERS.some((member) => !isDeepStrictEqual(next[member], this.#config[member]))
+    const forCallers = isOther ? this.#callersApp(next) : this.#forCallers
+    const forOperators = this.#operatorsApp(next)
+    return () => {
+      this.#config = next
+      this.#forCallers = forCallers
+      this.#forOperators = forOperators
+    }
+  }
+
+  #callersApp(config: Config): Express {
+    return publicApp(config, this.#parts.quota, this.#parts.log)
+  }
+
+  #operatorsApp(config: Config): Express {
+    const { quota, metrics, log, isReady } = this.#parts
+    return administrationApp(config, quota, metrics, log, isReady)
+  }
+}

@@ -1,0 +1,24 @@
+import { MemoryKeyRegistry } from '@tallygate/core'
+import type { CallerOptions } from '@tallygate/flow'
+import { fingerprint, type Pepper } from '@tallygate/identity'
+import { defined, overrideOf, planOf } from './config-plans.ts'
+import type { Config } from './config-schema.ts'
+
+/** Who may call, and under which plans, as a configuration says: what can be replaced while calls go on. */
+export function callerOptions(config: Config, pepper: Pepper): CallerOptions {
+  const { plans = {}, keys = [], assignments, overrides, defaultPlans, combine, severalGroups, unregistered } = config
+  const records = keys.map(({ secret, expires, ...record }) => ({
+    ...defined(record),
+    fingerprint: fingerprint(pepper, secret),
+    ...(expires === undefined ? {} : { expiresAtMs: Date.parse(expires) }),
+  }))
+  return {
+    plans: Object.entries(plans).map(([name, plan]) => planOf(name, plan)),
+    ...defined({ defaultPlans, combine, severalGroups, unregistered }),
+    ...(assignments === undefined
+      ? {}
+      : { assignments: assignments.map((each) => ({ ...defined(each), for: defined(each.for) })) }),
+    ...(overrides === undefined ? {} : { overrides: overrides.map(overrideOf) }),
+    ...(records.length === 0 ? {} : { registry: new MemoryKeyRegistry(records) }),
+  }
+}

@@ -1,0 +1,80 @@
+--[[
+  What a call asks for.
+
+  KEYS[1]   hold, or anything else of the owner (base + letter + ':' …)
+  KEYS[2]   home: the partition of the owner's own name
+  KEYS[3..] further partitions
+  ARGV[1]   numbers: now (-1: the server's time), when the store was opened (-1: now), server (0: no charge asks for it),
+            length of the base, what the operation needs (two), an instant in the fixed windows that are aligned to the
+            epoch; then of each charge amount and quota (-1: none), and of other fixed windows their three edges
+  ARGV[2]   other owners and context, as at the end of a hold
+  ARGV[3..] lines of the counters, of each partition as in its directory
+  shape     of each charge, with semicolons between: partition, kind, trip, effect, keeps quota, keeps duration, expiry,
+            alternative, is rebuilt, and two numbers of the window
+]]
+
+local numbers = {}
+for number in string.gmatch(ARGV[1], '%S+') do numbers[#numbers + 1] = tonumber(number) end
+local given, opened, run, baseLength, first, second, instant = unpack(numbers)
+if SERVER_SALT and run ~= 0 then run = (run + tonumber(string.sub(redis.call('CLUSTER', 'MYID'), 1, 8), 16)) % 4294967296 end
+local base = string.sub(KEYS[1], 1, baseLength)
+local id = string.sub(KEYS[1], baseLength + 3)
+local home = partition(KEYS[2])
+
+local function edges(charge, at)
+  local duration = charge.w1
+  if duration == 0 then
+    charge.starts, charge.ends, charge.nextEnds = numbers[at], numbers[at + 1], numbers[at + 2]
+    return at + 3
+  end
+  charge.starts = instant - instant % duration
+  charge.ends, charge.nextEnds = charge.starts + duration, charge.starts + 2 * duration
+  return at
+end
+
+local function readCharges(shape)
+  local lines = {}
+  for i = 2, #KEYS do
+    partition(KEYS[i])
+    lines[i] = string.gmatch(ARGV[i + 1], '%u%S* ([^\n]*)\n')
+  end
+  local charges, at = {}, 8
+  for each in string.gmatch(shape, '[^;]+') do
+    local index, kind, trip, effect, quotaChange, durationChange, expiry, alternative, rebuilt, w1, w2 =
+      string.match(each, '(%d+),(%u),(%d),(%d),(%d),(%d),(%l),(%d+),(%d),(%d+),(%d+)')
+    index = tonumber(index) + 1
+    local charge = { key = KEYS[index], loaded = partition(KEYS[index]), name = lines[index](), kind = kind }
+    charge.trip, charge.effect, charge.alternative = tonumber(trip), tonumber(effect), tonumber(alternative)
+    charge.keepsQuota, charge.keepsDuration, charge.expiry = quotaChange == '1', durationChange == '1', expiry
+    charge.isRebuilt, charge.w1 = rebuilt == '1', tonumber(w1)
+    charge.amount, charge.quota = numbers[at], numbers[at + 1]
+    at = at + 2
+    if kind == 'F' then at = edges(charge, at) end
+    if kind == 'S' then charge.bucketMs, charge.places = charge.w1, tonumber(w2) + 1 end
+    if kind == 'U' then charge.duration, charge.restarts = charge.w1, w2 == '0' end
+    charges[#charges + 1] = charge
+  end
+  return charges
+end
+
+-- What voids a seed: settlements on counters of an owner that nobody vouches for.
+local function voidFence(charge)
+  local key = baseOf(charge.key) .. 'f'
+  redis.call('INCR', key)
+  redis.call('PEXPIRE', key, 3600000)
+end
+
+-- { 5, now, how many, their indices from 0, their fences }, or nil where all are known.
+local function unknownOf(charges, now)
+  local reply, fences = { 5, now, 0 }, {}
+  for i, charge in ipairs(charges) do
+    if isUnknown(charge.loaded, charge, now) then
+      reply[3] = reply[3] + 1
+      reply[#reply + 1] = i - 1
+      fences[#fences + 1] = tonumber(redis.call('GET', baseOf(charge.key) .. 'f') or 0)
+    end
+  end
+  if reply[3] == 0 then return nil end
+  for _, fence in ipairs(fences) do reply[#reply + 1] = fence end
+  return reply
+end

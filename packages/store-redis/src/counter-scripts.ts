@@ -1,0 +1,307 @@
+import { QuotaError } from '@tallygate/core'
+import type {
+  AdjustRequest,
+  Charge,
+  Clock,
+  HeldUnits,
+  HoldState,
+  ReadReply,
+  ReserveReply,
+  ReserveRequest,
+  SeedRequest,
+  SettleOutcome,
+  SettleRequest,
+} from '@tallygate/core'
+import type { Cluster, Redis } from 'ioredis'
+import { baseOf, chargeArguments, type ChargeArguments } from './charge-arguments.ts'
+import { Shapes } from './charge-shape.ts'
+import { LuaScript, luaText } from './lua-script.ts'
+import { fastReserve, isFast, plainReply, type FastReserve } from './reserve-script.ts'
+import { fenceOf, fenceValues } from './seed-fence.ts'
+import { afterStatuses, statusesOf } from './status-figures.ts'
+
+export interface CounterScriptsOptions {
+  readonly client: Redis | Cluster
+  readonly prefix: string
+  readonly closedForMs: number
+  readonly clock: Clock | undefined
+  /** Shapes of charges for which a script of their own is made. */
+  readonly mostShapes: number
+  /** Whether all keys are on one server, which can say since when it has counted. */
+  readonly isOneServer: boolean
+  /** Which run of which server has the keys of an owner. */
+  readonly runOf: (owner: string) => number | Promise<number>
+}
+
+/** What is asked for, beside the charges: two numbers of the operation, and the end of a hold. */
+interface Operation {
+  readonly id: string
+  readonly owner: string
+  readonly first: number
+  readonly second?: number
+  readonly tail?: string
+}
+
+/** Scripts that take charges. */
+type ScriptName = 'reserve' | 'extend' | 'settle' | 'release' | 'adjust' | 'seed' | 'read'
+
+/** An expired hold as an owner's scripts list it. */
+export interface ListedHold {
+  readonly id: string
+  readonly expiredAtMs: number
+  readonly admittedAtMs: number
+  readonly context: string
+  /** Further owners that hold something for the same call. */
+  readonly others: readonly string[]
+  readonly kept: readonly HeldUnits[]
+}
+
+/** A hold as its owner's scripts tell it. */
+export interface KnownHold extends Pick<ListedHold, 'others' | 'kept'> {
+  readonly state: HoldState
+}
+
+/** Owners with holds are announced to the slow sweep at most once in this time. */
+export const ANNOUNCE_EVERY_MS = 60_000
+/** The slow sweep visits them this often: longer apart than they are announced. */
+export const VISIT_EVERY_MS = 2 * ANNOUNCE_EVERY_MS
+/** How long a partition on a Cluster outlives its windows, so that those who come daily are known. */
+const GRACE_MS = 86_400_000
+/** Of a hold that one of its owners has beside the one that the call is under. */
+export const PART = '*'
+
+const OUTCOMES = { refused: 0, granted: 1, stale: 2, closed: 3, again: 4, unknown: 5, plainGranted: 11 } as const
+const ADJUSTMENTS: Record<AdjustRequest['adjustment'], number> = { reset: 0, 'top-up': 1, refund: 2 }
+
+/** The store's operations on counters whose keys one server has, each one script and one round trip. */
+export class CounterScripts {
+  readonly prefix: string
+  readonly #options: CounterScriptsOptions
+  readonly #shapes: Shapes<FastReserve>
+  readonly #preamble: string
+  readonly #openedMs: number
+  readonly #scripts: Readonly<Record<ScriptName, LuaScript>>
+  readonly #holdState: LuaScript
+  readonly #sweep: LuaScript
+
+  constructor(options: CounterScriptsOptions) {
+    this.#options = options
+    this.prefix = options.prefix
+    this.#shapes = new Shapes(options.mostShapes)
+    this.#openedMs = this.nowMs()
+    this.#preamble = `local CLOSED_FOR,GRACE,MARKS,SERVER_SALT,ANNOUNCE_EVERY,VISIT_EVERY=${options.closedForMs},${
+      options.isOneServer ? `0,true,false` : `${GRACE_MS},false,true`
+    },${ANNOUNCE_EVERY_MS},${VISIT_EVERY_MS}`
+    const script = (name: string): LuaScript => new LuaScript(luaText(name, `${this.#preamble}\nlocal SHAPE=nil`))
+    this.#scripts = {
+      reserve: script('reserve'),
+      extend: script('extend'),
+      settle: script('settle'),
+      release: script('release'),
+      adjust: script('adjust'),
+      seed: script('seed'),
+      read: script('read'),
+    }
+    this.#holdState = script('hold-state')
+    this.#sweep = script('sweep')
+  }
+
+  /** The time to use in place of the server's; -1: the server's. */
+  nowMs(): number {
+    const { clock } = this.#options
+    return clock === undefined ? -1 : Math.floor(clock())
+  }
+
+  /** The figures of a decision; {@link replyOf} reads them. */
+  async reserve(request: ReserveRequest, others = ''): Promise<readonly number[]> {
+    const { id, owner, charges, lifetimeMs, context } = request
+    const args = this.#arguments(owner, charges)
+    const { shape } = args
+    const operation = { id, owner, first: lifetimeMs, tail: `${others}\0${context}` }
+    if (!args.isShared || !isFast(shape.charges)) return this.#run('reserve', operation, args) as Promise<number[]>
+    const { clock, isOneServer } = this.#options
+    const constants = { preamble: this.#preamble, hasClock: clock !== undefined, isOneServer }
+    shape.made ??= fastReserve(shape.text, shape.charges, constants)
+    return this.#send(shape.made.script, operation, args, []) as Promise<number[]>
+  }
+
+  replyOf(reply: readonly number[], charges: readonly Charge[]): ReserveReply {
+    const [outcome, nowMs] = reply as [number, number]
+    switch (outcome) {
+      case OUTCOMES.granted:
+      case OUTCOMES.again:
+        return { outcome: 'granted', nowMs, statuses: statusesOf(reply, 2, charges) }
+      case OUTCOMES.refused:
+        return { outcome: 'refused', nowMs, statuses: statusesOf(reply, 2, charges) }
+      case OUTCOMES.stale:
+        return { outcome: 'stale', nowMs }
+      case OUTCOMES.closed:
+        return { outcome: 'closed', nowMs }
+      case OUTCOMES.unknown: {
+        const unknown = reply.slice(3, 3 + reply[2]!)
+        return { outcome: 'unknown', nowMs, unknown, fence: fenceOf(charges, unknown, reply.slice(3 + reply[2]!)) }
+      }
+      default:
+        return plainReply(reply, charges)
+    }
+  }
+
+  /** Whether a decision has made a hold that was not there before. */
+  isNew(reply: readonly number[]): boolean {
+    return reply[0] === OUTCOMES.granted || reply[0] === OUTCOMES.plainGranted
+  }
+
+  /** `false`: it was settled or released before. */
+  async extend({ id, owner, charges, lifetimeMs, context }: ReserveRequest, others = ''): Promise<boolean> {
+    const args = this.#arguments(owner, charges)
+    return (await this.#run('extend', { id, owner, first: lifetimeMs, tail: `${others}\0${context}` }, args)) === 1
+  }
+
+  /** @param what `if-held`: an id that is not known is left alone. */
+  async settle(
+    { id, owner, charges, atMs }: SettleRequest,
+    what: 'always' | 'if-held' = 'always',
+  ): Promise<SettleOutcome> {
+    const actuals = charges.map(({ actual }) => actual)
+    const args = this.#arguments(
+      owner,
+      charges.map(({ charge }) => charge),
+      actuals,
+    )
+    const reply = await this.#run('settle', { id, owner, first: atMs, second: what === 'always' ? 0 : 1 }, args)
+    return reply === 0 ? 'closed' : reply === 1 ? 'settled' : 'late'
+  }
+
+  /**
+   * @param ending `withdraw`: the id is forgotten, and decided on again if it comes again.
+   * @returns Further owners that hold something for the same call.
+   */
+  async release(id: string, owner: string, ending: 'close' | 'withdraw' = 'close'): Promise<readonly string[]> {
+    const args = this.#arguments(owner, [])
+    const others = await this.#run('release', { id, owner, first: ending === 'withdraw' ? 1 : 0 }, args)
+    return ownersIn(String(others))
+  }
+
+  async adjust({ id, charge, adjustment, amount, atMs }: AdjustRequest): Promise<boolean> {
+    const { owner } = charge.counter
+    const args = this.#arguments(owner, [charge], [amount])
+    return (await this.#run('adjust', { id, owner, first: atMs, second: ADJUSTMENTS[adjustment] }, args)) === 1
+  }
+
+  async seed({ owner, counters, fence, closed, countedUntilMs }: SeedRequest): Promise<boolean> {
+    const charges = counters.map(({ charge }) => charge)
+    const used = counters.map((each) => each.used)
+    const args = this.#arguments(owner, charges, used)
+    const said = counters.map(({ startMs, endMs, quota, toppedUp }) => [
+      startMs ?? -1,
+      endMs ?? -1,
+      quota ?? -1,
+      toppedUp,
+    ])
+    const steps = counters.flatMap((each, index) => (each.steps ?? []).map(([step, amount]) => [index, step, amount]))
+    const fences = [...fenceValues(fence, charges), ...closed]
+    const lists = [said, steps, fences].map((list) => JSON.stringify(list))
+    return (await this.#run('seed', { id: '', owner, first: countedUntilMs }, args, lists)) === 1
+  }
+
+  async read(owner: string, charges: readonly Charge[]): Promise<ReadReply> {
+    const reply = (await this.#run('read', { id: '', owner, first: 0 }, this.#arguments(owner, charges))) as number[]
+    const [outcome, nowMs] = reply as [number, number]
+    if (outcome === OUTCOMES.stale) {
+      const now = new Date(nowMs).toISOString()
+      throw new QuotaError('ERR_QUOTA_STALE', `Redis says it is ${now}, outside the windows asked for`)
+    }
+    const at = afterStatuses(2, charges)
+    const unknown = reply.slice(at + 1, at + 1 + reply[at]!)
+    const fence = fenceOf(charges, unknown, reply.slice(at + 1 + reply[at]!))
+    return { nowMs, statuses: statusesOf(reply, 2, charges), unknown, fence }
+  }
+
+  /** Also what it had set aside and has given back, as 0, and the further owners that hold something for the same call. */
+  async holdState(id: string, owner: string): Promise<KnownHold | undefined> {
+    const { client } = this.#options
+    const reply = (await this.#holdState.run(client, [`${baseOf(this.prefix, owner)}h:${id}`], [])) as
+      | [string, string, number, ...(string | number)[]]
+      | null
+    if (reply === null) return undefined
+    const [state, others, expiresAtMs, ...figures] = reply
+    const all = this.#heldUnits(figures)
+    const held = all.filter(({ amount }) => amount >= 0)
+    const known = { others: ownersIn(others), kept: all.map((each) => ({ ...each, amount: Math.max(0, each.amount) })) }
+    if (state === 'h') return { ...known, state: { state: 'reserved', expiresAtMs, held } }
+    if (state === 'e') return { ...known, state: { state: 'expired', held } }
+    return { ...known, state: { state: state === 's' ? 'settled' : 'released' } }
+  }
+
+  /** Expires what is due of an owner, and lists what nobody acknowledged. */
+  async sweepOwner(owner: string, most: number): Promise<{ open: number; listed: readonly ListedHold[] }> {
+    const base = baseOf(this.prefix, owner)
+    const args = this.#arguments(owner, [])
+    const numbers = this.#numbers({ id: '', owner, first: most }, args, 0)
+    const keys = [`${base}o`, ...args.keys]
+    const reply = (await this.#sweep.run(this.#options.client, keys, [numbers])) as [number, ...ListedReply[]]
+    const [open, ...lists] = reply
+    const listed = lists.map(([id, expiredAtMs, admittedAtMs, context, others, ...figures]) => {
+      return { id, expiredAtMs, admittedAtMs, context, others: ownersIn(others), kept: this.#heldUnits(figures) }
+    })
+    return { open, listed }
+  }
+
+  #arguments(owner: string, charges: readonly Charge[], actuals?: readonly number[]): ChargeArguments<FastReserve> {
+    return chargeArguments(this.prefix, owner, charges, this.#shapes, actuals)
+  }
+
+  async #run(
+    name: ScriptName,
+    operation: Operation,
+    args: ChargeArguments<FastReserve>,
+    lists: readonly string[] = [],
+  ): Promise<unknown> {
+    return this.#send(this.#scripts[name], operation, args, [...lists, args.shape.text])
+  }
+
+  async #send(
+    script: LuaScript,
+    operation: Operation,
+    args: ChargeArguments<FastReserve>,
+    more: readonly string[],
+  ): Promise<unknown> {
+    const base = baseOf(this.prefix, operation.owner)
+    let run: number | Promise<number> = 0
+    if (args.isRebuilt) {
+      run = this.#options.runOf(operation.owner)
+      if (typeof run !== 'number') run = await run
+    }
+    const keys = [`${base}h:${operation.id}`, ...args.keys]
+    const numbers = this.#numbers(operation, args, run)
+    return script.run(this.#options.client, keys, [numbers, operation.tail ?? '', ...args.lines, ...more])
+  }
+
+  #numbers({ owner, first, second = 0 }: Operation, { numbers }: ChargeArguments<FastReserve>, run: number): string {
+    const length = this.prefix.length + owner.length + 3
+    const base = isAscii(owner) ? length : Buffer.byteLength(baseOf(this.prefix, owner))
+    const opened = this.#openedMs
+    return `${this.nowMs()} ${opened} ${run} ${base} ${first} ${second} ${numbers}`
+  }
+
+  #heldUnits(figures: readonly (string | number)[]): HeldUnits[] {
+    const held: HeldUnits[] = []
+    for (let at = 0; at < figures.length; at += 3) {
+      const [key, counter, amount] = [String(figures[at]), String(figures[at + 1]), Number(figures[at + 2])]
+      const end = key.lastIndexOf('}:c:')
+      held.push({ owner: key.slice(this.prefix.length + 1, end), partition: key.slice(end + 4), counter, amount })
+    }
+    return held
+  }
+}
+
+type ListedReply = [id: string, expired: number, made: number, context: string, others: string, ...(string | number)[]]
+
+function ownersIn(others: string): readonly string[] {
+  return others === '' || others === PART ? [] : others.split('\n')
+}
+
+function isAscii(text: string): boolean {
+  // oxlint-disable-next-line no-control-regex -- all of ASCII is meant
+  return /^[\0-\x7f]*$/.test(text)
+}

@@ -1,0 +1,30 @@
+import { randomUUID } from 'node:crypto'
+import { RedisCounterStore } from '@tallygate/store-redis'
+import { describeCounterStoreModel, startRedis, type TestRedis } from '@tallygate/testkit'
+import { Redis } from 'ioredis'
+
+const HOURS = 3_600_000
+
+describe('with a real Redis', () => {
+  let server: TestRedis
+  let client: Redis
+  before(async () => {
+    server = await startRedis()
+    client = new Redis(server.url)
+  })
+  after(async () => {
+    client.disconnect()
+    await server.stop()
+  })
+
+  for (const owners of [1, 2] as const) {
+    describeCounterStoreModel(
+      owners === 1 ? 'RedisCounterStore' : 'RedisCounterStore with limits of two owners',
+      async (clock) => {
+        const prefix = `test:${randomUUID()}:`
+        return new RedisCounterStore({ client, prefix, clock: clock.now, closedForMs: 24 * HOURS })
+      },
+      { owners, parallel: 16, sweepsAtOnce: false, sequences: owners === 1 ? 2_000 : 500 },
+    )
+  }
+})
