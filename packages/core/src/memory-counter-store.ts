@@ -2,7 +2,7 @@ import { assertAdjustable } from './assert-adjustable.ts'
 import { monotonicClock, type Clock } from './clock.ts'
 import { add, giveBack, refund, reset, seed, topUp } from './counter-change.ts'
 import { CounterFence } from './counter-fence.ts'
-import { CounterSlab, type SlabState } from './counter-slab.ts'
+import { CounterSlab } from './counter-slab.ts'
 import type {
   AdjustRequest,
   Charge,
@@ -23,6 +23,7 @@ import { isStale, refuses, statusOf, viewCounter } from './counter-view.ts'
 import { isHeld, NOT_HELD, placeIn, type HeldCharges } from './held-charges.ts'
 import { Reservations } from './reservations.ts'
 import { isPast, settleHeld, settleQuickly, settleUnheld } from './settle-charge.ts'
+import type { SlabState } from './slab-state.ts'
 
 export interface MemoryCounterStoreOptions {
   readonly clock?: Clock
