@@ -123,6 +123,8 @@ async function decisions(keys: number): Promise<void> {
   let calls = 0
   const batch = async ({ run, after }: Variant, picks: readonly number[]): Promise<number> => {
     const ids = picks.map(() => `01936b2e-0000-7000-8000-${String((calls += 1)).padStart(12, '0')}`)
+    // Put together before, as a call's id is by the time that it is admitted.
+    for (const id of ids) if (id.charCodeAt(0) === 0) throw new Error('no id')
     const before = cpuNs()
     const running = run(picks, ids)
     if (running instanceof Promise) await running

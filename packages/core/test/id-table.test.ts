@@ -58,6 +58,24 @@ describe('IdTable', () => {
     expect(table.add('again', 7)).to.be.below(10_000)
   })
 
+  it('finds all others while some are forgotten, however they had to give way to each other', () => {
+    const table = new IdTable(FOR)
+    const ids = Array.from({ length: 500 }, (_, index) => `call-${index}`)
+    // In an order of their own, so that what is forgotten lies between what stays.
+    const order = ids.toSorted((one, other) => ((one.charCodeAt(6) || 0) < (other.charCodeAt(6) || 0) ? -1 : 1))
+    for (const id of ids) {
+      table.find(id)
+      table.add(id, 1)
+    }
+    for (const [index, id] of order.entries()) table.close(table.find(id), -1, index)
+    for (let gone = 1; gone <= order.length; gone += 1) {
+      table.forget(FOR + gone - 1, 1, 0, NOBODY)
+      for (const [index, id] of order.entries()) {
+        if (table.valueOf(table.find(id)) !== (index < gone ? undefined : -1)) expect.fail(`${id} after ${gone}`)
+      }
+    }
+  })
+
   it('tells which of those that it forgets had a number', () => {
     const table = new IdTable(FOR)
     for (const [id, value] of Object.entries({ a: -1, b: -2, c: -3, d: -2 })) close(table, id, value, 0)
