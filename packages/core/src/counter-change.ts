@@ -1,6 +1,7 @@
 import type { Charge, SeededCounter } from './counter-store.ts'
-import type { CounterSlab, SlabState } from './counter-slab.ts'
+import type { CounterSlab } from './counter-slab.ts'
 import { amountIn, hasShape, NOT_BEGUN, type CounterState, type CounterView } from './counter-view.ts'
+import type { SlabState } from './slab-state.ts'
 
 /** How long a first-use window that has not begun is remembered as such; for as long as it has a top-up. */
 const NOT_BEGUN_FOR_MS = 3_600_000

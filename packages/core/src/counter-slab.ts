@@ -1,40 +1,12 @@
 import { BucketRecords, isOf, type BucketRecord } from './bucket-records.ts'
-import { monotonicClock } from './clock.ts'
 import type { Charge, Counter, CounterStatus } from './counter-store.ts'
 import { isForgettable, isOver, type CounterState } from './counter-view.ts'
 import { PartitionRows } from './partition-rows.ts'
 import type { RingPool } from './ring-pool.ts'
+import { newState, type SlabState } from './slab-state.ts'
+import { BITS, MASK, newChunk, newStamp, remember, type SlotChunk } from './slot-chunk.ts'
 
-/** Slots of one chunk. */
-const BITS = 12
-const MASK = (1 << BITS) - 1
 const NOWHERE = -1
-const NO_RING = new Float64Array(0)
-
-/** Slots beside each other, by column. */
-interface SlotChunk {
-  /** Units used; of a sliding counter, the number of its ring. */
-  readonly used: Float64Array
-  /** Index of the bucket record. */
-  readonly record: Int32Array
-  /** The next slot of the same partition, or the next free one. */
-  readonly next: Int32Array
-  /** Tells who may go on using a slot that they remember; 0 where it is free. */
-  readonly stamp: Int32Array
-  /** Only where some counter was seeded. */
-  countedUntilMs: Float64Array | undefined
-}
-
-/** A counter as it was read from the slab. It is written back by {@link CounterSlab.save}. */
-export interface SlabState extends CounterState {
-  slot: number
-}
-
-/**
- * Stamps are drawn by all slabs together, so that what a counter remembers of one slab never fits another. The beginning
- * tells two copies of this module apart.
- */
-let lastStamp = Math.floor(monotonicClock() * 1_000) % 0x3fffffff
 
 /**
  * Counters, in columns of numbers that no collector has to look at: 20 bytes a counter beside what its limit shares with
@@ -231,12 +203,12 @@ export class CounterSlab {
     } else this.#free = this.#chunks[slot >>> BITS]!.next[slot & MASK]!
     const chunk = this.#chunks[slot >>> BITS]!
     const index = slot & MASK
-    lastStamp = (lastStamp % 0x3fffffff) + 1
-    chunk.stamp[index] = lastStamp
+    const stamp = newStamp()
+    chunk.stamp[index] = stamp
     chunk.next[index] = this.#rows.put(counter, slot)
     if (chunk.countedUntilMs !== undefined) chunk.countedUntilMs[index] = -Infinity
     this.#live += 1
-    remember(counter, slot, lastStamp)
+    remember(counter, slot, stamp)
     return slot
   }
 
@@ -318,27 +290,4 @@ export class CounterSlab {
     state.ring = amounts
     state.ringAt = index * pool.places
   }
-}
-
-/** Lets a counter that comes again find its slot; one that is frozen is looked up each time. */
-function remember(counter: Counter, slot: number, stamp: number): void {
-  if (!Object.isExtensible(counter)) return
-  counter.slot = slot
-  counter.stamp = stamp
-}
-
-function newChunk(): SlotChunk {
-  return {
-    used: new Float64Array(1 << BITS),
-    record: new Int32Array(1 << BITS),
-    next: new Int32Array(1 << BITS),
-    stamp: new Int32Array(1 << BITS),
-    countedUntilMs: undefined,
-  }
-}
-
-function newState(): SlabState {
-  const nothing = { startMs: -Infinity, endMs: Infinity, used: 0.5, quota: null, toppedUp: 0, lasts: false }
-  const noRing = { bucketMs: 0, latest: 0.5, places: 0, ring: NO_RING, ringAt: 0 }
-  return { kind: 'fixed', ...nothing, ...noRing, slot: NOWHERE }
 }

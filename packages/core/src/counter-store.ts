@@ -13,7 +13,10 @@ export interface Counter {
   readonly name: string
   /** Owner, partition and name in one string. */
   readonly key: string
-  /** Opaque: for a store in memory alone. -1 or absent: nothing is noted. */
+  /**
+   * Opaque: a note of a store in memory. -1 or absent: nothing is noted. A copy that is to be another counter must leave
+   * it out.
+   */
   slot?: number
   /** Opaque, as {@link slot}: whose note that is. */
   stamp?: number
@@ -56,7 +59,8 @@ export interface Charge {
   readonly alternative: number
   /**
    * The counter outlives its store: where the store can't vouch for it, because it has lost it or never had it, the
-   * answer is `unknown` until it was seeded from the ledger. Otherwise such a counter begins at 0.
+   * answer is `unknown` until it was seeded from the ledger. Otherwise such a counter begins at 0. A first-use window that
+   * is over counts as one that was never there: whether a store has cleared it away can't be told.
    */
   readonly isRebuilt: boolean
 }
@@ -156,8 +160,9 @@ export type HoldState =
 
 /**
  * Asks to change a counter otherwise than by a call. `reset`: nothing is used any more; a window that began at first use
- * has not begun. `top-up`: `amount` is added to the quota, in the bucket that is current (for `lifetime`, for good).
- * `refund`: `amount` is given back, down to 0.
+ * has not begun, and keeps its top-up. `top-up`: `amount` is added to the quota, in the bucket that is current (for
+ * `lifetime`, for good; before a first use, for the window that it begins, however late). `refund`: `amount` is given
+ * back, down to 0; of a sliding window from its newest step on.
  */
 export interface AdjustRequest {
   /** Idempotency key, as that of a reservation. */

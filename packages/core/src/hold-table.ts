@@ -7,7 +7,6 @@ const MOST_QUEUES = 16
 
 /** The record of a reservation. Used again when it has ended. */
 export interface Hold {
-  id: string
   owner: string
   context: string
   charges: readonly Charge[]
@@ -43,21 +42,13 @@ export class HoldTable {
   }
 
   /** Opens a hold. The caller says its entry and its buckets. */
-  open(
-    id: string,
-    owner: string,
-    context: string,
-    charges: readonly Charge[],
-    nowMs: number,
-    lifetimeMs: number,
-  ): Hold {
+  open(owner: string, context: string, charges: readonly Charge[], nowMs: number, lifetimeMs: number): Hold {
     let index = this.#free.pop()
     if (index === undefined) {
       index = this.#holds.length
       this.#holds.push(newHold(index))
     }
     const hold = this.#holds[index]!
-    hold.id = id
     hold.owner = owner
     hold.context = context
     hold.charges = charges
@@ -75,7 +66,7 @@ export class HoldTable {
   close(hold: Hold): void {
     this.#dequeue(hold)
     hold.charges = NO_CHARGES
-    hold.id = hold.owner = hold.context = ''
+    hold.owner = hold.context = ''
     this.#free.push(hold.index)
   }
 
@@ -122,7 +113,7 @@ export class HoldTable {
 }
 
 function newHold(index: number): Hold {
-  const texts = { id: '', owner: '', context: '' }
+  const texts = { owner: '', context: '' }
   const instants = { admittedAtMs: -Infinity, expiresAtMs: -Infinity }
   const links = { index, entry: NOWHERE, queue: 0, next: NOWHERE, previous: NOWHERE }
   return { ...texts, charges: NO_CHARGES, buckets: [], ...instants, ...links }

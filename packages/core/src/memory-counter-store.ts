@@ -2,7 +2,7 @@ import { assertAdjustable } from './assert-adjustable.ts'
 import { monotonicClock, type Clock } from './clock.ts'
 import { add, giveBack, refund, reset, seed, topUp } from './counter-change.ts'
 import { CounterFence } from './counter-fence.ts'
-import { CounterSlab, type SlabState } from './counter-slab.ts'
+import { CounterSlab } from './counter-slab.ts'
 import type {
   AdjustRequest,
   Charge,
@@ -11,7 +11,6 @@ import type {
   CounterStoreCapability,
   Eventually,
   ExpiredHold,
-  HeldUnits,
   HoldState,
   ReadReply,
   ReserveReply,
@@ -21,11 +20,10 @@ import type {
   SettleRequest,
 } from './counter-store.ts'
 import { isStale, refuses, statusOf, viewCounter } from './counter-view.ts'
-import { heldUnits, isHeld, NOT_HELD, placeIn, unitsOf, type HeldCharges } from './held-charges.ts'
-import { HoldTable, type Hold } from './hold-table.ts'
-import { IdTable } from './id-table.ts'
+import { isHeld, NOT_HELD, placeIn, type HeldCharges } from './held-charges.ts'
+import { Reservations } from './reservations.ts'
 import { isPast, settleHeld, settleQuickly, settleUnheld } from './settle-charge.ts'
-import { SlotMap } from './slot-map.ts'
+import type { SlabState } from './slab-state.ts'
 
 export interface MemoryCounterStoreOptions {
   readonly clock?: Clock
@@ -36,11 +34,6 @@ export interface MemoryCounterStoreOptions {
   readonly closedForMs?: number
 }
 
-/** Numbers of closed ids; those of open ones are the indices of their holds. */
-const SETTLED = -1
-const RELEASED = -2
-const EXPIRED = -3
-type Closed = typeof SETTLED | typeof RELEASED | typeof EXPIRED
 /** How many holds that are due one call expires, and at how many partitions it looks, so that none pays for all. */
 const EXPIRED_PER_CALL = 8
 const CLEARED_PER_CALL = 2
@@ -67,18 +60,13 @@ export class MemoryCounterStore implements CounterStore {
   readonly rebuildsFromMs = 0
   readonly #clock: Clock
   readonly #slab = new CounterSlab()
-  readonly #holds = new HoldTable()
-  readonly #ids: IdTable
-  /** What expired holds have kept. */
-  readonly #kept = new SlotMap<HeldCharges>()
-  /** Those that nobody acknowledged. */
-  readonly #expired = new SlotMap<ExpiredHold>()
+  readonly #reservations: Reservations
   readonly #fence: CounterFence
   #nowMs = -Infinity
 
   constructor({ clock = monotonicClock, closedForMs = 60_000 }: MemoryCounterStoreOptions = {}) {
     this.#clock = clock
-    this.#ids = new IdTable(closedForMs)
+    this.#reservations = new Reservations(closedForMs)
     this.#fence = new CounterFence(Math.floor(clock()))
   }
 
@@ -89,7 +77,7 @@ export class MemoryCounterStore implements CounterStore {
     readonly partitions: number
     readonly holds: number
   } {
-    return { ...this.#slab.size, holds: this.#holds.size }
+    return { ...this.#slab.size, holds: this.#reservations.size }
   }
 
   reserve(request: ReserveRequest): Eventually<ReserveReply> {
@@ -99,30 +87,26 @@ export class MemoryCounterStore implements CounterStore {
 
   extend({ id, owner, charges, lifetimeMs, context }: ReserveRequest): Eventually<void> {
     const nowMs = this.#tick()
-    const entry = this.#ids.find(id)
-    const value = this.#ids.valueOf(entry)
-    if (value === SETTLED || value === RELEASED) return
-    if (value !== undefined && value !== EXPIRED) return this.#holds.extend(this.#holds.at(value), nowMs, lifetimeMs)
-    const kept = this.#kept.get(id)
-    this.#expired.delete(id)
-    this.#kept.delete(id)
+    const reservations = this.#reservations
+    const entry = reservations.find(id)
+    if (reservations.isClosed(entry)) return
+    const open = reservations.open(entry)
+    if (open !== undefined) return reservations.extend(open, nowMs, lifetimeMs)
+    const kept = reservations.kept(id)
     const places = charges.map((charge, index) => placeIn(kept, charge, index))
     const held = charges.map((charge, index) => kept?.charges[places[index]!] ?? charge)
-    const hold = this.#holds.open(id, owner, context, held, nowMs, lifetimeMs)
-    hold.entry = entry === -1 ? this.#ids.add(id, hold.index) : entry
-    this.#ids.open(hold.entry, hold.index)
+    const { buckets } = reservations.make(id, entry, owner, context, held, nowMs, lifetimeMs)
     for (const [index, charge] of charges.entries()) {
-      hold.buckets[index] = kept?.buckets[places[index]!] ?? this.#addAnew(charge, nowMs)
+      buckets[index] = kept?.buckets[places[index]!] ?? this.#addAnew(charge, nowMs)
     }
   }
 
   settle({ id, charges, atMs }: SettleRequest): Eventually<SettleOutcome> {
     const nowMs = this.#tick()
-    const entry = this.#ids.find(id)
-    const value = this.#ids.valueOf(entry)
-    if (value === SETTLED || value === RELEASED) return 'closed'
-    const hold = this.#openHold(value)
-    const held = hold ?? (value === EXPIRED ? this.#kept.get(id) : undefined)
+    const entry = this.#reservations.find(id)
+    if (this.#reservations.isClosed(entry)) return 'closed'
+    const hold = this.#reservations.open(entry)
+    const held = hold ?? this.#reservations.kept(id)
     const times = { atMs: Math.min(atMs, nowMs), nowMs }
     for (let index = 0; index < charges.length; index += 1) {
       const settled = charges[index]!
@@ -133,32 +117,30 @@ export class MemoryCounterStore implements CounterStore {
       } else if (place === -1) settleUnheld(this.#slab, settled, times)
       else settleHeld(this.#slab, settled, held!, place, times)
     }
-    this.#close(id, entry, hold, SETTLED, nowMs)
+    this.#reservations.close(id, entry, 'settled', nowMs)
     return hold === undefined ? 'late' : 'settled'
   }
 
   release({ id }: { readonly id: string; readonly owner: string }): Eventually<void> {
     const nowMs = this.#tick()
-    const entry = this.#ids.find(id)
-    const value = this.#ids.valueOf(entry)
-    if (value === SETTLED || value === RELEASED) return
-    const hold = this.#openHold(value)
-    const held = hold ?? this.#kept.get(id)
-    for (const [index, charge] of (held?.charges ?? []).entries()) this.#giveBack(charge, held!.buckets[index]!, nowMs)
-    this.#close(id, entry, hold, RELEASED, nowMs)
+    const entry = this.#reservations.find(id)
+    if (this.#reservations.isClosed(entry)) return
+    const held = this.#reservations.open(entry) ?? this.#reservations.kept(id)
+    if (held !== undefined) this.#giveBack(held, nowMs)
+    this.#reservations.close(id, entry, 'released', nowMs)
   }
 
   /** @throws QuotaError `ERR_QUOTA_CONFIG` for a top-up of a window that has no bucket to hold it. */
   adjust({ id, charge, adjustment, amount, atMs }: AdjustRequest): Eventually<boolean> {
     assertAdjustable(charge, adjustment)
     const nowMs = this.#tick()
-    if (this.#ids.find(id) !== -1) return false
+    if (this.#reservations.find(id) !== -1) return false
     const state = this.#load(charge, nowMs)
     if (this.#isUnknown(charge, state, nowMs)) {
       this.#fence.skip(charge, nowMs)
       return false
     }
-    this.#close(id, -1, undefined, SETTLED, nowMs)
+    this.#reservations.close(id, -1, 'settled', nowMs)
     const view = viewCounter(state, charge, atMs)
     if (adjustment === 'top-up' && !isPast(state, charge, view)) topUp(this.#slab, charge, state, view, amount)
     else if (state !== undefined && adjustment === 'refund') refund(this.#slab, charge, state, view, amount)
@@ -173,18 +155,12 @@ export class MemoryCounterStore implements CounterStore {
       const { charge } = seeded
       if (this.#isUnknown(charge, this.#load(charge, nowMs), nowMs)) seed(this.#slab, seeded, countedUntilMs, nowMs)
     }
-    for (const id of closed) if (this.#ids.find(id) === -1) this.#close(id, -1, undefined, SETTLED, nowMs)
+    for (const id of closed) if (this.#reservations.find(id) === -1) this.#reservations.close(id, -1, 'settled', nowMs)
     return true
   }
 
   holdState({ id }: { readonly id: string; readonly owner: string }): Eventually<HoldState | undefined> {
-    const value = this.#ids.valueOf(this.#ids.find(id))
-    if (value === undefined) return undefined
-    if (value === SETTLED) return { state: 'settled' }
-    if (value === RELEASED) return { state: 'released' }
-    if (value === EXPIRED) return { state: 'expired', held: heldUnits(this.#kept.get(id)!) }
-    const hold = this.#holds.at(value)
-    return { state: 'reserved', expiresAtMs: hold.expiresAtMs, held: heldUnits(hold) }
+    return this.#reservations.stateOf(id)
   }
 
   read(charges: readonly Charge[]): Eventually<ReadReply> {
@@ -201,18 +177,13 @@ export class MemoryCounterStore implements CounterStore {
   sweep(most: number): Eventually<readonly ExpiredHold[]> {
     const nowMs = this.#time()
     this.#expireDue(nowMs, most)
-    this.#ids.forget(nowMs, CLEARED_PER_SWEEP, EXPIRED, this.#kept)
+    this.#reservations.forget(nowMs, CLEARED_PER_SWEEP)
     this.#slab.clear(nowMs, CLEARED_PER_SWEEP)
-    const listed: ExpiredHold[] = []
-    for (const [, expired] of this.#expired) {
-      if (listed.length >= most) break
-      listed.push(expired)
-    }
-    return listed
+    return this.#reservations.listed(most)
   }
 
   acknowledge(holds: readonly ExpiredHold[]): Eventually<void> {
-    for (const { id } of holds) this.#expired.delete(id)
+    this.#reservations.acknowledge(holds)
   }
 
   async close(): Promise<void> {}
@@ -228,7 +199,7 @@ export class MemoryCounterStore implements CounterStore {
   #tick(): number {
     const nowMs = this.#time()
     this.#expireDue(nowMs, EXPIRED_PER_CALL)
-    this.#ids.forget(nowMs, FORGOTTEN_PER_CALL, EXPIRED, this.#kept)
+    this.#reservations.forget(nowMs, FORGOTTEN_PER_CALL)
     this.#slab.clear(nowMs, CLEARED_PER_CALL)
     this.#slab.begin()
     return nowMs
@@ -242,16 +213,16 @@ export class MemoryCounterStore implements CounterStore {
     { id, owner, charges, lifetimeMs, context }: ReserveRequest,
     nowMs: number,
   ): ReserveReply | undefined {
-    if (!this.#slab.haveRoom(charges, nowMs) || this.#ids.find(id) !== -1) return undefined
-    const { buckets } = this.#open(id, owner, context, charges, nowMs, lifetimeMs)
+    if (!this.#slab.haveRoom(charges, nowMs) || this.#reservations.find(id) !== -1) return undefined
+    const { buckets } = this.#reservations.make(id, -1, owner, context, charges, nowMs, lifetimeMs)
     return { outcome: 'granted', nowMs, statuses: this.#slab.quickAdd(charges, buckets, nowMs) }
   }
 
   #reserve({ id, owner, charges, lifetimeMs, context }: ReserveRequest, nowMs: number): ReserveReply {
     if (charges.some(({ window }) => isStale(window, nowMs))) return { outcome: 'stale', nowMs }
-    const value = this.#ids.valueOf(this.#ids.find(id))
-    if (value !== undefined && value < 0) return { outcome: 'closed', nowMs }
-    const isRepeat = value !== undefined
+    const entry = this.#reservations.find(id)
+    const isRepeat = this.#reservations.open(entry) !== undefined
+    if (!isRepeat && entry !== -1) return { outcome: 'closed', nowMs }
     const states = charges.map((charge) => this.#load(charge, nowMs))
     const unknown = this.#unknownOf(charges, states, nowMs)
     if (unknown.length > 0 && !isRepeat) return { outcome: 'unknown', nowMs, unknown, fence: this.#fence.value }
@@ -260,7 +231,7 @@ export class MemoryCounterStore implements CounterStore {
     if (isRepeat) return { outcome: 'granted', nowMs, statuses }
     if (refuses(charges, statuses)) return { outcome: 'refused', nowMs, statuses }
 
-    const { buckets } = this.#open(id, owner, context, charges, nowMs, lifetimeMs)
+    const { buckets } = this.#reservations.make(id, entry, owner, context, charges, nowMs, lifetimeMs)
     const after = charges.map((charge, index): CounterStatus => {
       add(this.#slab, charge, states[index], views[index]!, charge.amount)
       buckets[index] = views[index]!.bucket
@@ -280,34 +251,11 @@ export class MemoryCounterStore implements CounterStore {
     return view.bucket
   }
 
-  #giveBack(charge: Charge, bucket: number, nowMs: number): void {
-    if (isHeld(bucket)) giveBack(this.#slab, charge, bucket, charge.amount, nowMs, nowMs)
-  }
-
-  #open(
-    id: string,
-    owner: string,
-    context: string,
-    charges: readonly Charge[],
-    nowMs: number,
-    lifetimeMs: number,
-  ): Hold {
-    const hold = this.#holds.open(id, owner, context, charges, nowMs, lifetimeMs)
-    hold.entry = this.#ids.add(id, hold.index)
-    return hold
-  }
-
-  #openHold(value: number | undefined): Hold | undefined {
-    return value === undefined || value < 0 ? undefined : this.#holds.at(value)
-  }
-
-  #close(id: string, entry: number, hold: Hold | undefined, as: Closed, nowMs: number): void {
-    if (hold !== undefined) this.#holds.close(hold)
-    else if (this.#ids.valueOf(entry) === EXPIRED) {
-      this.#expired.delete(id)
-      this.#kept.delete(id)
+  #giveBack({ charges, buckets }: HeldCharges, nowMs: number): void {
+    for (const [index, charge] of charges.entries()) {
+      const bucket = buckets[index]
+      if (isHeld(bucket)) giveBack(this.#slab, charge, bucket, charge.amount, nowMs, nowMs)
     }
-    this.#ids.close(entry === -1 ? this.#ids.add(id, 0) : entry, as, nowMs)
   }
 
   #load({ counter }: Charge, nowMs: number): SlabState | undefined {
@@ -328,26 +276,10 @@ export class MemoryCounterStore implements CounterStore {
 
   #expireDue(nowMs: number, most: number): void {
     for (let left = most; left > 0; left -= 1) {
-      const hold = this.#holds.due(nowMs)
+      const hold = this.#reservations.due(nowMs)
       if (hold === undefined) return
       this.#slab.begin()
-      this.#expire(hold, nowMs)
+      this.#giveBack(this.#reservations.expire(hold, nowMs), nowMs)
     }
-  }
-
-  /** Gives back what is not to be kept, and lists the hold with its context. */
-  #expire(hold: Hold, nowMs: number): void {
-    const { id, owner, context, charges, admittedAtMs, expiresAtMs } = hold
-    const kept: HeldUnits[] = []
-    const buckets = charges.map((charge, index) => {
-      const bucket = hold.buckets[index]!
-      const isKept = charge.onExpiry === 'keep' && charge.window.kind !== 'concurrent'
-      if (isHeld(bucket)) kept.push(unitsOf(charge, isKept ? charge.amount : 0))
-      if (!isKept) this.#giveBack(charge, bucket, nowMs)
-      return isKept ? bucket : NOT_HELD
-    })
-    this.#close(id, hold.entry, hold, EXPIRED, nowMs)
-    this.#kept.set(id, { charges, buckets })
-    this.#expired.set(id, { id, owner, context, admittedAtMs, expiredAtMs: expiresAtMs, kept })
   }
 }

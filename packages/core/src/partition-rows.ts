@@ -25,6 +25,10 @@ export class PartitionRows {
   #cursor: MapIterator<[string, number]> | undefined
   #cursorMap = this.#rows
   #current: readonly [string, number] | undefined
+  /** What was looked for last: the counters of one call often have one partition. */
+  #lastOwner = ''
+  #lastPartition = ''
+  #lastRow: number | undefined
 
   get size(): number {
     return this.#rows.size + this.#others.size
@@ -65,6 +69,8 @@ export class PartitionRows {
   remove(): number {
     const [key, row] = this.#current!
     this.#cursorMap.delete(key)
+    this.#lastPartition = this.#lastOwner = ''
+    this.#lastRow = undefined
     const { owners, heads } = this.#chunks[row >>> BITS]!
     const head = heads[row & MASK]!
     owners[row & MASK] = undefined
@@ -74,6 +80,21 @@ export class PartitionRows {
   }
 
   #rowOf(counter: Counter): number | undefined {
+    const { owner, partition } = counter
+    const isLast = this.#lastRow !== undefined && partition === this.#lastPartition && owner === this.#lastOwner
+    if (isLast) return this.#lastRow
+    const row = this.#find(counter)
+    if (row !== undefined) this.#remember(counter, row)
+    return row
+  }
+
+  #remember({ owner, partition }: Counter, row: number): void {
+    this.#lastOwner = owner
+    this.#lastPartition = partition
+    this.#lastRow = row
+  }
+
+  #find(counter: Counter): number | undefined {
     const { owner, partition } = counter
     const row = this.#rows.get(partition)
     if (row === undefined || this.#chunks[row >>> BITS]!.owners[row & MASK] === owner) {
@@ -95,6 +116,7 @@ export class PartitionRows {
     heads[row & MASK] = NOWHERE
     if (this.#rows.has(partition)) this.#others.set(bothOf(counter), row)
     else this.#rows.set(partition, row)
+    this.#remember(counter, row)
     return row
   }
 }

@@ -1,8 +1,9 @@
 import { add, giveBack } from './counter-change.ts'
-import type { CounterSlab, SlabState } from './counter-slab.ts'
+import type { CounterSlab } from './counter-slab.ts'
 import type { Charge, SettledCharge } from './counter-store.ts'
 import { viewCounter, type CounterView } from './counter-view.ts'
 import type { HeldCharges } from './held-charges.ts'
+import type { SlabState } from './slab-state.ts'
 
 /** When a settlement happened, by the store's clock, and the store's time now, which is not before. */
 export interface SettlementTimes {

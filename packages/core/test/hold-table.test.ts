@@ -11,9 +11,9 @@ describe('HoldTable', () => {
       const table = new HoldTable()
       const open: Hold[] = []
       let nowMs = 0
-      for (const [index, { what, lifetime, of }] of steps.entries()) {
+      for (const { what, lifetime, of } of steps) {
         const hold = open[of % open.length]
-        if (what === 'open') open.push(table.open(String(index), 'o', '', [], nowMs, lifetime))
+        if (what === 'open') open.push(table.open('o', '', [], nowMs, lifetime))
         else if (what === 'wait') nowMs += lifetime
         else if (hold !== undefined && what === 'extend') {
           table.extend(hold, nowMs, lifetime)
@@ -41,10 +41,10 @@ describe('HoldTable', () => {
 
   it('uses the records of closed holds again, and lets go of what they held', () => {
     const table = new HoldTable()
-    const first = table.open('a', 'o', 'context', [], 0, 10)
+    const first = table.open('o', 'context', [], 0, 10)
     table.close(first)
-    expect(first).to.include({ id: '', owner: '', context: '' })
-    expect(table.open('b', 'o', '', [], 0, 10)).to.equal(first)
+    expect(first).to.include({ owner: '', context: '' })
+    expect(table.open('o', '', [], 0, 10)).to.equal(first)
     expect(table.size).to.equal(1)
   })
 })

@@ -43,7 +43,7 @@ describe('IdTable', () => {
   it('holds many, forgets them a few at a time, and uses their places again', () => {
     const table = new IdTable(FOR)
     for (let round = 0; round < 3; round += 1) {
-      for (let i = 0; i < 10_000; i += 1) table.close(table.add(`${round}-${i}`, 0), -1, round * FOR)
+      for (let i = 0; i < 10_000; i += 1) close(table, `${round}-${i}`, -1, round * FOR)
       expect(table.size).to.equal(10_000)
       expect(table.valueOf(table.find(`${round}-9999`))).to.equal(-1)
       table.forget((round + 1) * FOR - 1, 10_000, 0, NOBODY)
@@ -54,14 +54,38 @@ describe('IdTable', () => {
       expect(table.size).to.equal(0)
       expect(table.find(`${round}-9999`)).to.equal(-1)
     }
+    table.find('again')
     expect(table.add('again', 7)).to.be.below(10_000)
+  })
+
+  it('finds all others while some are forgotten, however they had to give way to each other', () => {
+    const table = new IdTable(FOR)
+    const ids = Array.from({ length: 500 }, (_, index) => `call-${index}`)
+    // In an order of their own, so that what is forgotten lies between what stays.
+    const order = ids.toSorted((one, other) => ((one.charCodeAt(6) || 0) < (other.charCodeAt(6) || 0) ? -1 : 1))
+    for (const id of ids) {
+      table.find(id)
+      table.add(id, 1)
+    }
+    for (const [index, id] of order.entries()) table.close(table.find(id), -1, index)
+    for (let gone = 1; gone <= order.length; gone += 1) {
+      table.forget(FOR + gone - 1, 1, 0, NOBODY)
+      for (const [index, id] of order.entries()) {
+        if (table.valueOf(table.find(id)) !== (index < gone ? undefined : -1)) expect.fail(`${id} after ${gone}`)
+      }
+    }
   })
 
   it('tells which of those that it forgets had a number', () => {
     const table = new IdTable(FOR)
-    for (const [id, value] of Object.entries({ a: -1, b: -2, c: -3, d: -2 })) table.close(table.add(id, 0), value, 0)
+    for (const [id, value] of Object.entries({ a: -1, b: -2, c: -3, d: -2 })) close(table, id, value, 0)
     const told: string[] = []
     table.forget(FOR, 10, -2, { delete: (id) => void told.push(id) })
     expect(told).to.deep.equal(['b', 'd'])
   })
 })
+
+function close(table: IdTable, id: string, value: number, nowMs: number): void {
+  expect(table.find(id)).to.equal(-1)
+  table.close(table.add(id, 0), value, nowMs)
+}
