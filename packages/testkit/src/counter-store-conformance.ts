@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, it } from 'mocha'
 import { describeAdjusting } from './adjust-conformance.ts'
 import { ConformanceBed, type OpenCounterStore } from './conformance-bed.ts'
 import { describeExpiry } from './hold-conformance.ts'
-import { describeRebuilding } from './rebuild-conformance.ts'
+import { describeSeeding } from './seed-conformance.ts'
 import { describeReserving } from './reserve-conformance.ts'
 import { describeSettling } from './settle-conformance.ts'
 import { describeWindows } from './window-conformance.ts'
@@ -48,6 +48,6 @@ export function describeCounterStore(
     describeWindows(bed)
     describeAdjusting(bed)
     if (bed.has('expiry')) describeExpiry(bed)
-    if (bed.has('rebuild')) describeRebuilding(bed)
+    if (bed.has('rebuild')) describeSeeding(bed)
   })
 }

@@ -15,6 +15,11 @@ export interface CounterStoreModelOptions {
   readonly owners?: 1 | 2
   /** Whether `sweep` lists at once all that expired. Default: yes. */
   readonly sweepsAtOnce?: boolean
+  /**
+   * Least step of the clock, in ms, which divides every window: 1,000 for a store that lets the server forget what ends, as
+   * a server's own clock goes on while that of the test stands still. Default: 1.
+   */
+  readonly stepMs?: 1 | 1_000
   /** Of a failure, to replay it. */
   readonly seed?: number
 }
@@ -33,11 +38,11 @@ export function describeCounterStoreModel(
   open: (clock: SettableClock) => Promise<CounterStore>,
   options: CounterStoreModelOptions = {},
 ): void {
-  const { sequences = 2_000, parallel = 1, owners = 1, sweepsAtOnce = true } = options
+  const { sequences = 2_000, parallel = 1, owners = 1, sweepsAtOnce = true, stepMs = 1 } = options
   let expires = true
   const run = async (sequence: ModelSequence): Promise<void> => {
     const clock = new SettableClock()
-    await new ModelRun(sequence, { clock, open: () => open(clock), owners, expires, sweepsAtOnce }).run()
+    await new ModelRun(sequence, { clock, open: () => open(clock), owners, expires, sweepsAtOnce, stepMs }).run()
   }
 
   describe(`${name}, beside an oracle`, () => {

@@ -61,6 +61,14 @@ export class ModelCalls {
     this.limits[number] = { ...this.limits[number]!, ...to }
   }
 
+  /** Whether the limits of a call still have the windows that they had when it began. */
+  hasItsShapes({ parts }: ModelCall): boolean {
+    return parts.every(({ number, limit: { kind, shape } }) => {
+      const now = this.limits[number]!
+      return kind === now.kind && shape === now.shape
+    })
+  }
+
   request({ id, owner, parts }: ModelCall, nodeMs: number): ReserveRequest {
     const charges = parts.map(({ number, limit, amount }) => this.charge(number, nodeMs, limit, amount))
     return { id, owner, charges, lifetimeMs: this.#lifetimeMs, context: `context of ${id}` }

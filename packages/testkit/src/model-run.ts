@@ -14,6 +14,8 @@ export interface ModelRunOptions {
   readonly owners: 1 | 2
   /** Whether holds expire. */
   readonly expires: boolean
+  /** Least step of the clock, in ms. */
+  readonly stepMs: number
   /** Whether a sweep lists at once all that expired. */
   readonly sweepsAtOnce: boolean
 }
@@ -94,9 +96,9 @@ export class ModelRun {
   }
 
   async #advance(byMs: number): Promise<void> {
-    const { clock, owners } = this.#options
+    const { clock, owners, stepMs } = this.#options
     if (this.#now() + byMs - this.#beganMs > LONGEST_MS) return
-    clock.advance(byMs)
+    clock.advance(Math.ceil(byMs / stepMs) * stepMs)
     this.#oracle.nowMs = this.#now()
     // A call expires what is due of its own owner only.
     if (owners > 1) await this.#touch()
@@ -157,7 +159,8 @@ export class ModelRun {
 
   /** The very same request, however often it is sent. */
   async #settleAgain(call: ModelCall): Promise<void> {
-    if (this.#options.owners > 1 && this.#oracle.hasLost(call.id)) return
+    const isOfNow = this.#options.owners === 1 && this.#calls.hasItsShapes(call)
+    if (this.#oracle.hasLost(call.id) && !isOfNow) return
     if (call.settled !== undefined) await this.#expectSettled(call, call.settled)
   }
 
@@ -216,10 +219,10 @@ export class ModelRun {
     this.#oracle.acknowledge(listed)
   }
 
-  /** Takes a millisecond: what began in the one before may have been used. */
+  /** Takes time: what began in the very millisecond before may have been used. */
   async #lose(): Promise<void> {
     await this.#the.close()
-    this.#options.clock.advance(1)
+    this.#options.clock.advance(this.#options.stepMs)
     this.#oracle.nowMs = this.#now()
     this.#store = await this.#options.open()
     this.#oracle.lose()

@@ -123,7 +123,7 @@ export class OracleCounter {
   /** The store has been told of the bucket of an instant. */
   seeded(charge: Charge, nowMs: number): void {
     const { bucket, isNew } = this.#view(charge, nowMs)
-    if (isNew && charge.window.kind !== 'first-use') this.#buckets.push(bucket)
+    if (isNew) this.#buckets.push(charge.window.kind === 'first-use' ? bucket.notBegun() : bucket)
   }
 
   /** As if these calls had never been. */

@@ -23,7 +23,7 @@ const WINDOW = {
 } as const
 
 /** Counters that the store can't vouch for: it is empty, and their windows are older than it is. */
-export function describeRebuilding(bed: ConformanceBed): void {
+export function describeSeeding(bed: ConformanceBed): void {
   const rebuilt = (overrides: Partial<ChargeOptions> = {}): Charge =>
     charge({ window: WINDOW, isRebuilt: true, ...overrides })
   const fenceOf = async (...charges: Charge[]): Promise<string> => (await bed.store.read(charges)).fence
