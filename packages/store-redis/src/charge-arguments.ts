@@ -3,9 +3,9 @@ import { lineOf, Shape, shapedCharge, type Shapes } from './charge-shape.ts'
 
 /** Charges as the scripts take them; see `lua/includes/charge.lua`. */
 export interface ChargeArguments<T> {
-  /** Those of the partitions; the first is the owner's home. */
+  /** Those of the partitions but the owner's home, which the scripts know. */
   readonly keys: string[]
-  /** Of each partition, the lines of its counters. */
+  /** The lines of the counters of home, then of each further partition. */
   readonly lines: string[]
   /** An instant in all windows that are aligned to the epoch, then amounts, quotas and edges. */
   readonly numbers: string
@@ -28,7 +28,7 @@ export function chargeArguments<T>(
   shapes: Shapes<T>,
   actuals?: readonly number[],
 ): ChargeArguments<T> {
-  const keys = [`${baseOf(prefix, owner)}c:${owner}`]
+  const keys: string[] = []
   const lines = ['']
   const instant = alignedInstant(charges)
   let numbers = String(instant)
@@ -40,7 +40,7 @@ export function chargeArguments<T>(
     const charge = charges[index]!
     const { counter, window, amount, quota } = charge
     if (last === undefined || counter.partition !== last.partition || counter.owner !== last.owner) {
-      at = partitionIndex(keys, lines, `${baseOf(prefix, counter.owner)}c:${counter.partition}`)
+      at = counter.owner === owner && counter.partition === owner ? 0 : partitionIndex(keys, lines, keyOf(prefix, counter))
       last = counter
     }
     lines[at]! += lineOf(charge)
@@ -51,15 +51,20 @@ export function chargeArguments<T>(
     branch = branch && shapes.next(branch, charge, at + 1, w1)
   }
   const shared = branch && shapes.at(branch)
-  const shape = shared ?? unusualShape<T>(prefix, keys, charges, instant)
+  const shape = shared ?? unusualShape<T>(prefix, owner, keys, charges, instant)
   return { keys, lines, numbers, shape, isShared: shared !== undefined, isRebuilt }
 }
 
 function partitionIndex(keys: string[], lines: string[], key: string): number {
   const known = keys.indexOf(key)
-  if (known !== -1) return known
+  if (known !== -1) return known + 1
   lines.push('')
-  return keys.push(key) - 1
+  return keys.push(key)
+}
+
+/** The partition that has the owner's own name is its home, and has no further name. */
+function keyOf(prefix: string, { owner, partition }: Charge['counter']): string {
+  return `${baseOf(prefix, owner)}c:${partition === owner ? '' : partition}`
 }
 
 /** The latest start of a window that is aligned to the epoch: in all of them, if they were made for one instant. */
@@ -91,11 +96,17 @@ function firstNumber({ window }: Charge, instant: number): number {
   }
 }
 
-function unusualShape<T>(prefix: string, keys: string[], charges: readonly Charge[], instant: number): Shape<T> {
+function unusualShape<T>(
+  prefix: string,
+  home: string,
+  keys: string[],
+  charges: readonly Charge[],
+  instant: number,
+): Shape<T> {
   return new Shape(
     charges.map((charge) => {
       const { owner, partition } = charge.counter
-      const at = keys.indexOf(`${baseOf(prefix, owner)}c:${partition}`)
+      const at = owner === home && partition === home ? 0 : keys.indexOf(keyOf(prefix, charge.counter)) + 1
       return shapedCharge(charge, at + 1, firstNumber(charge, instant))
     }),
   )

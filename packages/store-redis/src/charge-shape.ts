@@ -116,7 +116,7 @@ export function shapedCharge(charge: Charge, partition: number, w1: number): Sha
 /** What a counter is called in the directory of its partition. */
 export function lineOf({ counter: { name }, window }: Charge): string {
   if (window.kind === 'sliding') return `S${window.bucketMs},${window.buckets + 1} ${name}\n`
-  return `${KIND[window.kind]} ${name}\n`
+  return `${window.kind === 'first-use' && window.then === 'end' ? 'E' : KIND[window.kind]} ${name}\n`
 }
 
 function secondNumber(window: ChargeWindow): number {

@@ -21,7 +21,7 @@ local function unpackHold(packed)
     local group = {}
     for kind, shape, name in string.gmatch(lines, '(%u)(%S*) ([^\n]*)\n') do
       local bucketMs, places = string.match(shape, '(%d+),(%d+)')
-      local held = { key = partitionKey, kind = kind, name = name }
+      local held = { key = partitionKey, kind = kind == 'E' and 'U' or kind, name = name }
       held.bucketMs, held.places = tonumber(bucketMs), tonumber(places)
       group[#group + 1] = held
     end
