@@ -26,7 +26,7 @@ local function unbegin(held, admitted)
 end
 
 local now = storeTime(given)
-sweep(base, home, now, 8)
+sweep(base, now, 8)
 local hold = readHold(KEYS[1])
 if not hold or hold.state == 'h' or hold.state == 'e' then
   for _, held in ipairs(hold and hold.amounts or {}) do

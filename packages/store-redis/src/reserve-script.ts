@@ -96,7 +96,7 @@ function fastPart(charges: readonly ShapedCharge[], { hasClock, isOneServer }: F
     ...partitions.map((each, index) => readPartition(each, index + 1, isRebuilt)),
     hasClock ? "local now=string.match(ARGV[1],'%S+$')+0" : "local T=call('TIME') local now=T[1]*1000+(T[2]-T[2]%1000)/1000",
     ...partitions.map((_each, index) => `if seen${index + 1}>now then now=seen${index + 1} end`),
-    `if due1<=now ${isOneServer ? 'or visit1<=now ' : ''}then break end`,
+    `if due1<=now or listed1>=1024 ${isOneServer ? 'or visit1<=now ' : ''}then break end`,
     ...(isRebuilt ? sameServer(last, isOneServer) : []),
     ...codes.map(({ view }) => view),
     `if ${refusal(charges)} then`,
@@ -105,7 +105,7 @@ function fastPart(charges: readonly ShapedCharge[], { hasClock, isOneServer }: F
     'end',
     'local ends=now+life',
     `if not call('SET',KEYS[1],${holdValue(charges, codes, partitions)}..ARGV[2],'NX') then break end`,
-    "call('ZADD',sub(KEYS[1],1,length)..'o',ends,sub(KEYS[1],length+3))",
+    "local id=sub(KEYS[1],length+3) local open=pack('<I2c0d',#id,id,ends)",
     ...codes.map(({ add }) => add),
     ...partitions.map((each, index) => writePartition(each, index + 1)),
     `return {${[PLAIN_REFUSED + 1, 'now', ...codes.map(({ figures }) => figures)].join(',')}}`,
@@ -129,11 +129,11 @@ function readNumbers(codes: readonly ChargeCode[]): string {
 /** Reads all of a partition at once; of a home without charges, its head. */
 function readPartition(codes: readonly ChargeCode[], index: number, isRebuilt: boolean): string {
   const [value, directory] = [`v${index}`, `d${index}`]
-  const head = `_,flags${index},run${index},seen${index},since${index},due${index},visit${index}`
+  const head = `_,flags${index},run${index},seen${index},since${index},due${index},visit${index},listed${index}`
   const read = `local ${value}=call('GET',${keyOf(index)})`
-  const locals = `local flags${index},run${index},seen${index},since${index},due${index},visit${index},roll${index}`
+  const locals = `local flags${index},run${index},seen${index},since${index},due${index},visit${index},listed${index},roll${index}`
   if (codes.length === 0) {
-    return `${read}\nif not ${value} then break end\n${locals}\n${head}=unpack_('<BBI4dddd',${value})`
+    return `${read}\nif not ${value} then break end\n${locals}\n${head}=unpack_('<BBI4ddddI2',${value})`
   }
   const bytes = codes.reduce((sum, code) => sum + code.bytes, 0)
   const fields = codes.flatMap((code) => code.fields)
@@ -141,14 +141,16 @@ function readPartition(codes: readonly ChargeCode[], index: number, isRebuilt: b
   return [
     read,
     `local ${directory}=ARGV[${index + 2}]`,
-    `if not ${value} or sub(${value},41,40+#${directory})~=${directory} then break end`,
-    // Longer: with extras, which go on as they are, or with counters of others.
-    `local longer${index}=#${value}-40-#${directory}-${bytes}`,
+    `if not ${value} then break end`,
+    // Open holds and extras go on as they are. Counters of others are left to the rest.
+    `local low${index},high${index},least${index},most${index}=string.byte(${value},39,42)`,
+    `local longer${index}=#${value}-42-#${directory}-${bytes}-low${index}-high${index}*256`,
+    `if least${index}+most${index}*256~=#${directory} then break end`,
     `if longer${index}~=0 and longer${index}~=${codes.length * 17} then break end`,
     locals,
     `local ${fields.join(',')}`,
     `local p${index}`,
-    `${head},p${index},${fields.join(',')}=unpack_('<BBI4ddddI2c0${format}',${value})`,
+    `${head},p${index},${fields.join(',')}=unpack_('<BBI4ddddI2I2c0${format}',${value})`,
     `if p${index}~=${directory} then break end`,
     `if flags${index}${isRebuilt ? '~=0' : '>=2'} then break end`,
   ].join('\n')
@@ -193,13 +195,18 @@ function holdValue(
 
 function writePartition(codes: readonly ChargeCode[], index: number): string {
   const key = keyOf(index)
-  const earlier = 'if ends<due1 then due1=ends'
-  if (codes.length === 0) return index === 1 ? `${earlier} call('SETRANGE',${key},22,pack('<d',due1)) end` : ''
+  const earlier = 'if ends<due1 then due1=ends end'
+  if (codes.length === 0) {
+    if (index !== 1) return ''
+    const head = "sub(v1,1,22)..pack('<d',due1)..sub(v1,31,38)..pack('<I2',listed1+#open)"
+    return `${earlier}\ncall('SET',home,${head}..sub(v1,41)..open)`
+  }
   const format = codes.map((code) => code.format).join('')
-  const head = `1,flags${index},run${index},now,since${index},due${index},visit${index},#d${index},d${index}`
-  const packed = `pack('<BBI4ddddI2c0${format}',${head},${codes.flatMap((code) => code.fields).join(',')})`
-  const value = `w${index}`
-  const make = `local w${index}=${packed} if longer${index}~=0 then w${index}=w${index}..sub(v${index},-longer${index}) end`
+  const head = `1,flags${index},run${index},now,since${index},due${index},visit${index},listed${index}${index === 1 ? '+#open' : ''},#d${index},d${index}`
+  const packed = `pack('<BBI4ddddI2I2c0${format}',${head},${codes.flatMap((code) => code.fields).join(',')})`
+  const value = `new${index}`
+  const make = `local new${index}=${packed} if longer${index}+listed${index}~=0 then new${index}=new${index}..sub(v${index},-longer${index}-listed${index}) end`
+  if (index === 1) return `${earlier}\n${make}\ncall('SET',home,new1..open)`
   const endings = codes.map(({ ending }) => ending)
   const write = endings.includes(undefined)
     ? `call('SET',${key},${value})`
@@ -208,5 +215,5 @@ function writePartition(codes: readonly ChargeCode[], index: number): string {
         `call('SET',${key},${value},'PX',math.max(now+1,${endings.join(',')})+(run${index}~=0 and GRACE or 0)-now)`,
         `else call('SET',${key},${value},'KEEPTTL') end`,
       ].join('\n')
-  return index === 1 ? `${earlier} end\n${make}\n${write}` : `${make}\n${write}`
+  return `${make}\n${write}`
 }

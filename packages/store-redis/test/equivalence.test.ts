@@ -253,7 +253,7 @@ class Run {
     return {
       ...rest,
       counter: { owner, partition, name: counter, key: `${owner} ${partition} ${counter}` },
-      window: windowAt(window, nowMs, rest.isRebuilt),
+      window: windowAt(window, nowMs, rest.isRebuilt, name === 'b' || name === 'd' ? 7_001 : 0),
     }
   }
 }
@@ -266,8 +266,9 @@ function sorted<T extends object | undefined>(found: T): T {
   return found
 }
 
-function windowAt(kind: ChargeWindow['kind'], nowMs: number, isLong: boolean): ChargeWindow {
-  const startMs = Math.floor(nowMs / MINUTE) * MINUTE
+/** @param offsetMs 0: aligned to the epoch, as other calendar windows are not. */
+function windowAt(kind: ChargeWindow['kind'], nowMs: number, isLong: boolean, offsetMs: number): ChargeWindow {
+  const startMs = Math.floor((nowMs - offsetMs) / MINUTE) * MINUTE + offsetMs
   if (kind === 'fixed') return { kind, startMs, endMs: startMs + MINUTE, nextEndMs: startMs + 2 * MINUTE }
   if (kind === 'sliding') return { kind, bucketMs: 6_000, buckets: 10 }
   // A rebuilt one that is over is known as such for as long as the store likes: it is not over here.

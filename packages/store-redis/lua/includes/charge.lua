@@ -20,7 +20,7 @@ local second, opened, given = numbers[#numbers - 2], numbers[#numbers - 1], numb
 if SERVER_SALT and run ~= 0 then run = (run + tonumber(string.sub(redis.call('CLUSTER', 'MYID'), 1, 8), 16)) % 4294967296 end
 local base = string.sub(KEYS[1], 1, baseLength)
 local id = string.sub(KEYS[1], baseLength + 3)
-local home = partition(base .. 'c:')
+home = partition(base .. 'c:')
 
 local function edges(charge, at)
   local duration = charge.w1

@@ -3,7 +3,8 @@
 
   head       version (1), flags (1: some counter is not verified since the server changed, 2: some fixed or first-use one is
              topped up; 1 byte), server (4), last time seen, since when it is counted here, earliest expiry of the owner's
-             holds, instant from which the owner is announced again (8 each), length of the directory (2)
+             holds, instant from which the owner is announced again (8 each), length of the list of open holds, and of
+             the directory (2 each)
   directory  a line for each counter: kind (F fixed, S sliding, U first-use, E first-use that ends for good, L lifetime,
              C concurrent), for S the step's length and the number of places, a space, its name, a line feed
   records    in the order of the directory, of 8 bytes each
@@ -12,16 +13,19 @@
              C       used, quota
              S       latest step, used, first step that may be in use, then the places of the ring
   extras     only if some counter has one: for each 1 if it is not verified (1), topped up, counted until (8 each)
+  open holds of the owner, in its home partition: id (after its length, 2) and expiry (8) of each; further ones are in the
+             sorted set base .. 'o'
 
   Loaded once a script; written back once, and only if something changed.
 ]]
 
-local HEAD = '<BBI4ddddI2c0'
+local HEAD = '<BBI4ddddI2I2c0'
 local INF = math.huge
 local floor, max, min = math.floor, math.max, math.min
 local NOT_BEGUN, NOT_BEGUN_FOR = -1, 3600000
 
 local partitions, order = {}, {}
+local home
 
 local function readRecord(record, packed, at)
   local kind = record.kind
@@ -48,7 +52,7 @@ local function readRecords(loaded, packed, directory, at)
     loaded.list[#loaded.list + 1] = record
     loaded.c[name] = record
   end
-  if at > #packed then return end
+  if at > #packed - #loaded.open then return end
   for _, record in ipairs(loaded.list) do
     local unverified, top
     unverified, top, record.counted, at = struct.unpack('<Bdd', packed, at)
@@ -60,12 +64,13 @@ end
 local function partition(key)
   local loaded = partitions[key]
   if loaded then return loaded end
-  loaded = { key = key, known = false, run = 0, seen = 0, since = 0, due = 0, visit = 0, c = {}, list = {}, changed = false }
+  loaded = { key = key, known = false, run = 0, seen = 0, since = 0, due = 0, visit = 0, open = '', c = {}, list = {} }
   local packed = redis.call('GET', key)
   if packed then
     loaded.known = true
-    local _, directory, at
-    _, _, loaded.run, loaded.seen, loaded.since, loaded.due, loaded.visit, directory, at = struct.unpack(HEAD, packed)
+    local _, length, directory, at
+    _, _, loaded.run, loaded.seen, loaded.since, loaded.due, loaded.visit, length, directory, at = struct.unpack(HEAD, packed)
+    if length > 0 then loaded.open = string.sub(packed, -length) end
     readRecords(loaded, packed, directory, at)
   end
   partitions[key] = loaded
@@ -168,11 +173,11 @@ local function writePartitions(now)
       end
       local directory = table.concat(lines)
       local flags, extras = packExtras(loaded.list)
-      local packed = struct.pack(HEAD, 1, flags, loaded.run, now, loaded.since, loaded.due, loaded.visit, #directory, directory)
-        .. table.concat(records) .. extras
+      local packed = struct.pack(HEAD, 1, flags, loaded.run, now, loaded.since, loaded.due, loaded.visit,
+        #loaded.open, #directory, directory) .. table.concat(records) .. extras .. loaded.open
       -- A head alone only spares looking: it lives as long as an announcement counts.
       if #records == 0 then last = max(last, now + ANNOUNCE_EVERY) end
-      if last == INF then
+      if last == INF or loaded.open ~= '' then
         redis.call('SET', loaded.key, packed)
       else
         redis.call('SET', loaded.key, packed, 'PX', string.format('%.0f', last - now))
