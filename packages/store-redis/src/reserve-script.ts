@@ -212,7 +212,7 @@ function writePartition(codes: readonly ChargeCode[], index: number): string {
     ? `call('SET',${key},${value})`
     : [
         `if roll${index} then`,
-        `call('SET',${key},${value},'PX',math.max(now+1,${endings.join(',')})+(run${index}~=0 and GRACE or 0)-now)`,
+        `call('SET',${key},${value},'PX',math.max(5000,math.max(${endings.join(',')})+(run${index}~=0 and GRACE or 0)-now))`,
         `else call('SET',${key},${value},'KEEPTTL') end`,
       ].join('\n')
   return `${make}\n${write}`

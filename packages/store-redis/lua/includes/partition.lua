@@ -23,6 +23,8 @@ local HEAD = '<BBI4ddddI2I2c0'
 local INF = math.huge
 local floor, max, min = math.floor, math.max, math.min
 local NOT_BEGUN, NOT_BEGUN_FOR = -1, 3600000
+-- Where time is given by a test, that of the server's expiry is another.
+local LEAST_LIFE = 5000
 
 local partitions, order = {}, {}
 local home
@@ -180,7 +182,7 @@ local function writePartitions(now)
       if last == INF or loaded.open ~= '' then
         redis.call('SET', loaded.key, packed)
       else
-        redis.call('SET', loaded.key, packed, 'PX', string.format('%.0f', last - now))
+        redis.call('SET', loaded.key, packed, 'PX', string.format('%.0f', max(LEAST_LIFE, last - now)))
       end
     end
   end
