@@ -13,9 +13,12 @@ const OWNER = 'o'
 /** One operation, on a store whose clock is at `nowMs`. `list`: index of the charges that it is about. */
 type Step =
   | { readonly kind: 'advance'; readonly byMs: number }
-  | { readonly kind: 'reserve' | 'extend' | 'read'; readonly id: string; readonly list: number; readonly amount: number }
+  | { readonly kind: 'reserve'; readonly id: string; readonly list: number; readonly amount: number }
+  | { readonly kind: 'extend'; readonly id: string; readonly list: number; readonly amount: number }
+  | { readonly kind: 'read'; readonly id: string; readonly list: number; readonly amount: number }
   | { readonly kind: 'settle'; readonly id: string; readonly list: number; readonly amount: number; readonly ago: number }
-  | { readonly kind: 'release' | 'holdState'; readonly id: string }
+  | { readonly kind: 'release'; readonly id: string }
+  | { readonly kind: 'holdState'; readonly id: string }
   | {
       readonly kind: 'adjust'
       readonly id: string
