@@ -1,7 +1,7 @@
 --[[
   Expires the holds of one owner that are due, and lists the expired ones that nobody acknowledged.
 
-  KEYS[1]   anything of the owner
+  KEYS[1]   home
   ARGV[1]   as in includes/charge.lua; the operation's number is how many at most
 
   Returns { 0 if no hold is open, then of each expired one a list: id, expired at, made at, context, other owners, then

@@ -233,7 +233,7 @@ export class CounterScripts {
     const base = baseOf(this.prefix, owner)
     const args = this.#arguments(owner, [])
     const numbers = this.#numbers({ id: '', owner, first: most }, args.numbers, 0)
-    const keys = [`${base}o:`]
+    const keys = [`${base}c:`]
     const reply = (await this.#sweep.run(this.#options.client, keys, [numbers, '', ''])) as [number, ...ListedReply[]]
     const [open, ...lists] = reply
     const listed = lists.map(([id, expiredAtMs, admittedAtMs, context, others, ...figures]) => {
@@ -273,10 +273,13 @@ export class CounterScripts {
     { keys, lines, numbers }: ChargeArguments<FastReserve>,
     more: readonly string[],
   ): Promise<unknown> {
-    const hold = `${baseOf(this.prefix, operation.owner)}h:${operation.id}`
+    const base = baseOf(this.prefix, operation.owner)
+    const { client, isOneServer } = this.#options
+    const first = operation.id === '' ? `${base}c:` : `${base}h:${operation.id}`
+    const all = isOneServer ? [first, ...keys] : [first, ...keys, `${base}c:`]
     const figures = this.#numbers(operation, numbers, run)
     this.#writes.gather()
-    return script.run(this.#options.client, [hold, ...keys], [figures, operation.tail ?? '', ...lines, ...more])
+    return script.run(client, all, [figures, operation.tail ?? '', ...lines, ...more])
   }
 
   #numbers({ owner, first, second = 0 }: Operation, numbers: string, run: number): string {

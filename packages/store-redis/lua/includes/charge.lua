@@ -2,7 +2,7 @@
   What a call asks for.
 
   KEYS[1]   hold, or anything else of the owner (base + letter + ':' …); its home partition is base + 'c:'
-  KEYS[2..] further partitions
+  KEYS[2..] further partitions; on a Cluster last the home, so that a slot that moves is answered for by one server only
   ARGV[1]   numbers: server (0: no charge asks for it), length of the base, what the operation needs, an instant in the
             fixed windows that are aligned to the epoch; then of each charge amount and quota (-1: none), and of other
             fixed windows their three edges; then a second one that the operation needs, when the store was opened (-1:
@@ -35,7 +35,7 @@ end
 
 local function readCharges(shape)
   local lines, keys = {}, { home.key }
-  for i = 2, #KEYS do keys[i] = KEYS[i] end
+  for i = 2, MARKS and #KEYS or #KEYS - 1 do keys[i] = KEYS[i] end
   for i, key in ipairs(keys) do
     partition(key)
     lines[i] = string.gmatch(ARGV[i + 2], '%u%S* ([^\n]*)\n')

@@ -152,8 +152,11 @@ local function closeHold(key, base, id, state, hold)
   if hold.state == 'e' then redis.call('HDEL', base .. 'x', id) end
 end
 
-local function expire(base, id, key, now)
+local function expire(base, id, expires, now)
+  local key = base .. 'h:' .. id
   local hold = readHold(key)
+  -- While a slot moves, a hold can be on the other server still.
+  if not hold and not MARKS and expires > now - CLOSED_FOR then return end
   unlistOpen(base, id)
   if not hold or hold.state ~= 'h' then return end
   for _, held in ipairs(hold.amounts) do
@@ -172,7 +175,7 @@ end
 local function sweep(base, now, most)
   if home.known and home.due > now then return end
   local due, earliest = dueHolds(base, now, most)
-  for i = 1, min(most, #due) do expire(base, due[i].id, base .. 'h:' .. due[i].id, now) end
+  for i = 1, min(most, #due) do expire(base, due[i].id, due[i].expires, now) end
   if #due > 0 then
     local _
     _, earliest = dueHolds(base, now, 1)
