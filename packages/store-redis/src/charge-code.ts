@@ -21,6 +21,25 @@ export interface ChargeCode {
 
 /** Code of a charge. `index` is from 1. */
 export function chargeCode(charge: ShapedCharge, index: number): ChargeCode {
+  const code = codeOf(charge, index)
+  const own = (text: string): string => withNames(text, charge, index)
+  return {
+    ...code,
+    numbers: code.numbers.filter((name) => charge.quota === undefined || name !== `Q${index}`),
+    view: own(code.view),
+    add: own(code.add),
+    figures: own(code.figures),
+    held: code.held.map(own),
+  }
+}
+
+/** Its amount may be that of another, and its quota in the shape. */
+function withNames(text: string, { amount, quota }: ShapedCharge, i: number): string {
+  const named = text.replaceAll(new RegExp(`\\ba${i}\\b`, 'g'), `amount${amount}`)
+  return quota === undefined ? named : named.replaceAll(new RegExp(`\\bQ${i}\\b`, 'g'), `(${quota})`)
+}
+
+function codeOf(charge: ShapedCharge, index: number): ChargeCode {
   switch (charge.kind) {
     case 'F':
       return fixedCode(charge, index)
@@ -53,7 +72,7 @@ function fixedCode(charge: ShapedCharge, i: number): ChargeCode {
   ]
   return {
     ...recordCode(i, 'seuq'),
-    numbers: w1 === 0 ? [`a${i}`, `Q${i}`, `w${i}`, `W${i}`, `n${i}`] : [`a${i}`, `Q${i}`],
+    numbers: w1 === 0 ? [`Q${i}`, `w${i}`, `W${i}`, `n${i}`] : [`Q${i}`],
     view: join(view, charge.partition),
     figures: isPlain ? `u${i}` : `u${i},q${i},s${i},0,e${i},now`,
     held: [`s${i}`, `a${i}`],
@@ -88,7 +107,7 @@ function firstUseCode(charge: ShapedCharge, i: number): ChargeCode {
   ]
   return {
     ...recordCode(i, 'seuq'),
-    numbers: [`a${i}`, `Q${i}`],
+    numbers: [`Q${i}`],
     view: join(view, charge.partition),
     figures: `u${i},q${i},s${i},0,e${i},now`,
     held: [`s${i}`, `a${i}`],
@@ -105,7 +124,7 @@ function endlessCode(charge: ShapedCharge, i: number): ChargeCode {
   ]
   return {
     ...recordCode(i, charge.kind === 'L' ? 'uqt' : 'uq'),
-    numbers: [`a${i}`, `Q${i}`],
+    numbers: [`Q${i}`],
     view: join(view, charge.partition),
     figures: `u${i},L${i},-1,0,-1,now`,
     held: ['0', `a${i}`],
@@ -134,7 +153,7 @@ function slidingCode(charge: ShapedCharge, i: number): ChargeCode {
     tripped(charge, i, true, 'Q'),
   ]
   return {
-    numbers: [`a${i}`, `Q${i}`],
+    numbers: [`Q${i}`],
     format: `dddc${places * 8}`,
     fields: [`s${i}`, `u${i}`, `h${i}`, `r${i}`],
     bytes: 24 + places * 8,

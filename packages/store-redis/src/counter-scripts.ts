@@ -79,6 +79,7 @@ export class CounterScripts {
   readonly prefix: string
   readonly #options: CounterScriptsOptions
   readonly #shapes: Shapes<FastReserve>
+  readonly #bakedShapes: Shapes<FastReserve>
   readonly #preamble: string
   readonly #openedMs: number
   readonly #writes: SameTickWrites
@@ -90,7 +91,8 @@ export class CounterScripts {
     this.#options = options
     this.prefix = options.prefix
     this.#writes = new SameTickWrites(options.client)
-    this.#shapes = new Shapes(options.mostShapes)
+    this.#shapes = new Shapes(Math.ceil(options.mostShapes / 2))
+    this.#bakedShapes = new Shapes(Math.floor(options.mostShapes / 2))
     this.#openedMs = this.nowMs()
     this.#preamble = `local CLOSED_FOR,GRACE,MARKS,SERVER_SALT,ANNOUNCE_EVERY,VISIT_EVERY=${options.closedForMs},${
       options.isOneServer ? `0,true,false` : `${GRACE_MS},false,true`
@@ -118,7 +120,7 @@ export class CounterScripts {
   /** The figures of a decision; {@link replyOf} reads them. */
   reserve(request: ReserveRequest, others = ''): Promise<readonly number[]> {
     const { id, owner, charges, lifetimeMs, context } = request
-    const args = this.#arguments(owner, charges)
+    const args = this.#reserveArguments(owner, charges)
     const { shape } = args
     const operation = { id, owner, first: lifetimeMs, tail: `${others}\0${context}` }
     if (!args.isShared || !isFast(shape.charges)) return this.#run('reserve', operation, args) as Promise<number[]>
@@ -242,8 +244,14 @@ export class CounterScripts {
     return { open, listed }
   }
 
+  /** With quotas in the shape as long as there are few; callers with quotas of their own make many. */
+  #reserveArguments(owner: string, charges: readonly Charge[]): ChargeArguments<FastReserve> {
+    const baked = chargeArguments(this.prefix, owner, charges, { shapes: this.#bakedShapes, quotas: 'baked' })
+    return baked.isShared ? baked : this.#arguments(owner, charges)
+  }
+
   #arguments(owner: string, charges: readonly Charge[], actuals?: readonly number[]): ChargeArguments<FastReserve> {
-    return chargeArguments(this.prefix, owner, charges, this.#shapes, actuals)
+    return chargeArguments(this.prefix, owner, charges, { shapes: this.#shapes, quotas: 'sent', actuals })
   }
 
   #run(

@@ -92,7 +92,7 @@ function fastPart(charges: readonly ShapedCharge[], { hasClock, isOneServer }: F
   const lines = [
     'repeat',
     'local call,sub,pack,unpack_=redis.call,string.sub,struct.pack,struct.unpack',
-    readNumbers(codes),
+    readNumbers(charges, codes),
     ...partitions.map((each, index) => readPartition(each, index + 1, isRebuilt)),
     hasClock ? "local now=string.match(ARGV[1],'%S+$')+0" : "local T=call('TIME') local now=T[1]*1000+(T[2]-T[2]%1000)/1000",
     ...partitions.map((_each, index) => `if seen${index + 1}>now then now=seen${index + 1} end`),
@@ -114,8 +114,9 @@ function fastPart(charges: readonly ShapedCharge[], { hasClock, isOneServer }: F
   return lines.filter((line) => line !== '').join('\n')
 }
 
-function readNumbers(codes: readonly ChargeCode[]): string {
-  const names = ['run', 'length', 'life', 'instant', ...codes.flatMap(({ numbers }) => numbers)]
+function readNumbers(charges: readonly ShapedCharge[], codes: readonly ChargeCode[]): string {
+  const amounts = Array.from({ length: Math.max(...charges.map(({ amount }) => amount)) }, (_, at) => `amount${at + 1}`)
+  const names = ['run', 'length', 'life', 'instant', ...amounts, ...codes.flatMap(({ numbers }) => numbers)]
   const lines: string[] = [`local ${names.join(',')}`, 'local at=0']
   for (let from = 0; from < names.length; from += NUMBERS_AT_ONCE) {
     const some = names.slice(from, from + NUMBERS_AT_ONCE)

@@ -4,13 +4,13 @@
   KEYS[1]   hold, or anything else of the owner (base + letter + ':' …); its home partition is base + 'c:'
   KEYS[2..] further partitions; on a Cluster last the home, so that a slot that moves is answered for by one server only
   ARGV[1]   numbers: server (0: no charge asks for it), length of the base, what the operation needs, an instant in the
-            fixed windows that are aligned to the epoch; then of each charge amount and quota (-1: none), and of other
-            fixed windows their three edges; then a second one that the operation needs, when the store was opened (-1:
+            fixed windows that are aligned to the epoch; amounts; of each charge its quota (-1: none), if it is not in
+            the shape, and of other fixed windows their three edges; then a second one that the operation needs, when the store was opened (-1:
             now), now (-1: the server's time)
   ARGV[2]   other owners and context, as at the end of a hold
   ARGV[3..] lines of the counters, of home and each further partition as in its directory
   shape     of each charge, with semicolons between: partition, kind, trip, effect, keeps quota, keeps duration, expiry,
-            alternative, is rebuilt, and two numbers of the window
+            alternative, is rebuilt, two numbers of the window, which of the amounts, quota (n: it is sent)
 ]]
 
 local numbers = {}
@@ -41,16 +41,17 @@ local function readCharges(shape)
     lines[i] = string.gmatch(ARGV[i + 2], '%u%S* ([^\n]*)\n')
   end
   local charges, at = {}, 5
+  for amount in string.gmatch(shape .. ';', ',(%d+),[-%dn]+;') do at = max(at, tonumber(amount) + 5) end
   for each in string.gmatch(shape, '[^;]+') do
-    local index, kind, trip, effect, quotaChange, durationChange, expiry, alternative, rebuilt, w1, w2 =
-      string.match(each, '(%d+),(%u),(%d),(%d),(%d),(%d),(%l),(%d+),(%d),(%d+),(%d+)')
+    local index, kind, trip, effect, quotaChange, durationChange, expiry, alternative, rebuilt, w1, w2, amount, quota =
+      string.match(each, '(%d+),(%u),(%d),(%d),(%d),(%d),(%l),(%d+),(%d),(%d+),(%d+),(%d+),(.+)')
     index = tonumber(index)
     local charge = { key = keys[index], loaded = partition(keys[index]), name = lines[index](), kind = kind }
     charge.trip, charge.effect, charge.alternative = tonumber(trip), tonumber(effect), tonumber(alternative)
     charge.keepsQuota, charge.keepsDuration, charge.expiry = quotaChange == '1', durationChange == '1', expiry
     charge.isRebuilt, charge.w1 = rebuilt == '1', tonumber(w1)
-    charge.amount, charge.quota = numbers[at], numbers[at + 1]
-    at = at + 2
+    charge.amount, charge.quota = numbers[4 + tonumber(amount)], tonumber(quota)
+    if quota == 'n' then charge.quota, at = numbers[at], at + 1 end
     if kind == 'F' then at = edges(charge, at) end
     if kind == 'S' then charge.bucketMs, charge.places = charge.w1, tonumber(w2) + 1 end
     if kind == 'U' then charge.duration, charge.restarts = charge.w1, w2 == '0' end
