@@ -6,7 +6,7 @@ import { startRedis, type TestRedis } from '@tallygate/testkit'
 import { Redis } from 'ioredis'
 import { contestants, type Contestant } from './contestants.ts'
 
-const OPERATIONS = Number(process.env["OPS"] ?? 20_000)
+const OPERATIONS = Number(process.env['OPS'] ?? 20_000)
 const AT_ONCE = 32
 
 interface Cost {
@@ -71,9 +71,14 @@ function median(values: readonly number[]): number {
 function print(isComplete: boolean): void {
   const medians = new Map<string, Cost>()
   for (const [name, of] of costs) {
-    const cost = { clientUs: median(of.map(({ clientUs }) => clientUs)), serverUs: median(of.map(({ serverUs }) => serverUs)) }
+    const cost = {
+      clientUs: median(of.map(({ clientUs }) => clientUs)),
+      serverUs: median(of.map(({ serverUs }) => serverUs)),
+    }
     medians.set(name, cost)
-    console.log(`${name.padEnd(44)} client ${cost.clientUs.toFixed(1).padStart(6)} us   Redis ${cost.serverUs.toFixed(1).padStart(6)} us`)
+    console.log(
+      `${name.padEnd(44)} client ${cost.clientUs.toFixed(1).padStart(6)} us   Redis ${cost.serverUs.toFixed(1).padStart(6)} us`,
+    )
   }
   if (!isComplete) return
   const ratio = (what: string, of: string, to: string, by: keyof Cost): void => {
@@ -81,8 +86,23 @@ function print(isComplete: boolean): void {
     console.log(`${what.padEnd(60)} ${value.toFixed(3)}`)
   }
   console.log()
-  ratio('client CPU, 4 limits: tallygate / rate-limiter-flexible', 'tallygate, 4 limits', 'rate-limiter-flexible, 4 limits', 'clientUs')
-  ratio('client CPU, 4 limits: tallygate / express-rate-limit', 'tallygate, 4 limits', 'express-rate-limit, 4 limits', 'clientUs')
-  ratio('Redis CPU, 4 limits: tallygate / rate-limiter-flexible', 'tallygate, 4 limits', 'rate-limiter-flexible, 4 limits', 'serverUs')
+  ratio(
+    'client CPU, 4 limits: tallygate / rate-limiter-flexible',
+    'tallygate, 4 limits',
+    'rate-limiter-flexible, 4 limits',
+    'clientUs',
+  )
+  ratio(
+    'client CPU, 4 limits: tallygate / express-rate-limit',
+    'tallygate, 4 limits',
+    'express-rate-limit, 4 limits',
+    'clientUs',
+  )
+  ratio(
+    'Redis CPU, 4 limits: tallygate / rate-limiter-flexible',
+    'tallygate, 4 limits',
+    'rate-limiter-flexible, 4 limits',
+    'serverUs',
+  )
   ratio('Redis CPU: tallygate, 8 limits / 1 limit', 'tallygate, 8 limits', 'tallygate, 1 limit', 'serverUs')
 }

@@ -50,7 +50,8 @@ export function chargeArguments<T>(
     const charge = charges[index]!
     const { counter, window } = charge
     if (last === undefined || counter.partition !== last.partition || counter.owner !== last.owner) {
-      at = counter.owner === owner && counter.partition === owner ? 0 : partitionIndex(keys, lines, keyOf(prefix, counter))
+      at =
+        counter.owner === owner && counter.partition === owner ? 0 : partitionIndex(keys, lines, keyOf(prefix, counter))
       last = counter
     }
     lines[at]! += lineOf(charge)

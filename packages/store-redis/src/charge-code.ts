@@ -53,8 +53,8 @@ function codeOf(charge: ShapedCharge, index: number): ChargeCode {
 }
 
 /** What the kinds with one bucket at a time share. @param names Of the variables. */
-function recordCode(i: number, names: string): Pick<ChargeCode, 'format' | 'fields' | 'bytes' | 'add'> {
-  const fields = [...names].map((name) => `${name}${i}`)
+function recordCode(i: number, ...names: readonly string[]): Pick<ChargeCode, 'format' | 'fields' | 'bytes' | 'add'> {
+  const fields = names.map((name) => `${name}${i}`)
   return { format: 'd'.repeat(fields.length), fields, bytes: 8 * fields.length, add: `u${i}=u${i}+a${i}` }
 }
 
@@ -71,7 +71,7 @@ function fixedCode(charge: ShapedCharge, i: number): ChargeCode {
     tripped(charge, i, !isPlain, 'q'),
   ]
   return {
-    ...recordCode(i, 'seuq'),
+    ...recordCode(i, 's', 'e', 'u', 'q'),
     numbers: w1 === 0 ? [`Q${i}`, `w${i}`, `W${i}`, `n${i}`] : [`Q${i}`],
     view: join(view, charge.partition),
     figures: isPlain ? `u${i}` : `u${i},q${i},s${i},0,e${i},now`,
@@ -106,7 +106,7 @@ function firstUseCode(charge: ShapedCharge, i: number): ChargeCode {
     tripped(charge, i, true, 'q'),
   ]
   return {
-    ...recordCode(i, 'seuq'),
+    ...recordCode(i, 's', 'e', 'u', 'q'),
     numbers: [`Q${i}`],
     view: join(view, charge.partition),
     figures: `u${i},q${i},s${i},0,e${i},now`,
@@ -123,7 +123,7 @@ function endlessCode(charge: ShapedCharge, i: number): ChargeCode {
     tripped(charge, i, true, 'L'),
   ]
   return {
-    ...recordCode(i, charge.kind === 'L' ? 'uqt' : 'uq'),
+    ...recordCode(i, 'u', 'q', ...(charge.kind === 'L' ? ['t'] : [])),
     numbers: [`Q${i}`],
     view: join(view, charge.partition),
     figures: `u${i},L${i},-1,0,-1,now`,
@@ -173,5 +173,8 @@ function tripped({ trip }: ShapedCharge, i: number, isLeftToTheRest: boolean, qu
 
 /** `roll`: the end of the partition is another. */
 function join(lines: readonly string[], partition: number): string {
-  return lines.filter((line) => line !== '').join('\n').replaceAll(/\broll\b/g, `roll${partition}`)
+  return lines
+    .filter((line) => line !== '')
+    .join('\n')
+    .replaceAll(/\broll\b/g, `roll${partition}`)
 }

@@ -94,7 +94,11 @@ export class Shapes<T> {
     return branch.shape
   }
 
-  #child(from: Branch<T>, key: number, of: { readonly charge: Charge; readonly place: Place } | undefined): Branch<T> | undefined {
+  #child(
+    from: Branch<T>,
+    key: number,
+    of: { readonly charge: Charge; readonly place: Place } | undefined,
+  ): Branch<T> | undefined {
     const known = from.children.get(key)
     if (known !== undefined) return known
     // Shapes share branches, so that this is far more than the shapes need.

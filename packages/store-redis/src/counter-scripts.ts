@@ -163,7 +163,10 @@ export class CounterScripts {
   }
 
   /** @param what `if-held`: an id that is not known is left alone. */
-  async settle({ id, owner, charges, atMs }: SettleRequest, what: 'always' | 'if-held' = 'always'): Promise<SettleOutcome> {
+  async settle(
+    { id, owner, charges, atMs }: SettleRequest,
+    what: 'always' | 'if-held' = 'always',
+  ): Promise<SettleOutcome> {
     const actuals = charges.map(({ actual }) => actual)
     const args = this.#arguments(
       owner,
@@ -194,7 +197,12 @@ export class CounterScripts {
     const charges = counters.map(({ charge }) => charge)
     const used = counters.map((each) => each.used)
     const args = this.#arguments(owner, charges, used)
-    const said = counters.map(({ startMs, endMs, quota, toppedUp }) => [startMs ?? -1, endMs ?? -1, quota ?? -1, toppedUp])
+    const said = counters.map(({ startMs, endMs, quota, toppedUp }) => [
+      startMs ?? -1,
+      endMs ?? -1,
+      quota ?? -1,
+      toppedUp,
+    ])
     const steps = counters.flatMap((each, index) => (each.steps ?? []).map(([step, amount]) => [index, step, amount]))
     const fences = [...fenceValues(fence, charges), ...closed]
     const lists = [said, steps, fences].map((list) => JSON.stringify(list))

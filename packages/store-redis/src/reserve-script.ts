@@ -94,7 +94,9 @@ function fastPart(charges: readonly ShapedCharge[], { hasClock, isOneServer }: F
     'local call,sub,pack,unpack_=redis.call,string.sub,struct.pack,struct.unpack',
     readNumbers(charges, codes),
     ...partitions.map((each, index) => readPartition(each, index + 1, isRebuilt)),
-    hasClock ? "local now=string.match(ARGV[1],'%S+$')+0" : "local T=call('TIME') local now=T[1]*1000+(T[2]-T[2]%1000)/1000",
+    hasClock
+      ? "local now=string.match(ARGV[1],'%S+$')+0"
+      : "local T=call('TIME') local now=T[1]*1000+(T[2]-T[2]%1000)/1000",
     ...partitions.map((_each, index) => `if seen${index + 1}>now then now=seen${index + 1} end`),
     `if due1<=now or listed1>=1024 ${isOneServer ? 'or visit1<=now ' : ''}then break end`,
     ...(isRebuilt ? sameServer(last, isOneServer) : []),

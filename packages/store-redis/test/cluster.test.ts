@@ -37,7 +37,9 @@ describe('with a real Redis Cluster', () => {
     expect(usedIn(refused)).to.deep.equal(used)
     expect((await store.read(charges)).statuses.map((each) => each.used)).to.deep.equal(used)
     const roomy = charges.map((each) => ({ ...each, quota: 10 }))
-    expect(await outcome(store.reserve(request('r2', roomy))), 'an id that was refused can come again').to.equal('granted')
+    expect(await outcome(store.reserve(request('r2', roomy))), 'an id that was refused can come again').to.equal(
+      'granted',
+    )
   })
 
   it('grants where one alternative has room, whoever owns it, and charges all; refuses where none has', async () => {
@@ -70,7 +72,9 @@ describe('with a real Redis Cluster', () => {
     const charges = OWNERS.map((owner) => charge(owner, {}))
     const used = async (): Promise<number[]> => (await store.read(charges)).statuses.map((each) => each.used)
     await store.reserve(request('r1', charges))
-    expect(await store.holdState({ id: 'r1', owner: 'a' })).to.have.property('held').with.lengthOf(3)
+    expect(await store.holdState({ id: 'r1', owner: 'a' }))
+      .to.have.property('held')
+      .with.lengthOf(3)
     const settled = charges.map((each) => ({ charge: each, actual: 4 }))
     expect(await store.settle({ id: 'r1', owner: 'a', charges: settled, atMs: nowMs })).to.equal('settled')
     expect(await store.settle({ id: 'r1', owner: 'a', charges: settled, atMs: nowMs })).to.equal('closed')
@@ -81,9 +85,9 @@ describe('with a real Redis Cluster', () => {
     await store.reserve(request('r3', charges))
     nowMs += 600_000
     const expired = await store.sweep(10)
-    expect(expired.map(({ id, kept }) => [id, kept.map(({ owner, amount }) => `${owner} ${amount}`).sort()])).to.deep.equal([
-      ['r3', ['a 1', 'b 1', 'c 1']],
-    ])
+    expect(
+      expired.map(({ id, kept }) => [id, kept.map(({ owner, amount }) => `${owner} ${amount}`).sort()]),
+    ).to.deep.equal([['r3', ['a 1', 'b 1', 'c 1']]])
     await store.acknowledge(expired)
     expect(await store.sweep(10)).to.deep.equal([])
   })
@@ -92,10 +96,10 @@ describe('with a real Redis Cluster', () => {
     this.timeout(60_000)
     const store = new RedisCounterStore({ client, prefix: prefix() })
     const moving = charge('a', { quota: null })
-    let isMoving = true
+    const move = { isOver: false }
     let granted = 0
     const worker = async (number: number): Promise<void> => {
-      for (let call = 0; isMoving || call < 20; call += 1) {
+      for (let call = 0; !move.isOver || call < 20; call += 1) {
         await untilAnswered(() => store.reserve(request(`m${number}-${call}`, [moving])))
         granted += 1
       }
@@ -104,7 +108,7 @@ describe('with a real Redis Cluster', () => {
     const before = await servers.masterOf(SLOT_OF_A)
     for (let times = 0; times < 3; times += 1) await servers.moveSlot(SLOT_OF_A)
     await servers.moveSlot(SLOT_OF_A)
-    isMoving = false
+    move.isOver = true
     await Promise.all(workers)
     expect(await servers.masterOf(SLOT_OF_A)).to.not.equal(before)
     expect((await store.read([moving])).statuses[0]!.used).to.equal(granted)

@@ -1,7 +1,20 @@
 import { randomUUID } from 'node:crypto'
-import { MemoryCounterStore, type Charge, type ChargeWindow, type CounterStore, type ReserveReply } from '@tallygate/core'
+import {
+  MemoryCounterStore,
+  type Charge,
+  type ChargeWindow,
+  type CounterStore,
+  type ReserveReply,
+} from '@tallygate/core'
 import { RedisCounterStore } from '@tallygate/store-redis'
-import { runs, SettableClock, startRedis, startRedisCluster, type TestRedis, type TestRedisCluster } from '@tallygate/testkit'
+import {
+  runs,
+  SettableClock,
+  startRedis,
+  startRedisCluster,
+  type TestRedis,
+  type TestRedisCluster,
+} from '@tallygate/testkit'
 import { expect } from 'chai'
 import fc from 'fast-check'
 import { Cluster, Redis } from 'ioredis'
@@ -16,7 +29,13 @@ type Step =
   | { readonly kind: 'reserve'; readonly id: string; readonly list: number; readonly amount: number }
   | { readonly kind: 'extend'; readonly id: string; readonly list: number; readonly amount: number }
   | { readonly kind: 'read'; readonly id: string; readonly list: number; readonly amount: number }
-  | { readonly kind: 'settle'; readonly id: string; readonly list: number; readonly amount: number; readonly ago: number }
+  | {
+      readonly kind: 'settle'
+      readonly id: string
+      readonly list: number
+      readonly amount: number
+      readonly ago: number
+    }
   | { readonly kind: 'release'; readonly id: string }
   | { readonly kind: 'holdState'; readonly id: string }
   | {
@@ -56,10 +75,16 @@ const sameLists = charges.map((same) => [same, same, same])
 const lists = fc.oneof(fc.array(charges, { minLength: 3, maxLength: 3 }), sameLists)
 const kind = <K extends Step['kind']>(name: K): fc.Arbitrary<K> => fc.constant(name)
 const step: fc.Arbitrary<Step> = fc.oneof(
-  { weight: 3, arbitrary: fc.record({ kind: kind('advance'), byMs: fc.constantFrom(1, 999, 6_000, 20_000, 46_000, 61_000) }) },
+  {
+    weight: 3,
+    arbitrary: fc.record({ kind: kind('advance'), byMs: fc.constantFrom(1, 999, 6_000, 20_000, 46_000, 61_000) }),
+  },
   { weight: 12, arbitrary: fc.record({ kind: kind('reserve'), id, list, amount }) },
   { weight: 1, arbitrary: fc.record({ kind: kind('extend'), id, list, amount }) },
-  { weight: 3, arbitrary: fc.record({ kind: kind('settle'), id, list, amount, ago: fc.constantFrom(0, 0, 1_000, 30_000) }) },
+  {
+    weight: 3,
+    arbitrary: fc.record({ kind: kind('settle'), id, list, amount, ago: fc.constantFrom(0, 0, 1_000, 30_000) }),
+  },
   { weight: 1, arbitrary: fc.record({ kind: kind('release'), id }) },
   { weight: 1, arbitrary: fc.record({ kind: kind('holdState'), id }) },
   { weight: 1, arbitrary: fc.record({ kind: kind('read'), id, list, amount }) },
@@ -75,7 +100,12 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   },
   {
     weight: 3,
-    arbitrary: fc.record({ kind: kind('seed'), used: fc.nat(9), toppedUp: fc.nat(3), closed: fc.array(id, { maxLength: 1 }) }),
+    arbitrary: fc.record({
+      kind: kind('seed'),
+      used: fc.nat(9),
+      toppedUp: fc.nat(3),
+      closed: fc.array(id, { maxLength: 1 }),
+    }),
   },
 )
 const steps = fc.array(step, { minLength: 10, maxLength: 60 })
@@ -240,9 +270,11 @@ class Run {
     const counters = unknown.map((charge) => {
       const { window } = charge
       const steps = window.kind === 'sliding' ? [[Math.floor(nowMs / window.bucketMs), used] as const] : undefined
-      const begins = window.kind === 'fixed' ? { startMs: window.startMs, endMs: window.endMs } : { startMs: 0, endMs: null }
+      const begins =
+        window.kind === 'fixed' ? { startMs: window.startMs, endMs: window.endMs } : { startMs: 0, endMs: null }
       const begun = window.kind === 'first-use' && used === 0 ? { startMs: null, endMs: null } : begins
-      const started = window.kind === 'first-use' && used > 0 ? { startMs: nowMs, endMs: nowMs + window.durationMs } : begun
+      const started =
+        window.kind === 'first-use' && used > 0 ? { startMs: nowMs, endMs: nowMs + window.durationMs } : begun
       return { charge, ...started, used, quota: charge.quota, toppedUp, ...(steps === undefined ? {} : { steps }) }
     })
     return this.#store.seed({ owner: OWNER, counters, fence, closed, countedUntilMs: nowMs })
@@ -263,9 +295,12 @@ class Run {
 
 /** In the order of counters, which stores are free to choose. */
 function sorted<T extends object | undefined>(found: T): T {
-  const byName = (one: { counter: string }, other: { counter: string }): number => (one.counter < other.counter ? -1 : 1)
-  if (found !== undefined && 'held' in found && Array.isArray(found.held)) return { ...found, held: found.held.toSorted(byName) }
-  if (found !== undefined && 'kept' in found && Array.isArray(found.kept)) return { ...found, kept: found.kept.toSorted(byName) }
+  const byName = (one: { counter: string }, other: { counter: string }): number =>
+    one.counter < other.counter ? -1 : 1
+  if (found !== undefined && 'held' in found && Array.isArray(found.held))
+    return { ...found, held: found.held.toSorted(byName) }
+  if (found !== undefined && 'kept' in found && Array.isArray(found.kept))
+    return { ...found, kept: found.kept.toSorted(byName) }
   return found
 }
 

@@ -59,7 +59,13 @@ describe('RedisCounterStore, counted by others', () => {
     const store = new RedisCounterStore({ client: operator, prefix: 'refusal:' })
     const roomy = charge('roomy', { quota: 100 })
     const full = charge('full', { quota: 0 })
-    await store.reserve({ id: 'r1', owner: 'o', charges: [roomy, charge('full', { quota: null })], lifetimeMs: 1e6, context: '' })
+    await store.reserve({
+      id: 'r1',
+      owner: 'o',
+      charges: [roomy, charge('full', { quota: null })],
+      lifetimeMs: 1e6,
+      context: '',
+    })
     const before = await operator.getBuffer('refusal:{o}:c:')
     const reply = await store.reserve({ id: 'r2', owner: 'o', charges: [roomy, full], lifetimeMs: 1e6, context: '' })
     expect(reply.outcome).to.equal('refused')
@@ -96,12 +102,23 @@ describe('RedisCounterStore, counted by others', () => {
       name: 'p',
       limits: [
         { name: 'hour', unit: 'requests', quota: 30, window: { kind: 'fixed', durationMs: hour }, per: ['key'] },
-        { name: 'slide', unit: 'requests', quota: 1_000, window: { kind: 'sliding', durationMs: minute }, per: ['key'] },
+        {
+          name: 'slide',
+          unit: 'requests',
+          quota: 1_000,
+          window: { kind: 'sliding', durationMs: minute },
+          per: ['key'],
+        },
       ],
     })
     const bound = bindLimits({ plans: [plan], combine: 'all' }, { tenant: 't', key: 'k' }, 'any', ['tenant', 'key'])
     let steps = 0
-    const clocks = [Date.now, () => Date.now() + 10 * minute, () => Date.now() - 10 * minute, () => Date.now() - 7 * minute * (steps += 1)]
+    const clocks = [
+      Date.now,
+      () => Date.now() + 10 * minute,
+      () => Date.now() - 10 * minute,
+      () => Date.now() - 7 * minute * (steps += 1),
+    ]
     const store = new RedisCounterStore({ client: operator, prefix: 'skewed:' })
     const nodes = clocks.map((clock) => new Admission({ store, clock }))
     const granted = new Map<number, number>()
@@ -120,13 +137,18 @@ describe('RedisCounterStore, counted by others', () => {
     const file = join(folder, `${name.replaceAll(' ', '-')}.jsonl`)
     const script = new URL('reserve-many.ts', import.meta.url).pathname
     const children = Array.from({ length: PROCESSES }, () =>
-      spawn(process.execPath, [script, server.url, `witness:${name.length}:`, file, String(times)], { stdio: 'inherit' }),
+      spawn(process.execPath, [script, server.url, `witness:${name.length}:`, file, String(times)], {
+        stdio: 'inherit',
+      }),
     )
     const disturbed = setInterval(() => void disturb().catch(() => {}), 150)
     const codes = await Promise.all(children.map((child) => once(child, 'exit')))
     clearInterval(disturbed)
     expect(codes.map(([code]) => code)).to.deep.equal(Array.from({ length: PROCESSES }, () => 0))
-    return (await readFile(file, 'utf8')).trimEnd().split('\n').map((line) => JSON.parse(line) as Witnessed)
+    return (await readFile(file, 'utf8'))
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line) as Witnessed)
   }
 
   async function killHolders(from: number): Promise<void> {

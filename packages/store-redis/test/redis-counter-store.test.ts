@@ -219,7 +219,8 @@ describe('with a real Redis', () => {
 
     it('a caller who is new since this server counts is known to have used nothing', async () => {
       const name = prefix()
-      const at = (nowMs: number): RedisCounterStore => new RedisCounterStore({ client, prefix: name, clock: () => nowMs })
+      const at = (nowMs: number): RedisCounterStore =>
+        new RedisCounterStore({ client, prefix: name, clock: () => nowMs })
       const window = { kind: 'fixed', startMs: 10_000, endMs: 20_000, nextEndMs: 30_000 } as const
       const fixed = (partition: string): Charge =>
         long({ window, counter: { ...counter('fixed'), partition, key: `o ${partition} fixed` } })

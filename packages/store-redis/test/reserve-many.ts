@@ -18,9 +18,21 @@ const AT_ONCE = 8
 
 const [url, prefix, file, times] = process.argv.slice(2) as [string, string, string, string]
 const store = await connect()
-const kinds: readonly { name: string; trip: Charge['trip']; quota: number; most: number; window(nowMs: number): ChargeWindow }[] = [
+const kinds: readonly {
+  name: string
+  trip: Charge['trip']
+  quota: number
+  most: number
+  window: (nowMs: number) => ChargeWindow
+}[] = [
   { name: 'fixed', trip: 'fits', quota: 300, most: 9, window: second },
-  { name: 'sliding', trip: 'fits', quota: 300, most: 9, window: () => ({ kind: 'sliding', bucketMs: 100, buckets: 10 }) },
+  {
+    name: 'sliding',
+    trip: 'fits',
+    quota: 300,
+    most: 9,
+    window: () => ({ kind: 'sliding', bucketMs: 100, buckets: 10 }),
+  },
   { name: 'fixed-unit', trip: 'fits', quota: 50, most: 1, window: second },
   { name: 'reached', trip: 'reached', quota: 40, most: 1, window: () => ({ kind: 'lifetime' }) },
   { name: 'exceeded', trip: 'exceeded', quota: 40, most: 1, window: () => ({ kind: 'lifetime' }) },

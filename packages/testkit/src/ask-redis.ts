@@ -40,7 +40,9 @@ function parse(text: string, at: number): { value: RedisAnswer | Error; end: num
       return { value: length, end }
     case '$':
       if (length === -1) return { value: null, end }
-      return text.length < end + length + 2 ? undefined : { value: text.slice(end, end + length), end: end + length + 2 }
+      return text.length < end + length + 2
+        ? undefined
+        : { value: text.slice(end, end + length), end: end + length + 2 }
     case '*':
       return parseList(text, end, length)
     default:
