@@ -6,7 +6,7 @@ import { startRedis, type TestRedis } from '@tallygate/testkit'
 import { Redis } from 'ioredis'
 import { contestants, type Contestant } from './contestants.ts'
 
-const OPERATIONS = 20_000
+const OPERATIONS = Number(process.env['OPS'] ?? 20_000)
 const AT_ONCE = 32
 
 interface Cost {
@@ -17,18 +17,19 @@ interface Cost {
 const rounds = Number(process.argv[2] ?? 7)
 const server = await startRedis()
 const clients: Redis[] = []
+const only = process.argv[3]
 const all = contestants(() => {
   const client = new Redis(server.url)
   clients.push(client)
   return client
-})
+}).filter(({ name }) => only === undefined || name.includes(only))
 const operator = new Redis(server.url)
 const costs = new Map<string, Cost[]>(all.map(({ name }) => [name, []]))
 for (const contestant of all) await costOf(contestant, server)
 for (let round = 0; round < rounds; round += 1) {
   for (const contestant of all) costs.get(contestant.name)!.push(await costOf(contestant, server))
 }
-print()
+print(only === undefined)
 for (const client of [...clients, operator]) client.disconnect()
 await server.stop()
 
@@ -67,7 +68,7 @@ function median(values: readonly number[]): number {
   return values.toSorted((one, other) => one - other)[values.length >> 1]!
 }
 
-function print(): void {
+function print(isComplete: boolean): void {
   const medians = new Map<string, Cost>()
   for (const [name, of] of costs) {
     const cost = {
@@ -79,6 +80,7 @@ function print(): void {
       `${name.padEnd(44)} client ${cost.clientUs.toFixed(1).padStart(6)} us   Redis ${cost.serverUs.toFixed(1).padStart(6)} us`,
     )
   }
+  if (!isComplete) return
   const ratio = (what: string, of: string, to: string, by: keyof Cost): void => {
     const value = medians.get(of)![by] / medians.get(to)![by]
     console.log(`${what.padEnd(60)} ${value.toFixed(3)}`)

@@ -14,7 +14,7 @@ local charge = readCharges(ARGV[#ARGV])[1]
 local loaded = charge.loaded
 local now = storeTime(given)
 verify(prefixOf(base), run, opened, now)
-sweep(base, home, now, 8)
+sweep(base, now, 8)
 
 -- The record with the bucket of the instant as its current one.
 local function recordFor()

@@ -12,7 +12,7 @@
 local charges = readCharges(ARGV[#ARGV])
 local now = storeTime(given)
 verify(prefixOf(base), run, opened, now)
-sweep(base, home, now, 8)
+sweep(base, now, 8)
 
 local hold = readHold(KEYS[1])
 local reply = 1
@@ -20,9 +20,9 @@ if hold and (hold.state == 's' or hold.state == 'd') then
   reply = 0
 elseif hold and hold.state == 'h' then
   redis.call('SETRANGE', KEYS[1], 1, struct.pack('<d', now + first))
-  redis.call('ZADD', base .. 'o', string.format('%.0f', now + first), id)
-  if now + first < home.due then home.due, home.changed = now + first, true end
-  announce(base, home, now)
+  unlistOpen(base, id)
+  listOpen(base, id, now + first)
+  announce(base, now)
 else
   local amounts = {}
   for _, charge in ipairs(charges) do
@@ -36,7 +36,7 @@ else
   end
   if hold then redis.call('HDEL', base .. 'x', id) end
   local made = { state = 'h', expires = now + first, admitted = now, amounts = amounts, tail = ARGV[2] }
-  openHold(base, home, KEYS[1], id, made, now)
+  openHold(base, KEYS[1], id, made, now)
 end
 writePartitions(now)
 return reply

@@ -2,7 +2,7 @@
   Gives back all that a hold has set aside, as if the call had never been, and closes its id: a reservation that is still
   on its way then finds it closed.
 
-  KEYS      hold, home
+  KEYS[1]   hold
   ARGV[1]   as in includes/charge.lua; the operation's number is 1 to forget the id instead: it is decided on again
   ARGV[2]   other owners that hold something for it, if the node knows
 
@@ -26,7 +26,7 @@ local function unbegin(held, admitted)
 end
 
 local now = storeTime(given)
-sweep(base, home, now, 8)
+sweep(base, now, 8)
 local hold = readHold(KEYS[1])
 if not hold or hold.state == 'h' or hold.state == 'e' then
   for _, held in ipairs(hold and hold.amounts or {}) do

@@ -17,7 +17,7 @@
 local charges = readCharges(SHAPE or ARGV[#ARGV])
 local now = storeTime(given)
 verify(prefixOf(base), run, opened, now)
-sweep(base, home, now, 8)
+sweep(base, now, 8)
 
 local function decide()
   for _, charge in ipairs(charges) do
@@ -46,7 +46,7 @@ local function decide()
       amounts[i] = heldOf(charge, seen[i])
     end
     local made = { state = 'h', expires = now + first, admitted = now, amounts = amounts, tail = ARGV[2] }
-    openHold(base, home, KEYS[1], id, made, now)
+    openHold(base, KEYS[1], id, made, now)
   end
   return reply
 end

@@ -18,7 +18,7 @@
 local charges = readCharges(ARGV[#ARGV])
 local now = storeTime(given)
 verify(prefixOf(base), run, opened, now)
-sweep(base, home, now, 8)
+sweep(base, now, 8)
 local said = cjson.decode(ARGV[#ARGV - 3])
 local steps = cjson.decode(ARGV[#ARGV - 2])
 local fences = cjson.decode(ARGV[#ARGV - 1])

@@ -17,7 +17,7 @@
 local charges = readCharges(ARGV[#ARGV])
 local now = storeTime(given)
 verify(prefixOf(base), run, opened, now)
-sweep(base, home, now, 8)
+sweep(base, now, 8)
 
 local function settle(charge, held)
   local reserved = held and held.amount or 0

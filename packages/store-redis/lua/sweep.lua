@@ -1,10 +1,10 @@
 --[[
   Expires the holds of one owner that are due, and lists the expired ones that nobody acknowledged.
 
-  KEYS      open holds of the owner (base .. 'o'), home
+  KEYS[1]   home
   ARGV[1]   as in includes/charge.lua; the operation's number is how many at most
 
-  Returns { open holds left, then of each expired one a list: id, expired at, made at, context, other owners, then
+  Returns { 0 if no hold is open, then of each expired one a list: id, expired at, made at, context, other owners, then
   partition key, counter, amount (0: given back) }. Safe to run twice: a hold stays listed until it is acknowledged.
 ]]
 
@@ -15,10 +15,10 @@
 
 local now = storeTime(given)
 home.due = 0
-sweep(base, home, now, first)
+sweep(base, now, first)
 writePartitions(now)
 
-local reply = { redis.call('ZCARD', base .. 'o') }
+local reply = { redis.call('ZCARD', base .. 'o') + #home.open }
 local listed = redis.call('HSCAN', base .. 'x', '0', 'COUNT', first)[2]
 for i = 1, #listed, 2 do
   local hold = unpackHold(listed[i + 1])

@@ -1,13 +1,13 @@
 import type { Charge } from '@tallygate/core'
-import { lineOf, Shape, shapedCharge, type Shapes } from './charge-shape.ts'
+import { lineOf, Shape, shapedCharge, type Place, type Shapes } from './charge-shape.ts'
 
 /** Charges as the scripts take them; see `lua/includes/charge.lua`. */
 export interface ChargeArguments<T> {
-  /** Those of the partitions; the first is the owner's home. */
+  /** Those of the partitions but the owner's home, which the scripts know. */
   readonly keys: string[]
-  /** Of each partition, the lines of its counters. */
+  /** The lines of the counters of home, then of each further partition. */
   readonly lines: string[]
-  /** An instant in all windows that are aligned to the epoch, then amounts, quotas and edges. */
+  /** An instant in all windows that are aligned to the epoch, amounts, then quotas and edges as the shape says. */
   readonly numbers: string
   readonly shape: Shape<T>
   /** Whether the shape will be met again: not where there are too many. */
@@ -20,46 +20,78 @@ export function baseOf(prefix: string, owner: string): string {
   return `${prefix}{${owner}}:`
 }
 
-/** @param actuals In place of the amounts of the charges. */
+/** What becomes of the numbers of charges. */
+export interface NumberOptions<T> {
+  readonly shapes: Shapes<T>
+  /** `baked`: quotas are in the shape, and equal amounts sent once; `sent`: all that may change is sent. */
+  readonly quotas: 'baked' | 'sent'
+  /** In place of the amounts of the charges. */
+  readonly actuals?: readonly number[] | undefined
+}
+
 export function chargeArguments<T>(
   prefix: string,
   owner: string,
   charges: readonly Charge[],
-  shapes: Shapes<T>,
-  actuals?: readonly number[],
+  { shapes, quotas, actuals }: NumberOptions<T>,
 ): ChargeArguments<T> {
-  const keys = [`${baseOf(prefix, owner)}c:${owner}`]
+  const keys: string[] = []
   const lines = ['']
   const instant = alignedInstant(charges)
-  let numbers = String(instant)
+  const isBaked = quotas === 'baked'
+  const amounts: number[] = []
+  const places: Place[] = []
+  let rest = ''
   let branch: ReturnType<Shapes<T>['next']> = shapes.root
   let isRebuilt = false
   let last: Charge['counter'] | undefined
   let at = 0
   for (let index = 0; index < charges.length; index += 1) {
     const charge = charges[index]!
-    const { counter, window, amount, quota } = charge
+    const { counter, window } = charge
     if (last === undefined || counter.partition !== last.partition || counter.owner !== last.owner) {
-      at = partitionIndex(keys, lines, `${baseOf(prefix, counter.owner)}c:${counter.partition}`)
+      at =
+        counter.owner === owner && counter.partition === owner ? 0 : partitionIndex(keys, lines, keyOf(prefix, counter))
       last = counter
     }
     lines[at]! += lineOf(charge)
-    numbers += ` ${actuals === undefined ? amount : actuals[index]!} ${quota ?? -1}`
-    const w1 = firstNumber(charge, instant)
-    if (window.kind === 'fixed' && w1 === 0) numbers += ` ${window.startMs} ${window.endMs} ${window.nextEndMs}`
+    const quota = charge.quota ?? -1
+    const amount = amountIndex(amounts, actuals === undefined ? charge.amount : actuals[index]!, isBaked)
+    const place = { partition: at + 1, w1: firstNumber(charge, instant), amount, quota: isBaked ? quota : undefined }
+    if (!isBaked) rest += ` ${quota}`
+    if (window.kind === 'fixed' && place.w1 === 0) rest += ` ${window.startMs} ${window.endMs} ${window.nextEndMs}`
     if (charge.isRebuilt) isRebuilt = true
-    branch = branch && shapes.next(branch, charge, at + 1, w1)
+    places.push(place)
+    branch = branch && shapes.next(branch, charge, place)
   }
   const shared = branch && shapes.at(branch)
-  const shape = shared ?? unusualShape<T>(prefix, keys, charges, instant)
+  const shape = shared ?? new Shape<T>(charges.map((charge, index) => shapedCharge(charge, places[index]!)))
+  const numbers = `${instant}${joined(amounts)}${rest}`
   return { keys, lines, numbers, shape, isShared: shared !== undefined, isRebuilt }
+}
+
+/** From 1. */
+function amountIndex(amounts: number[], amount: number, isOnce: boolean): number {
+  const known = isOnce ? amounts.indexOf(amount) : -1
+  return known === -1 ? amounts.push(amount) : known + 1
+}
+
+function joined(amounts: readonly number[]): string {
+  let text = ''
+  for (const amount of amounts) text += ` ${amount}`
+  return text
 }
 
 function partitionIndex(keys: string[], lines: string[], key: string): number {
   const known = keys.indexOf(key)
-  if (known !== -1) return known
+  if (known !== -1) return known + 1
   lines.push('')
-  return keys.push(key) - 1
+  return keys.push(key)
+}
+
+/** The partition that has the owner's own name is its home, and has no further name. */
+function keyOf(prefix: string, { owner, partition }: Charge['counter']): string {
+  return `${baseOf(prefix, owner)}c:${partition === owner ? '' : partition}`
 }
 
 /** The latest start of a window that is aligned to the epoch: in all of them, if they were made for one instant. */
@@ -89,14 +121,4 @@ function firstNumber({ window }: Charge, instant: number): number {
     default:
       return 0
   }
-}
-
-function unusualShape<T>(prefix: string, keys: string[], charges: readonly Charge[], instant: number): Shape<T> {
-  return new Shape(
-    charges.map((charge) => {
-      const { owner, partition } = charge.counter
-      const at = keys.indexOf(`${baseOf(prefix, owner)}c:${partition}`)
-      return shapedCharge(charge, at + 1, firstNumber(charge, instant))
-    }),
-  )
 }

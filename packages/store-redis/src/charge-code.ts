@@ -21,6 +21,25 @@ export interface ChargeCode {
 
 /** Code of a charge. `index` is from 1. */
 export function chargeCode(charge: ShapedCharge, index: number): ChargeCode {
+  const code = codeOf(charge, index)
+  const own = (text: string): string => withNames(text, charge, index)
+  return {
+    ...code,
+    numbers: code.numbers.filter((name) => charge.quota === undefined || name !== `Q${index}`),
+    view: own(code.view),
+    add: own(code.add),
+    figures: own(code.figures),
+    held: code.held.map(own),
+  }
+}
+
+/** Its amount may be that of another, and its quota in the shape. */
+function withNames(text: string, { amount, quota }: ShapedCharge, i: number): string {
+  const named = text.replaceAll(new RegExp(`\\ba${i}\\b`, 'g'), `amount${amount}`)
+  return quota === undefined ? named : named.replaceAll(new RegExp(`\\bQ${i}\\b`, 'g'), `(${quota})`)
+}
+
+function codeOf(charge: ShapedCharge, index: number): ChargeCode {
   switch (charge.kind) {
     case 'F':
       return fixedCode(charge, index)
@@ -33,32 +52,29 @@ export function chargeCode(charge: ShapedCharge, index: number): ChargeCode {
   }
 }
 
-/** What the kinds with one bucket at a time share. */
-function recordCode(i: number): Pick<ChargeCode, 'format' | 'fields' | 'bytes' | 'add'> {
-  const fields = [`f${i}`, `s${i}`, `e${i}`, `u${i}`, `q${i}`, `t${i}`, `c${i}`]
-  return { format: 'Bdddddd', fields, bytes: 49, add: `u${i}=u${i}+a${i}` }
+/** What the kinds with one bucket at a time share. @param names Of the variables. */
+function recordCode(i: number, ...names: readonly string[]): Pick<ChargeCode, 'format' | 'fields' | 'bytes' | 'add'> {
+  const fields = names.map((name) => `${name}${i}`)
+  return { format: 'd'.repeat(fields.length), fields, bytes: 8 * fields.length, add: `u${i}=u${i}+a${i}` }
 }
 
 function fixedCode(charge: ShapedCharge, i: number): ChargeCode {
   const { keepsQuota, keepsDuration, w1 } = charge
   const isPlain = !keepsQuota && !keepsDuration
-  const begin = `u${i},q${i},t${i},f${i},s${i},e${i},roll=0,Q${i},0,0,S${i},E${i},true`
+  const begin = `u${i},q${i},s${i},e${i},roll=0,Q${i},S${i},E${i},true`
   const view = [
     w1 === 0 ? sentEdges(i) : alignedEdges(i, w1),
-    verified(charge, i),
     `if s${i}~=S${i} then`,
     keepsDuration ? `if now>=e${i} then ${begin} end` : begin,
     keepsDuration ? 'end' : `elseif e${i}~=E${i} then e${i},roll=E${i},true end`,
     keepsQuota ? '' : `q${i}=Q${i}`,
-    isPlain ? `if t${i}~=0 then break end` : '',
-    `local L${i}=q${i} if L${i}>=0 then L${i}=L${i}+t${i} end`,
-    tripped(charge, i, !isPlain),
+    tripped(charge, i, !isPlain, 'q'),
   ]
   return {
-    ...recordCode(i),
-    numbers: w1 === 0 ? [`a${i}`, `Q${i}`, `w${i}`, `W${i}`, `n${i}`] : [`a${i}`, `Q${i}`],
+    ...recordCode(i, 's', 'e', 'u', 'q'),
+    numbers: w1 === 0 ? [`Q${i}`, `w${i}`, `W${i}`, `n${i}`] : [`Q${i}`],
     view: join(view, charge.partition),
-    figures: isPlain ? `u${i}` : `u${i},L${i},s${i},0,e${i},now`,
+    figures: isPlain ? `u${i}` : `u${i},q${i},s${i},0,e${i},now`,
     held: [`s${i}`, `a${i}`],
     ending: `e${i}`,
   }
@@ -80,24 +96,20 @@ function sentEdges(i: number): string {
 
 function firstUseCode(charge: ShapedCharge, i: number): ChargeCode {
   const { keepsQuota, keepsDuration, w1, w2 } = charge
-  const flags = w2 === 1 ? 2 : 0
-  const begin = `s${i},e${i},u${i},q${i},f${i},roll=now,now+${w1},0,Q${i},${flags},true`
+  const begin = `s${i},e${i},u${i},q${i},roll=now,now+${w1},0,Q${i},true`
   const view = [
-    verified(charge, i),
-    `if (f${i}>=2)~=${w2 === 1} then break end`,
     `if s${i}==-1 then ${begin} else`,
     keepsDuration ? '' : `if e${i}~=s${i}+${w1} then e${i},roll=s${i}+${w1},true end`,
-    `if now>=e${i} then ${w2 === 1 ? 'break' : `t${i}=0 ${begin}`} end`,
+    `if now>=e${i} then ${w2 === 1 ? 'break' : begin} end`,
     'end',
     keepsQuota ? '' : `q${i}=Q${i}`,
-    `local L${i}=${keepsQuota ? `q${i}` : `Q${i}`} if L${i}>=0 then L${i}=L${i}+t${i} end`,
-    tripped(charge, i, true),
+    tripped(charge, i, true, 'q'),
   ]
   return {
-    ...recordCode(i),
-    numbers: [`a${i}`, `Q${i}`],
+    ...recordCode(i, 's', 'e', 'u', 'q'),
+    numbers: [`Q${i}`],
     view: join(view, charge.partition),
-    figures: `u${i},L${i},s${i},0,e${i},now`,
+    figures: `u${i},q${i},s${i},0,e${i},now`,
     held: [`s${i}`, `a${i}`],
     ending: w2 === 1 ? undefined : `e${i}`,
   }
@@ -106,14 +118,13 @@ function firstUseCode(charge: ShapedCharge, i: number): ChargeCode {
 /** Lifetime and concurrent. */
 function endlessCode(charge: ShapedCharge, i: number): ChargeCode {
   const view = [
-    verified(charge, i),
     charge.keepsQuota ? '' : `q${i}=Q${i}`,
-    `local L${i}=Q${i} if L${i}>=0 then L${i}=L${i}+t${i} end`,
-    tripped(charge, i, true),
+    charge.kind === 'L' ? `local L${i}=Q${i} if L${i}>=0 then L${i}=L${i}+t${i} end` : `local L${i}=Q${i}`,
+    tripped(charge, i, true, 'L'),
   ]
   return {
-    ...recordCode(i),
-    numbers: [`a${i}`, `Q${i}`],
+    ...recordCode(i, 'u', 'q', ...(charge.kind === 'L' ? ['t'] : [])),
+    numbers: [`Q${i}`],
     view: join(view, charge.partition),
     figures: `u${i},L${i},-1,0,-1,now`,
     held: ['0', `a${i}`],
@@ -128,7 +139,6 @@ function slidingCode(charge: ShapedCharge, i: number): ChargeCode {
   const put = (step: string, amount: string): string =>
     `o=(${step}%${places})*8 r${i}=sub(r${i},1,o)..pack('<d',${amount})..sub(r${i},o+9)`
   const view = [
-    verified(charge, i),
     `local b${i}=(now-now%${w1})/${w1}`,
     `if b${i}<s${i} then break end`,
     `if b${i}>s${i} then`,
@@ -140,14 +150,13 @@ function slidingCode(charge: ShapedCharge, i: number): ChargeCode {
     `end`,
     `if h${i}<=b${i}-${places} then h${i}=b${i}-${places - 1} end`,
     `while h${i}<b${i} and ${place(`h${i}`)}==0 do h${i}=h${i}+1 end`,
-    `local L${i}=Q${i}`,
-    tripped(charge, i, true),
+    tripped(charge, i, true, 'Q'),
   ]
   return {
-    numbers: [`a${i}`, `Q${i}`],
-    format: `Bddddc${places * 8}`,
-    fields: [`f${i}`, `s${i}`, `u${i}`, `c${i}`, `h${i}`, `r${i}`],
-    bytes: 33 + places * 8,
+    numbers: [`Q${i}`],
+    format: `dddc${places * 8}`,
+    fields: [`s${i}`, `u${i}`, `h${i}`, `r${i}`],
+    bytes: 24 + places * 8,
     view: join(view, charge.partition),
     add: `do local ${put(`b${i}`, `${place(`b${i}`)}+a${i}`)} end u${i}=u${i}+a${i}`,
     figures: `u${i},Q${i},-1,0,(h${i}+${places})*${w1},now`,
@@ -156,13 +165,10 @@ function slidingCode(charge: ShapedCharge, i: number): ChargeCode {
   }
 }
 
-function verified({ isRebuilt }: ShapedCharge, i: number): string {
-  return isRebuilt ? `if f${i}%2==1 then break end` : ''
-}
-
-function tripped({ trip }: ShapedCharge, i: number, isLeftToTheRest: boolean): string {
-  const over = trip === 0 ? `u${i}+a${i}>L${i}` : trip === 1 ? `u${i}>=L${i}` : `u${i}>L${i}`
-  return `local x${i}=L${i}>=0 and ${over}${isLeftToTheRest ? ` if x${i} then break end` : ''}`
+/** @param quota Name of the variable. */
+function tripped({ trip }: ShapedCharge, i: number, isLeftToTheRest: boolean, quota: string): string {
+  const over = trip === 0 ? `u${i}+a${i}>${quota}${i}` : trip === 1 ? `u${i}>=${quota}${i}` : `u${i}>${quota}${i}`
+  return `local x${i}=${quota}${i}>=0 and ${over}${isLeftToTheRest ? ` if x${i} then break end` : ''}`
 }
 
 /** `roll`: the end of the partition is another. */

@@ -17,6 +17,7 @@ import { baseOf, chargeArguments, type ChargeArguments } from './charge-argument
 import { Shapes } from './charge-shape.ts'
 import { LuaScript, luaText } from './lua-script.ts'
 import { fastReserve, isFast, plainReply, type FastReserve } from './reserve-script.ts'
+import { SameTickWrites } from './same-tick-writes.ts'
 import { fenceOf, fenceValues } from './seed-fence.ts'
 import { afterStatuses, statusesOf } from './status-figures.ts'
 
@@ -78,8 +79,10 @@ export class CounterScripts {
   readonly prefix: string
   readonly #options: CounterScriptsOptions
   readonly #shapes: Shapes<FastReserve>
+  readonly #bakedShapes: Shapes<FastReserve>
   readonly #preamble: string
   readonly #openedMs: number
+  readonly #writes: SameTickWrites
   readonly #scripts: Readonly<Record<ScriptName, LuaScript>>
   readonly #holdState: LuaScript
   readonly #sweep: LuaScript
@@ -87,7 +90,9 @@ export class CounterScripts {
   constructor(options: CounterScriptsOptions) {
     this.#options = options
     this.prefix = options.prefix
-    this.#shapes = new Shapes(options.mostShapes)
+    this.#writes = new SameTickWrites(options.client)
+    this.#shapes = new Shapes(Math.ceil(options.mostShapes / 2))
+    this.#bakedShapes = new Shapes(Math.floor(options.mostShapes / 2))
     this.#openedMs = this.nowMs()
     this.#preamble = `local CLOSED_FOR,GRACE,MARKS,SERVER_SALT,ANNOUNCE_EVERY,VISIT_EVERY=${options.closedForMs},${
       options.isOneServer ? `0,true,false` : `${GRACE_MS},false,true`
@@ -113,9 +118,9 @@ export class CounterScripts {
   }
 
   /** The figures of a decision; {@link replyOf} reads them. */
-  async reserve(request: ReserveRequest, others = ''): Promise<readonly number[]> {
+  reserve(request: ReserveRequest, others = ''): Promise<readonly number[]> {
     const { id, owner, charges, lifetimeMs, context } = request
-    const args = this.#arguments(owner, charges)
+    const args = this.#reserveArguments(owner, charges)
     const { shape } = args
     const operation = { id, owner, first: lifetimeMs, tail: `${others}\0${context}` }
     if (!args.isShared || !isFast(shape.charges)) return this.#run('reserve', operation, args) as Promise<number[]>
@@ -237,9 +242,9 @@ export class CounterScripts {
   async sweepOwner(owner: string, most: number): Promise<{ open: number; listed: readonly ListedHold[] }> {
     const base = baseOf(this.prefix, owner)
     const args = this.#arguments(owner, [])
-    const numbers = this.#numbers({ id: '', owner, first: most }, args, 0)
-    const keys = [`${base}o`, ...args.keys]
-    const reply = (await this.#sweep.run(this.#options.client, keys, [numbers])) as [number, ...ListedReply[]]
+    const numbers = this.#numbers({ id: '', owner, first: most }, args.numbers, 0)
+    const keys = [`${base}c:`]
+    const reply = (await this.#sweep.run(this.#options.client, keys, [numbers, '', ''])) as [number, ...ListedReply[]]
     const [open, ...lists] = reply
     const listed = lists.map(([id, expiredAtMs, admittedAtMs, context, others, ...figures]) => {
       return { id, expiredAtMs, admittedAtMs, context, others: ownersIn(others), kept: this.#heldUnits(figures) }
@@ -247,11 +252,17 @@ export class CounterScripts {
     return { open, listed }
   }
 
-  #arguments(owner: string, charges: readonly Charge[], actuals?: readonly number[]): ChargeArguments<FastReserve> {
-    return chargeArguments(this.prefix, owner, charges, this.#shapes, actuals)
+  /** With quotas in the shape as long as there are few; callers with quotas of their own make many. */
+  #reserveArguments(owner: string, charges: readonly Charge[]): ChargeArguments<FastReserve> {
+    const baked = chargeArguments(this.prefix, owner, charges, { shapes: this.#bakedShapes, quotas: 'baked' })
+    return baked.isShared ? baked : this.#arguments(owner, charges)
   }
 
-  async #run(
+  #arguments(owner: string, charges: readonly Charge[], actuals?: readonly number[]): ChargeArguments<FastReserve> {
+    return chargeArguments(this.prefix, owner, charges, { shapes: this.#shapes, quotas: 'sent', actuals })
+  }
+
+  #run(
     name: ScriptName,
     operation: Operation,
     args: ChargeArguments<FastReserve>,
@@ -260,28 +271,38 @@ export class CounterScripts {
     return this.#send(this.#scripts[name], operation, args, [...lists, args.shape.text])
   }
 
-  async #send(
+  #send(
     script: LuaScript,
     operation: Operation,
     args: ChargeArguments<FastReserve>,
     more: readonly string[],
   ): Promise<unknown> {
-    const base = baseOf(this.prefix, operation.owner)
-    let run: number | Promise<number> = 0
-    if (args.isRebuilt) {
-      run = this.#options.runOf(operation.owner)
-      if (typeof run !== 'number') run = await run
-    }
-    const keys = [`${base}h:${operation.id}`, ...args.keys]
-    const numbers = this.#numbers(operation, args, run)
-    return script.run(this.#options.client, keys, [numbers, operation.tail ?? '', ...args.lines, ...more])
+    const run = args.isRebuilt ? this.#options.runOf(operation.owner) : 0
+    if (typeof run !== 'number') return run.then((known) => this.#sendTo(known, script, operation, args, more))
+    return this.#sendTo(run, script, operation, args, more)
   }
 
-  #numbers({ owner, first, second = 0 }: Operation, { numbers }: ChargeArguments<FastReserve>, run: number): string {
+  #sendTo(
+    run: number,
+    script: LuaScript,
+    operation: Operation,
+    { keys, lines, numbers }: ChargeArguments<FastReserve>,
+    more: readonly string[],
+  ): Promise<unknown> {
+    const base = baseOf(this.prefix, operation.owner)
+    const { client, isOneServer } = this.#options
+    const first = operation.id === '' ? `${base}c:` : `${base}h:${operation.id}`
+    const all = isOneServer ? [first, ...keys] : [first, ...keys, `${base}c:`]
+    const figures = this.#numbers(operation, numbers, run)
+    this.#writes.gather()
+    return script.run(client, all, [figures, operation.tail ?? '', ...lines, ...more])
+  }
+
+  #numbers({ owner, first, second = 0 }: Operation, numbers: string, run: number): string {
     const length = this.prefix.length + owner.length + 3
     const base = isAscii(owner) ? length : Buffer.byteLength(baseOf(this.prefix, owner))
     const opened = this.#openedMs
-    return `${this.nowMs()} ${opened} ${run} ${base} ${first} ${second} ${numbers}`
+    return `${run} ${base} ${first} ${numbers} ${second} ${opened} ${this.nowMs()}`
   }
 
   #heldUnits(figures: readonly (string | number)[]): HeldUnits[] {
@@ -289,7 +310,8 @@ export class CounterScripts {
     for (let at = 0; at < figures.length; at += 3) {
       const [key, counter, amount] = [String(figures[at]), String(figures[at + 1]), Number(figures[at + 2])]
       const end = key.lastIndexOf('}:c:')
-      held.push({ owner: key.slice(this.prefix.length + 1, end), partition: key.slice(end + 4), counter, amount })
+      const owner = key.slice(this.prefix.length + 1, end)
+      held.push({ owner, partition: key.slice(end + 4) || owner, counter, amount })
     }
     return held
   }

@@ -84,6 +84,7 @@ function isOver({ quota, trip, amount }: Charge, used: number): boolean {
 
 function fastPart(charges: readonly ShapedCharge[], { hasClock, isOneServer }: FastConstants): string {
   const codes = charges.map((charge, index) => chargeCode(charge, index + 1))
+  const isRebuilt = charges.some((charge) => charge.isRebuilt)
   const last = Math.max(1, ...charges.map(({ partition }) => partition))
   const partitions = Array.from({ length: last }, (_, index) =>
     codes.filter((_code, at) => charges[at]!.partition === index + 1),
@@ -91,12 +92,14 @@ function fastPart(charges: readonly ShapedCharge[], { hasClock, isOneServer }: F
   const lines = [
     'repeat',
     'local call,sub,pack,unpack_=redis.call,string.sub,struct.pack,struct.unpack',
-    readNumbers(codes),
-    ...partitions.map((each, index) => readPartition(each, index + 1)),
-    hasClock ? 'local now=given+0' : "local T=call('TIME') local now=T[1]*1000+(T[2]-T[2]%1000)/1000",
+    readNumbers(charges, codes),
+    ...partitions.map((each, index) => readPartition(each, index + 1, isRebuilt)),
+    hasClock
+      ? "local now=string.match(ARGV[1],'%S+$')+0"
+      : "local T=call('TIME') local now=T[1]*1000+(T[2]-T[2]%1000)/1000",
     ...partitions.map((_each, index) => `if seen${index + 1}>now then now=seen${index + 1} end`),
-    `if due1<=now ${isOneServer ? 'or visit1<=now ' : ''}then break end`,
-    ...(charges.some(({ isRebuilt }) => isRebuilt) ? sameServer(last, isOneServer) : []),
+    `if due1<=now or listed1>=1024 ${isOneServer ? 'or visit1<=now ' : ''}then break end`,
+    ...(isRebuilt ? sameServer(last, isOneServer) : []),
     ...codes.map(({ view }) => view),
     `if ${refusal(charges)} then`,
     "if call('EXISTS',KEYS[1])==1 then break end",
@@ -104,7 +107,7 @@ function fastPart(charges: readonly ShapedCharge[], { hasClock, isOneServer }: F
     'end',
     'local ends=now+life',
     `if not call('SET',KEYS[1],${holdValue(charges, codes, partitions)}..ARGV[2],'NX') then break end`,
-    "call('ZADD',sub(KEYS[1],1,length)..'o',ends,sub(KEYS[1],length+3))",
+    "local id=sub(KEYS[1],length+3) local open=pack('<I2c0d',#id,id,ends)",
     ...codes.map(({ add }) => add),
     ...partitions.map((each, index) => writePartition(each, index + 1)),
     `return {${[PLAIN_REFUSED + 1, 'now', ...codes.map(({ figures }) => figures)].join(',')}}`,
@@ -113,35 +116,27 @@ function fastPart(charges: readonly ShapedCharge[], { hasClock, isOneServer }: F
   return lines.filter((line) => line !== '').join('\n')
 }
 
-function readNumbers(codes: readonly ChargeCode[]): string {
-  const names = [
-    'given',
-    'opened',
-    'run',
-    'length',
-    'life',
-    'second',
-    'instant',
-    ...codes.flatMap(({ numbers }) => numbers),
-  ]
+function readNumbers(charges: readonly ShapedCharge[], codes: readonly ChargeCode[]): string {
+  const amounts = Array.from({ length: Math.max(...charges.map(({ amount }) => amount)) }, (_, at) => `amount${at + 1}`)
+  const names = ['run', 'length', 'life', 'instant', ...amounts, ...codes.flatMap(({ numbers }) => numbers)]
   const lines: string[] = [`local ${names.join(',')}`, 'local at=0']
   for (let from = 0; from < names.length; from += NUMBERS_AT_ONCE) {
     const some = names.slice(from, from + NUMBERS_AT_ONCE)
     const pattern = some.map(() => '(%S+)').join(' ')
     lines.push(`_,at,${some.join(',')}=string.find(ARGV[1],'${pattern}',at+1)`)
   }
-  const used = names.filter((name) => !['given', 'opened', 'second'].includes(name))
-  return `local _\n${lines.join('\n')}\n${used.join(',')}=${used.map((name) => `${name}+0`).join(',')}`
+  const home = "local home=sub(KEYS[1],1,length)..'c:'"
+  return `local _\n${lines.join('\n')}\n${names.join(',')}=${names.map((name) => `${name}+0`).join(',')}\n${home}`
 }
 
 /** Reads all of a partition at once; of a home without charges, its head. */
-function readPartition(codes: readonly ChargeCode[], index: number): string {
+function readPartition(codes: readonly ChargeCode[], index: number, isRebuilt: boolean): string {
   const [value, directory] = [`v${index}`, `d${index}`]
-  const head = `_,run${index},seen${index},since${index},due${index},visit${index}`
-  const read = `local ${value}=call('GET',KEYS[${index + 1}])`
-  const locals = `local run${index},seen${index},since${index},due${index},visit${index},roll${index}`
+  const head = `_,flags${index},run${index},seen${index},since${index},due${index},visit${index},listed${index}`
+  const read = `local ${value}=call('GET',${keyOf(index)})`
+  const locals = `local flags${index},run${index},seen${index},since${index},due${index},visit${index},listed${index},roll${index}`
   if (codes.length === 0) {
-    return `${read}\nif not ${value} then break end\n${locals}\n${head}=unpack_('<BI4dddd',${value})`
+    return `${read}\nif not ${value} then break end\n${locals}\n${head}=unpack_('<BBI4ddddI2',${value})`
   }
   const bytes = codes.reduce((sum, code) => sum + code.bytes, 0)
   const fields = codes.flatMap((code) => code.fields)
@@ -149,11 +144,23 @@ function readPartition(codes: readonly ChargeCode[], index: number): string {
   return [
     read,
     `local ${directory}=ARGV[${index + 2}]`,
-    `if not ${value} or #${value}~=39+#${directory}+${bytes} or sub(${value},40,39+#${directory})~=${directory} then break end`,
+    `if not ${value} then break end`,
+    // Open holds and extras go on as they are. Counters of others are left to the rest.
+    `local low${index},high${index},least${index},most${index}=string.byte(${value},39,42)`,
+    `local longer${index}=#${value}-42-#${directory}-${bytes}-low${index}-high${index}*256`,
+    `if least${index}+most${index}*256~=#${directory} then break end`,
+    `if longer${index}~=0 and longer${index}~=${codes.length * 17} then break end`,
     locals,
     `local ${fields.join(',')}`,
-    `${head},_,${fields.join(',')}=unpack_('<BI4ddddI2c0${format}',${value})`,
+    `local p${index}`,
+    `${head},p${index},${fields.join(',')}=unpack_('<BBI4ddddI2I2c0${format}',${value})`,
+    `if p${index}~=${directory} then break end`,
+    `if flags${index}${isRebuilt ? '~=0' : '>=2'} then break end`,
   ].join('\n')
+}
+
+function keyOf(partition: number): string {
+  return partition === 1 ? 'home' : `KEYS[${partition}]`
 }
 
 function sameServer(partitions: number, isOneServer: boolean): string[] {
@@ -182,7 +189,7 @@ function holdValue(
   for (const { each, index } of used) {
     const expiries = each.map((code) => charges[codes.indexOf(code)]!.expiry).join('')
     format += `I2c0I2c0c${each.length}${'dd'.repeat(each.length)}`
-    const key = `KEYS[${index + 1}]`
+    const key = keyOf(index)
     values.push(`#${key}`, key, `#d${index}`, `d${index}`, `'${expiries}'`)
     values.push(...each.flatMap(({ held }) => held))
   }
@@ -190,19 +197,26 @@ function holdValue(
 }
 
 function writePartition(codes: readonly ChargeCode[], index: number): string {
-  const key = `KEYS[${index + 1}]`
-  const earlier = 'if ends<due1 then due1=ends'
-  if (codes.length === 0) return index === 1 ? `${earlier} call('SETRANGE',${key},21,pack('<d',due1)) end` : ''
+  const key = keyOf(index)
+  const earlier = 'if ends<due1 then due1=ends end'
+  if (codes.length === 0) {
+    if (index !== 1) return ''
+    const head = "sub(v1,1,22)..pack('<d',due1)..sub(v1,31,38)..pack('<I2',listed1+#open)"
+    return `${earlier}\ncall('SET',home,${head}..sub(v1,41)..open)`
+  }
   const format = codes.map((code) => code.format).join('')
-  const head = `1,run${index},now,since${index},due${index},visit${index},#d${index},d${index}`
-  const value = `pack('<BI4ddddI2c0${format}',${head},${codes.flatMap((code) => code.fields).join(',')})`
+  const head = `1,flags${index},run${index},now,since${index},due${index},visit${index},listed${index}${index === 1 ? '+#open' : ''},#d${index},d${index}`
+  const packed = `pack('<BBI4ddddI2I2c0${format}',${head},${codes.flatMap((code) => code.fields).join(',')})`
+  const value = `new${index}`
+  const make = `local new${index}=${packed} if longer${index}+listed${index}~=0 then new${index}=new${index}..sub(v${index},-longer${index}-listed${index}) end`
+  if (index === 1) return `${earlier}\n${make}\ncall('SET',home,new1..open)`
   const endings = codes.map(({ ending }) => ending)
   const write = endings.includes(undefined)
     ? `call('SET',${key},${value})`
     : [
         `if roll${index} then`,
-        `call('SET',${key},${value},'PX',math.max(now+1,${endings.join(',')})+(run${index}~=0 and GRACE or 0)-now)`,
+        `call('SET',${key},${value},'PX',math.max(5000,math.max(${endings.join(',')})+(run${index}~=0 and GRACE or 0)-now))`,
         `else call('SET',${key},${value},'KEEPTTL') end`,
       ].join('\n')
-  return index === 1 ? `${earlier} end\n${write}` : write
+  return `${make}\n${write}`
 }

@@ -26,12 +26,9 @@ const OWNER = 'o'
 /** One operation, on a store whose clock is at `nowMs`. `list`: index of the charges that it is about. */
 type Step =
   | { readonly kind: 'advance'; readonly byMs: number }
-  | {
-      readonly kind: 'reserve' | 'extend' | 'read'
-      readonly id: string
-      readonly list: number
-      readonly amount: number
-    }
+  | { readonly kind: 'reserve'; readonly id: string; readonly list: number; readonly amount: number }
+  | { readonly kind: 'extend'; readonly id: string; readonly list: number; readonly amount: number }
+  | { readonly kind: 'read'; readonly id: string; readonly list: number; readonly amount: number }
   | {
       readonly kind: 'settle'
       readonly id: string
@@ -39,7 +36,8 @@ type Step =
       readonly amount: number
       readonly ago: number
     }
-  | { readonly kind: 'release' | 'holdState'; readonly id: string }
+  | { readonly kind: 'release'; readonly id: string }
+  | { readonly kind: 'holdState'; readonly id: string }
   | {
       readonly kind: 'adjust'
       readonly id: string
@@ -290,7 +288,7 @@ class Run {
     return {
       ...rest,
       counter: { owner, partition, name: counter, key: `${owner} ${partition} ${counter}` },
-      window: windowAt(window, nowMs, rest.isRebuilt),
+      window: windowAt(window, nowMs, rest.isRebuilt, name === 'b' || name === 'd' ? 7_001 : 0),
     }
   }
 }
@@ -306,8 +304,9 @@ function sorted<T extends object | undefined>(found: T): T {
   return found
 }
 
-function windowAt(kind: ChargeWindow['kind'], nowMs: number, isLong: boolean): ChargeWindow {
-  const startMs = Math.floor(nowMs / MINUTE) * MINUTE
+/** @param offsetMs 0: aligned to the epoch, as other calendar windows are not. */
+function windowAt(kind: ChargeWindow['kind'], nowMs: number, isLong: boolean, offsetMs: number): ChargeWindow {
+  const startMs = Math.floor((nowMs - offsetMs) / MINUTE) * MINUTE + offsetMs
   if (kind === 'fixed') return { kind, startMs, endMs: startMs + MINUTE, nextEndMs: startMs + 2 * MINUTE }
   if (kind === 'sliding') return { kind, bucketMs: 6_000, buckets: 10 }
   // A rebuilt one that is over is known as such for as long as the store likes: it is not over here.

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer, type AddressInfo, type Socket } from 'node:net'
-import type { Charge } from '@tallygate/core'
+import type { Charge, ReserveReply, SeededCounter } from '@tallygate/core'
 import { RedisCounterStore } from '@tallygate/store-redis'
 import { describeCounterStore, startRedis, type TestRedis } from '@tallygate/testkit'
 import { expect } from 'chai'
@@ -146,10 +146,107 @@ describe('with a real Redis', () => {
       const store = new RedisCounterStore({ client, prefix: name })
       await store.reserve(request('r1', charge({})))
       expect((await client.keys(`${name}{*`)).sort()).to.deep.equal(
-        [`${name}{o}:c:o`, `${name}{o}:c:tenant=t,key=k`, `${name}{o}:h:r1`, `${name}{o}:o`].sort(),
+        [`${name}{o}:c:`, `${name}{o}:c:tenant=t,key=k`, `${name}{o}:h:r1`].sort(),
       )
     })
   })
+
+  describe('RedisCounterStore, in the ordinary case', () => {
+    it('decides on four limits in one round trip and four commands of the server', async () => {
+      const store = new RedisCounterStore({ client, prefix: prefix() })
+      const four = ['a', 'b', 'c', 'd'].map((name) => charge({ counter: counter(name) }))
+      await store.reserve(request('r1', ...four))
+      await store.reserve(request('r2', ...four))
+      await client.config('RESETSTAT')
+      await store.reserve(request('r3', ...four))
+      const stats = await client.info('commandstats')
+      const calls = [...stats.matchAll(/^cmdstat_([a-z|]+):calls=(\d+)/gm)].map(([, name, times]) => `${name} ${times}`)
+      const expected = ['config|resetstat 1', 'evalsha 1', 'get 1', 'set 2', 'time 1']
+      expect(calls.sort()).to.deep.equal(expected)
+    })
+
+    it('counts the same with more shapes of limits than it makes scripts for', async () => {
+      const store = new RedisCounterStore({ client, prefix: prefix(), mostShapes: 2 })
+      for (let length = 1; length <= 5; length += 1) {
+        const some = ['a', 'b', 'c', 'd', 'e'].slice(0, length).map((name) => charge({ counter: counter(name) }))
+        expect(await store.reserve(request(`r${length}`, ...some))).to.have.property('outcome', 'granted')
+      }
+      expect((await store.read([charge({ counter: counter('a') })])).statuses[0]).to.include({ used: 5 })
+    })
+  })
+
+  describe('RedisCounterStore, on counters that it may have lost', () => {
+    const long = (overrides: Partial<Charge> = {}): Charge =>
+      charge({ window: { kind: 'lifetime' }, quota: 100, isRebuilt: true, ...overrides })
+    const seeded = (used: number): SeededCounter => {
+      return { charge: long(), startMs: 0, endMs: null, used, quota: 100, toppedUp: 0 }
+    }
+    const seed = (store: RedisCounterStore, fence: string, used: number): Promise<boolean> =>
+      store.seed({ owner: 'o', counters: [seeded(used)], fence, closed: [], countedUntilMs: 0 })
+    const fenceOf = (reply: ReserveReply): string => {
+      if (reply.outcome !== 'unknown') throw new Error(`expected an unknown counter, and it was ${reply.outcome}`)
+      return reply.fence
+    }
+
+    it('a seed is void if something was settled in between', async () => {
+      const store = new RedisCounterStore({ client, prefix: prefix() })
+      const fence = fenceOf(await store.reserve(request('r1', long())))
+      await store.settle({ id: 'r0', owner: 'o', charges: [{ charge: long(), actual: 3 }], atMs: 1 })
+      expect(await seed(store, fence, 5)).to.equal(false)
+      expect(await seed(store, fenceOf(await store.reserve(request('r1', long()))), 8)).to.equal(true)
+      expect((await store.read([long()])).statuses[0]).to.include({ used: 8 })
+    })
+
+    it('another server with the same data is not trusted: the larger of data and ledger counts', async () => {
+      const own = await startRedis()
+      const name = prefix()
+      const store = new RedisCounterStore({ client, prefix: name })
+      await seed(store, fenceOf(await store.reserve(request('r1', long()))), 20)
+      await store.reserve(request('r1', long(), charge({ counter: counter('short') })))
+      const copy = new Redis(own.url)
+      for (const key of await client.keys(`${name}*`)) await copy.restore(key, 0, (await client.dumpBuffer(key))!)
+      const restored = new RedisCounterStore({ client: copy, prefix: name })
+      const short = charge({ counter: counter('short') })
+      expect((await restored.read([short])).statuses[0]).to.include({ used: 1 })
+      const { unknown, fence } = await restored.read([long()])
+      expect(unknown).to.deep.equal([0])
+      expect(await seed(restored, fence, 15)).to.equal(true)
+      expect(await restored.reserve(request('r2', long(), short))).to.have.property('outcome', 'granted')
+      expect((await restored.read([long(), short])).statuses.map(({ used }) => used)).to.deep.equal([22, 2])
+      copy.disconnect()
+      await own.stop()
+    })
+
+    it('a caller who is new since this server counts is known to have used nothing', async () => {
+      const name = prefix()
+      const at = (nowMs: number): RedisCounterStore =>
+        new RedisCounterStore({ client, prefix: name, clock: () => nowMs })
+      const window = { kind: 'fixed', startMs: 10_000, endMs: 20_000, nextEndMs: 30_000 } as const
+      const fixed = (partition: string): Charge =>
+        long({ window, counter: { ...counter('fixed'), partition, key: `o ${partition} fixed` } })
+      expect(await at(15_000).reserve(request('r1', fixed('p')))).to.have.property('outcome', 'unknown')
+      expect(await at(25_000).reserve(request('r2', fixed('q')))).to.have.property('outcome', 'granted')
+    })
+  })
+
+  it('says so when the server is set to evict keys', async () => {
+    const own = await startRedis()
+    const operator = new Redis(own.url)
+    await operator.config('SET', 'maxmemory-policy', 'allkeys-lru')
+    const told: string[] = []
+    const store = await RedisCounterStore.connect({ url: own.url, onError: ({ message }) => told.push(message) })
+    expect(told.join()).to.match(/^maxmemory-policy of this Redis is allkeys-lru/)
+    await store.close()
+    operator.disconnect()
+    await own.stop()
+  })
+
+  for (const options of [{}, { url: 'redis://127.0.0.1:1', nodes: ['redis://127.0.0.1:1'] }, { nodes: [] }]) {
+    it(`refuses to connect with ${JSON.stringify(options)}`, async () => {
+      const failure = await RedisCounterStore.connect(options).catch((error: unknown) => error)
+      expect(failure).to.have.property('code', 'ERR_QUOTA_CONFIG')
+    })
+  }
 
   describe('RedisCounterStore, when Redis does not answer', () => {
     it('fails fast, with its own code, when nobody listens', async () => {
@@ -174,6 +271,10 @@ const sliding = { kind: 'sliding', bucketMs: 6_000, buckets: 10 } as const
 
 function request(id: string, ...charges: Charge[]): Parameters<RedisCounterStore['reserve']>[0] {
   return { id, owner: 'o', charges, lifetimeMs: 30_000, context: 'c' }
+}
+
+function counter(name: string): Charge['counter'] {
+  return { owner: 'o', partition: 'o', name, key: `o o ${name}` }
 }
 
 function charge(overrides: Partial<Charge>): Charge {

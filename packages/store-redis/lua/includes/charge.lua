@@ -1,25 +1,26 @@
 --[[
   What a call asks for.
 
-  KEYS[1]   hold, or anything else of the owner (base + letter + ':' …)
-  KEYS[2]   home: the partition of the owner's own name
-  KEYS[3..] further partitions
-  ARGV[1]   numbers: now (-1: the server's time), when the store was opened (-1: now), server (0: no charge asks for it),
-            length of the base, what the operation needs (two), an instant in the fixed windows that are aligned to the
-            epoch; then of each charge amount and quota (-1: none), and of other fixed windows their three edges
+  KEYS[1]   hold, or anything else of the owner (base + letter + ':' …); its home partition is base + 'c:'
+  KEYS[2..] further partitions; on a Cluster last the home, so that a slot that moves is answered for by one server only
+  ARGV[1]   numbers: server (0: no charge asks for it), length of the base, what the operation needs, an instant in the
+            fixed windows that are aligned to the epoch; amounts; of each charge its quota (-1: none), if it is not in
+            the shape, and of other fixed windows their three edges; then a second one that the operation needs, when the store was opened (-1:
+            now), now (-1: the server's time)
   ARGV[2]   other owners and context, as at the end of a hold
-  ARGV[3..] lines of the counters, of each partition as in its directory
+  ARGV[3..] lines of the counters, of home and each further partition as in its directory
   shape     of each charge, with semicolons between: partition, kind, trip, effect, keeps quota, keeps duration, expiry,
-            alternative, is rebuilt, and two numbers of the window
+            alternative, is rebuilt, two numbers of the window, which of the amounts, quota (n: it is sent)
 ]]
 
 local numbers = {}
 for number in string.gmatch(ARGV[1], '%S+') do numbers[#numbers + 1] = tonumber(number) end
-local given, opened, run, baseLength, first, second, instant = unpack(numbers)
+local run, baseLength, first, instant = unpack(numbers)
+local second, opened, given = numbers[#numbers - 2], numbers[#numbers - 1], numbers[#numbers]
 if SERVER_SALT and run ~= 0 then run = (run + tonumber(string.sub(redis.call('CLUSTER', 'MYID'), 1, 8), 16)) % 4294967296 end
 local base = string.sub(KEYS[1], 1, baseLength)
 local id = string.sub(KEYS[1], baseLength + 3)
-local home = partition(KEYS[2])
+home = partition(base .. 'c:')
 
 local function edges(charge, at)
   local duration = charge.w1
@@ -33,22 +34,24 @@ local function edges(charge, at)
 end
 
 local function readCharges(shape)
-  local lines = {}
-  for i = 2, #KEYS do
-    partition(KEYS[i])
-    lines[i] = string.gmatch(ARGV[i + 1], '%u%S* ([^\n]*)\n')
+  local lines, keys = {}, { home.key }
+  for i = 2, MARKS and #KEYS or #KEYS - 1 do keys[i] = KEYS[i] end
+  for i, key in ipairs(keys) do
+    partition(key)
+    lines[i] = string.gmatch(ARGV[i + 2], '%u%S* ([^\n]*)\n')
   end
-  local charges, at = {}, 8
+  local charges, at = {}, 5
+  for amount in string.gmatch(shape .. ';', ',(%d+),[-%dn]+;') do at = max(at, tonumber(amount) + 5) end
   for each in string.gmatch(shape, '[^;]+') do
-    local index, kind, trip, effect, quotaChange, durationChange, expiry, alternative, rebuilt, w1, w2 =
-      string.match(each, '(%d+),(%u),(%d),(%d),(%d),(%d),(%l),(%d+),(%d),(%d+),(%d+)')
-    index = tonumber(index) + 1
-    local charge = { key = KEYS[index], loaded = partition(KEYS[index]), name = lines[index](), kind = kind }
+    local index, kind, trip, effect, quotaChange, durationChange, expiry, alternative, rebuilt, w1, w2, amount, quota =
+      string.match(each, '(%d+),(%u),(%d),(%d),(%d),(%d),(%l),(%d+),(%d),(%d+),(%d+),(%d+),(.+)')
+    index = tonumber(index)
+    local charge = { key = keys[index], loaded = partition(keys[index]), name = lines[index](), kind = kind }
     charge.trip, charge.effect, charge.alternative = tonumber(trip), tonumber(effect), tonumber(alternative)
     charge.keepsQuota, charge.keepsDuration, charge.expiry = quotaChange == '1', durationChange == '1', expiry
     charge.isRebuilt, charge.w1 = rebuilt == '1', tonumber(w1)
-    charge.amount, charge.quota = numbers[at], numbers[at + 1]
-    at = at + 2
+    charge.amount, charge.quota = numbers[4 + tonumber(amount)], tonumber(quota)
+    if quota == 'n' then charge.quota, at = numbers[at], at + 1 end
     if kind == 'F' then at = edges(charge, at) end
     if kind == 'S' then charge.bucketMs, charge.places = charge.w1, tonumber(w2) + 1 end
     if kind == 'U' then charge.duration, charge.restarts = charge.w1, w2 == '0' end

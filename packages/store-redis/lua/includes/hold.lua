@@ -21,7 +21,7 @@ local function unpackHold(packed)
     local group = {}
     for kind, shape, name in string.gmatch(lines, '(%u)(%S*) ([^\n]*)\n') do
       local bucketMs, places = string.match(shape, '(%d+),(%d+)')
-      local held = { key = partitionKey, kind = kind, name = name }
+      local held = { key = partitionKey, kind = kind == 'E' and 'U' or kind, name = name }
       held.bucketMs, held.places = tonumber(bucketMs), tonumber(places)
       group[#group + 1] = held
     end
@@ -99,17 +99,65 @@ local function giveBack(held, amount, at)
   end
 end
 
+-- So many bytes of open holds are listed in the home partition itself, which is read and written anyway.
+local MOST_OPEN = 1024
+
+local function listOpen(base, id, expires)
+  home.changed = true
+  if #home.open < MOST_OPEN then
+    home.open = home.open .. struct.pack('<I2c0d', #id, id, expires)
+  else
+    redis.call('ZADD', base .. 'o', string.format('%.0f', expires), id)
+  end
+  if expires < home.due then home.due = expires end
+end
+
+local function unlistOpen(base, id)
+  local at = 1
+  while at <= #home.open do
+    local each, _, after = struct.unpack('<I2c0d', home.open, at)
+    if each == id then
+      home.open, home.changed = string.sub(home.open, 1, at - 1) .. string.sub(home.open, after), true
+      return
+    end
+    at = after
+  end
+  redis.call('ZREM', base .. 'o', id)
+end
+
+-- Ids of at most so many holds that are due, the earliest first; and when the earliest of all that are open is.
+local function dueHolds(base, now, most)
+  local due, at, earliest = {}, 1, INF
+  while at <= #home.open do
+    local id, expires
+    id, expires, at = struct.unpack('<I2c0d', home.open, at)
+    if expires <= now then due[#due + 1] = { id = id, expires = expires } end
+    earliest = min(earliest, expires)
+  end
+  local further = redis.call('ZRANGEBYSCORE', base .. 'o', '-inf', string.format('%.0f', now), 'WITHSCORES', 'LIMIT', 0, most)
+  for i = 1, #further, 2 do due[#due + 1] = { id = further[i], expires = tonumber(further[i + 1]) } end
+  local first = redis.call('ZRANGE', base .. 'o', 0, 0, 'WITHSCORES')
+  if first[2] then earliest = min(earliest, tonumber(first[2])) end
+  table.sort(due, function(one, other)
+    return one.expires < other.expires or one.expires == other.expires and one.id < other.id
+  end)
+  return due, earliest
+end
+
 -- Remembers an id as closed, so that a repeat charges nothing.
 local function closeHold(key, base, id, state, hold)
   redis.call('SET', key, state .. (hold and hold.others or ''), 'PX', CLOSED_FOR)
   if not hold then return end
-  if hold.state == 'h' then redis.call('ZREM', base .. 'o', id) end
+  if hold.state == 'h' then unlistOpen(base, id) end
   if hold.state == 'e' then redis.call('HDEL', base .. 'x', id) end
 end
 
-local function expire(base, id, key, now)
+local function expire(base, id, expires, now)
+  local key = base .. 'h:' .. id
   local hold = readHold(key)
-  redis.call('ZREM', base .. 'o', id)
+  -- While a slot moves, a hold can be on the other server still.
+  if not hold and not MARKS and expires > now - CLOSED_FOR then return end
+  unlistOpen(base, id)
   if not hold or hold.state ~= 'h' then return end
   for _, held in ipairs(hold.amounts) do
     if held.expiry == 'r' or held.kind == 'C' then
@@ -124,19 +172,21 @@ local function expire(base, id, key, now)
 end
 
 -- Expires at most `most` holds of an owner. Its home partition knows the earliest, so mostly nothing is looked up.
-local function sweep(base, home, now, most)
+local function sweep(base, now, most)
   if home.known and home.due > now then return end
-  local due = redis.call('ZRANGEBYSCORE', base .. 'o', '-inf', string.format('%.0f', now), 'LIMIT', 0, most)
-  for _, id in ipairs(due) do expire(base, id, base .. 'h:' .. id, now) end
-  local first = redis.call('ZRANGE', base .. 'o', 0, 0, 'WITHSCORES')
-  local earliest = first[2] and tonumber(first[2]) or INF
+  local due, earliest = dueHolds(base, now, most)
+  for i = 1, min(most, #due) do expire(base, due[i].id, due[i].expires, now) end
+  if #due > 0 then
+    local _
+    _, earliest = dueHolds(base, now, 1)
+  end
   if home.known and home.due ~= earliest then home.changed = true end
   home.due = earliest
 end
 
 -- Lets the slow sweep of any node find the owner's holds, should nobody ever decide on them again: at most once in
 -- ANNOUNCE_EVERY, and where another slot keeps the list (a Cluster), the node does it.
-local function announce(base, home, now)
+local function announce(base, now)
   if not MARKS or home.visit > now then return end
   local prefix = prefixOf(base)
   local owner = string.sub(base, #prefix + 2, -3)
@@ -147,9 +197,8 @@ local function announce(base, home, now)
 end
 
 -- Writes an open hold and what finds it.
-local function openHold(base, home, key, id, hold, now)
+local function openHold(base, key, id, hold, now)
   redis.call('SET', key, packHold(hold))
-  redis.call('ZADD', base .. 'o', string.format('%.0f', hold.expires), id)
-  announce(base, home, now)
-  if hold.expires < home.due then home.due, home.changed = hold.expires, true end
+  listOpen(base, id, hold.expires)
+  announce(base, now)
 end

@@ -1,54 +1,78 @@
 --[[
   Partitions: the counters that share dimension values, packed in one string. All numbers are little-endian.
 
-  head       version (1), server (4), last time seen, since when it is counted here, earliest expiry of the owner's holds,
-             instant from which the owner is announced again (8 each), length of the directory (2)
-  directory  a line for each counter: kind (F fixed, S sliding, U first-use, L lifetime, C concurrent), for S the step's
-             length and the number of places, a space, its name, a line feed
-  records    in the order of the directory: flags (1), then of 8 bytes each
-             F U L C   start, end, used, quota (-1: none), topped up, counted until
-             S         latest step, used, counted until, first step that may be in use, then the places of the ring
+  head       version (1), flags (1: some counter is not verified since the server changed, 2: some fixed or first-use one is
+             topped up; 1 byte), server (4), last time seen, since when it is counted here, earliest expiry of the owner's
+             holds, instant from which the owner is announced again (8 each), length of the list of open holds, and of
+             the directory (2 each)
+  directory  a line for each counter: kind (F fixed, S sliding, U first-use, E first-use that ends for good, L lifetime,
+             C concurrent), for S the step's length and the number of places, a space, its name, a line feed
+  records    in the order of the directory, of 8 bytes each
+             F U E   start, end, used, quota (-1: none)
+             L       used, quota, topped up
+             C       used, quota
+             S       latest step, used, first step that may be in use, then the places of the ring
+  extras     only if some counter has one: for each 1 if it is not verified (1), topped up, counted until (8 each)
+  open holds of the owner, in its home partition: id (after its length, 2) and expiry (8) of each; further ones are in the
+             sorted set base .. 'o'
 
-  Flags: 1 not verified since the server changed, 2 says something after its end. Loaded once a script; written back once,
-  and only if something changed.
+  Loaded once a script; written back once, and only if something changed.
 ]]
 
-local HEAD = '<BI4ddddI2c0'
+local HEAD = '<BBI4ddddI2I2c0'
 local INF = math.huge
 local floor, max, min = math.floor, math.max, math.min
 local NOT_BEGUN, NOT_BEGUN_FOR = -1, 3600000
+-- Where time is given by a test, that of the server's expiry is another.
+local LEAST_LIFE = 5000
 
 local partitions, order = {}, {}
+local home
+
+local function readRecord(record, packed, at)
+  local kind = record.kind
+  if kind == 'F' or kind == 'U' then
+    record.start, record.ends, record.used, record.quota, at = struct.unpack('<dddd', packed, at)
+  elseif kind == 'S' then
+    record.start, record.used, record.first, at = struct.unpack('<ddd', packed, at)
+    record.ring = { struct.unpack('<' .. string.rep('d', record.places), packed, at) }
+    at = table.remove(record.ring)
+  else
+    record.start, record.ends = 0, INF
+    record.used, record.quota, at = struct.unpack('<dd', packed, at)
+    if kind == 'L' then record.top, at = struct.unpack('<d', packed, at) end
+  end
+  return at
+end
 
 local function readRecords(loaded, packed, directory, at)
-  for kind, shape, name in string.gmatch(directory, '(%u)(%S*) ([^\n]*)\n') do
-    local record = { kind = kind, name = name }
-    local flags
-    if kind == 'S' then
-      local bucketMs, places = string.match(shape, '(%d+),(%d+)')
-      record.bucketMs, record.places = tonumber(bucketMs), tonumber(places)
-      flags, record.start, record.used, record.counted, record.first, at = struct.unpack('<Bdddd', packed, at)
-      record.ring = { struct.unpack('<' .. string.rep('d', record.places), packed, at) }
-      at = table.remove(record.ring)
-    else
-      flags, record.start, record.ends, record.used, record.quota, record.top, record.counted, at =
-        struct.unpack('<Bdddddd', packed, at)
-    end
-    record.unverified, record.lasts = flags % 2 == 1, flags >= 2
+  for letter, shape, name in string.gmatch(directory, '(%u)(%S*) ([^\n]*)\n') do
+    local record = { kind = letter == 'E' and 'U' or letter, lasts = letter == 'E', name = name, top = 0, counted = -1 }
+    local bucketMs, places = string.match(shape, '(%d+),(%d+)')
+    record.bucketMs, record.places = tonumber(bucketMs), tonumber(places)
+    at = readRecord(record, packed, at)
     loaded.list[#loaded.list + 1] = record
     loaded.c[name] = record
+  end
+  if at > #packed - #loaded.open then return end
+  for _, record in ipairs(loaded.list) do
+    local unverified, top
+    unverified, top, record.counted, at = struct.unpack('<Bdd', packed, at)
+    record.unverified = unverified == 1
+    if record.kind ~= 'L' then record.top = top end
   end
 end
 
 local function partition(key)
   local loaded = partitions[key]
   if loaded then return loaded end
-  loaded = { key = key, known = false, run = 0, seen = 0, since = 0, due = 0, visit = 0, c = {}, list = {}, changed = false }
+  loaded = { key = key, known = false, run = 0, seen = 0, since = 0, due = 0, visit = 0, open = '', c = {}, list = {} }
   local packed = redis.call('GET', key)
   if packed then
     loaded.known = true
-    local _, directory, at
-    _, loaded.run, loaded.seen, loaded.since, loaded.due, loaded.visit, directory, at = struct.unpack(HEAD, packed)
+    local _, length, directory, at
+    _, _, loaded.run, loaded.seen, loaded.since, loaded.due, loaded.visit, length, directory, at = struct.unpack(HEAD, packed)
+    if length > 0 then loaded.open = string.sub(packed, -length) end
     readRecords(loaded, packed, directory, at)
   end
   partitions[key] = loaded
@@ -119,14 +143,26 @@ local function prune(loaded, now)
 end
 
 local function packRecord(record)
-  local flags = (record.unverified and 1 or 0) + (record.lasts and 2 or 0)
-  if record.kind ~= 'S' then
-    return record.kind .. ' ' .. record.name .. '\n', struct.pack('<Bdddddd', flags, record.start, record.ends,
-      record.used, record.quota, record.top, record.counted)
+  local line = (record.lasts and 'E' or record.kind) .. ' ' .. record.name .. '\n'
+  if record.kind == 'F' or record.kind == 'U' then
+    return line, struct.pack('<dddd', record.start, record.ends, record.used, record.quota)
   end
-  local line = string.format('S%.0f,%.0f %s\n', record.bucketMs, record.places, record.name)
-  local head = struct.pack('<Bdddd', flags, record.start, record.used, record.counted, record.first)
-  return line, head .. struct.pack('<' .. string.rep('d', record.places), unpack(record.ring))
+  if record.kind == 'L' then return line, struct.pack('<ddd', record.used, record.quota, record.top) end
+  if record.kind == 'C' then return line, struct.pack('<dd', record.used, record.quota) end
+  return string.format('S%.0f,%.0f %s\n', record.bucketMs, record.places, record.name),
+    struct.pack('<ddd', record.start, record.used, record.first)
+      .. struct.pack('<' .. string.rep('d', record.places), unpack(record.ring))
+end
+
+local function packExtras(list)
+  local extras, flags, isNeeded = {}, 0, false
+  for i, record in ipairs(list) do
+    if record.unverified then flags = flags - flags % 2 + 1 end
+    if record.top ~= 0 and record.kind ~= 'L' and flags < 2 then flags = flags + 2 end
+    isNeeded = isNeeded or flags > 0 or record.counted >= 0
+    extras[i] = struct.pack('<Bdd', record.unverified and 1 or 0, record.top, record.counted)
+  end
+  return flags, isNeeded and table.concat(extras) or ''
 end
 
 local function writePartitions(now)
@@ -138,14 +174,15 @@ local function writePartitions(now)
         last = max(last, endOf(record) + (loaded.run ~= 0 and GRACE or 0))
       end
       local directory = table.concat(lines)
-      local packed = struct.pack(HEAD, 1, loaded.run, now, loaded.since, loaded.due, loaded.visit, #directory, directory)
-        .. table.concat(records)
+      local flags, extras = packExtras(loaded.list)
+      local packed = struct.pack(HEAD, 1, flags, loaded.run, now, loaded.since, loaded.due, loaded.visit,
+        #loaded.open, #directory, directory) .. table.concat(records) .. extras .. loaded.open
       -- A head alone only spares looking: it lives as long as an announcement counts.
       if #records == 0 then last = max(last, now + ANNOUNCE_EVERY) end
-      if last == INF then
+      if last == INF or loaded.open ~= '' then
         redis.call('SET', loaded.key, packed)
       else
-        redis.call('SET', loaded.key, packed, 'PX', string.format('%.0f', last - now))
+        redis.call('SET', loaded.key, packed, 'PX', string.format('%.0f', max(LEAST_LIFE, last - now)))
       end
     end
   end
