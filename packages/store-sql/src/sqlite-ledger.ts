@@ -21,7 +21,7 @@ import {
 import { Kysely, sql, SqliteDialect, type RawBuilder } from 'kysely'
 import { Migrator } from 'kysely/migration'
 import { eventRowsQuery, windowStartsQuery } from './counter-event-query.ts'
-import { startsOf, type EventRow } from './counter-event-rows.ts'
+import { startsOf, unpackEvents, type EventRow } from './counter-event-rows.ts'
 import { ENTRY_COLUMNS, entryOf, rowOf, usageEntryOf } from './entry-row.ts'
 import { migrationProvider } from './migrations.ts'
 import type { EntryTable, Schema } from './schema.ts'
@@ -120,7 +120,7 @@ export class SqliteLedger implements Ledger {
   async counterEvents(query: CounterEventQuery): Promise<CounterEventPage> {
     try {
       const { sql: text, parameters } = eventRowsQuery(query).compile(this.#db)
-      return await this.#counterReader.events(text, parameters, query)
+      return unpackEvents(await this.#counterReader.events(text, parameters, query))
     } catch (error) {
       throw unavailable('the ledger could not be read', error)
     }
