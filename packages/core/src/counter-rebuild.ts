@@ -37,6 +37,9 @@ export interface UnknownCounters {
 /** What was settled up to so long before it was read can be told by its instant; of the rest, the ids are listed. */
 const COUNTED_AFTER_MS = 60_000
 
+/** So many that the event loop is not held up by what a page brings. */
+const ENTRIES_AT_ONCE = 5_000
+
 /** Seeds the counters that a store has lost, or never had, with what the ledger says. Each is worked out once at a time. */
 export class CounterRebuild {
   readonly #store: CounterStore
@@ -140,7 +143,13 @@ async function readHistory(
   const started = charges.some(keepsItsStart) ? await ledger.windowStarts({ tenant, counters, toMs: nowMs }) : []
   const history = new CounterHistory(charges, nowMs, started)
   const isOfSubject = subject !== undefined && hasKey(partition, subject)
-  const query = { tenant, counters, fromMs: history.fromMs, ...(isOfSubject ? { subject } : {}) }
+  const query = {
+    tenant,
+    counters,
+    fromMs: history.fromMs,
+    limit: ENTRIES_AT_ONCE,
+    ...(isOfSubject ? { subject } : {}),
+  }
   let page = await ledger.counterEvents(query)
   for (;;) {
     const { events, next } = page

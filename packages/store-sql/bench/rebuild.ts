@@ -70,13 +70,15 @@ for (const subject of ['key-1', 'key-1', undefined]) {
   const delay = monitorEventLoopDelay({ resolution: 1 })
   delay.enable()
   const begun = performance.now()
+  const before = process.cpuUsage()
   const { statuses } = await admission.read(bound, { subject })
   const ms = performance.now() - begun
   delay.disable()
+  const { user, system } = process.cpuUsage(before)
   const [, , , tokens] = statuses
   console.log(
     `${most} entries of the key, ${subject === undefined ? 'asked of the whole tenant' : 'by the index of its subject'}: ` +
-      `${ms.toFixed(0)} ms; loop delay p99 ${(delay.percentile(99) / 1e6).toFixed(1)} ms, ` +
+      `${ms.toFixed(0)} ms, ${((user + system) / 1e3).toFixed(0)} ms of CPU; loop delay p99 ${(delay.percentile(99) / 1e6).toFixed(1)} ms, ` +
       `most ${(delay.max / 1e6).toFixed(1)} ms; ${tokens!.used} tokens`,
   )
 }

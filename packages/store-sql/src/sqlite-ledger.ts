@@ -21,7 +21,7 @@ import {
 import { Kysely, sql, SqliteDialect, type RawBuilder } from 'kysely'
 import { Migrator } from 'kysely/migration'
 import { eventRowsQuery, windowStartsQuery } from './counter-event-query.ts'
-import { startsOf, type EventRow } from './counter-event-rows.ts'
+import { startsOf, unpackEvents, type EventRow } from './counter-event-rows.ts'
 import { EntryJournal, journalsLeft, rowsLeft, type Row } from './entry-journal.ts'
 import { ENTRY_COLUMNS, entryOf, rowOf, usageEntryOf } from './entry-row.ts'
 import { migrationProvider } from './migrations.ts'
@@ -141,7 +141,7 @@ export class SqliteLedger implements Ledger {
     try {
       this.#store()
       const { sql: text, parameters } = eventRowsQuery(query).compile(this.#db)
-      return await this.#counterReader.events(text, parameters, query)
+      return unpackEvents(await this.#counterReader.events(text, parameters, query))
     } catch (error) {
       throw unavailable('the ledger could not be read', error)
     }

@@ -1,5 +1,6 @@
 import { Worker } from 'node:worker_threads'
-import type { CounterEventPage, CounterEventQuery } from '@tallygate/core'
+import type { CounterEventQuery } from '@tallygate/core'
+import type { PackedEvents } from './counter-event-rows.ts'
 
 /** A query as it goes to the reader. */
 export interface ReadRequest {
@@ -12,7 +13,7 @@ export interface ReadRequest {
 
 /** What comes back. */
 export type ReadReply =
-  | { readonly id: number; readonly found: Record<string, unknown>[] | CounterEventPage }
+  | { readonly id: number; readonly found: Record<string, unknown>[] | PackedEvents }
   | { readonly id: number; readonly error: string }
 
 interface Asked {
@@ -41,7 +42,7 @@ export class SqliteReader {
     return this.#ask({ sql, parameters })
   }
 
-  events(sql: string, parameters: readonly unknown[], events: CounterEventQuery): Promise<CounterEventPage> {
+  events(sql: string, parameters: readonly unknown[], events: CounterEventQuery): Promise<PackedEvents> {
     return this.#ask({ sql, parameters, events })
   }
 
