@@ -22,7 +22,7 @@ import type {
 import { isStale, refuses, statusOf, viewCounter } from './counter-view.ts'
 import { isHeld, NOT_HELD, placeIn, type HeldCharges } from './held-charges.ts'
 import { Reservations } from './reservations.ts'
-import { isPast, settleHeld, settleQuickly, settleUnheld } from './settle-charge.ts'
+import { settleHeld, settleQuickly, settleUnheld } from './settle-charge.ts'
 import type { SlabState } from './slab-state.ts'
 
 export interface MemoryCounterStoreOptions {
@@ -142,7 +142,8 @@ export class MemoryCounterStore implements CounterStore {
     }
     this.#reservations.close(id, -1, 'settled', nowMs)
     const view = viewCounter(state, charge, atMs)
-    if (adjustment === 'top-up' && !isPast(state, charge, view)) topUp(this.#slab, charge, state, view, amount)
+    const isOver = charge.window.kind === 'fixed' && nowMs >= view.endMs
+    if (adjustment === 'top-up' && !isOver) topUp(this.#slab, charge, state, view, amount)
     else if (state !== undefined && adjustment === 'refund') refund(this.#slab, charge, state, view, amount)
     else if (state !== undefined && adjustment === 'reset') reset(this.#slab, charge, state, nowMs)
     return true
