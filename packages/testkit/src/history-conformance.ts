@@ -124,6 +124,41 @@ export function describeCounterEvents(open: () => Ledger): void {
     })
   })
 
+  describe('windowStarts', () => {
+    const starts = async (toMs: number, ...counters: CounterEventQuery['counters']): Promise<unknown[]> => {
+      const found = await open().windowStarts({ tenant: 't', counters, toMs })
+      return found.map(({ id, counter }) => [id, counter])
+    }
+
+    it('tells the latest of each counter that has begun one, up to an instant', async () => {
+      await open().append([
+        windowStart('new', { atMs: NOON + HOUR }),
+        windowStart('old'),
+        windowStart('later', { atMs: NOON + 2 * HOUR }),
+        windowStart('of-b', { counter: 'b' }),
+        windowStart('elsewhere', { partition: 'q', atMs: NOON + HOUR }),
+        usage('call', { atMs: NOON + HOUR, charges: [charged('a')] }),
+      ])
+      expect(await starts(NOON + HOUR, { partition: 'p', name: 'c' }, B, A)).to.have.deep.members([
+        ['of-b', 1],
+        ['new', 2],
+      ])
+      expect(await starts(NOON - 1, A, B)).to.deep.equal([])
+    })
+
+    it('tells all of it, with what was topped up before it began', async () => {
+      await open().append([windowStart('w', { endMs: null, quota: null, toppedUp: 5 })])
+      const event = { id: 'w', atMs: NOON, counter: 0, kind: 'window-start', endMs: null, quota: null, toppedUp: 5 }
+      expect(await open().windowStarts({ tenant: 't', counters: [A], toMs: NOON })).to.deep.equal([event])
+      expect((await ask()).events).to.deep.equal([event])
+    })
+
+    it('keeps tenants apart', async () => {
+      await open().append([windowStart('w', { tenant: 'other' })])
+      expect(await starts(NOON, A)).to.deep.equal([])
+    })
+  })
+
   describe('find', () => {
     const written = [
       usage('a', { charges: [charged('a')], dimensions: { tenant: 't', user: 'u' } }),
