@@ -53,7 +53,7 @@ interface ChargeSketch extends Omit<Charge, 'window' | 'counter'> {
 }
 
 // No more than one call expires: which of more go first is for the store to say.
-const id = fc.nat(7).map((index) => `r${index}`)
+const id = fc.nat(7).map((index) => `attempt-${index}`)
 const list = fc.constantFrom(0, 0, 0, 1, 2)
 const amount = fc.nat(8)
 const change = fc.constantFrom<'now' | 'next-window'>('now', 'now', 'next-window')
