@@ -14,7 +14,7 @@
 --- @include hold
 --- @include charge
 
-local charges = readCharges(ARGV[#ARGV])
+local charges = readCharges(SHAPE or ARGV[#ARGV])
 local now = storeTime(given)
 verify(prefixOf(base), run, opened, now)
 sweep(base, now, 8)

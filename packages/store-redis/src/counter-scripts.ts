@@ -16,9 +16,11 @@ import type { Cluster, Redis } from 'ioredis'
 import { baseOf, chargeArguments, type ChargeArguments } from './charge-arguments.ts'
 import { Shapes } from './charge-shape.ts'
 import { LuaScript, luaText } from './lua-script.ts'
-import { fastReserve, isFast, plainReply, type FastReserve } from './reserve-script.ts'
+import { isFast, type FastConstants } from './partition-code.ts'
+import { fastReserve, plainReply } from './reserve-script.ts'
 import { SameTickWrites } from './same-tick-writes.ts'
 import { fenceOf, fenceValues } from './seed-fence.ts'
+import { fastSettle } from './settle-script.ts'
 import { afterStatuses, statusesOf } from './status-figures.ts'
 
 export interface CounterScriptsOptions {
@@ -41,6 +43,12 @@ interface Operation {
   readonly first: number
   readonly second?: number
   readonly tail?: string
+}
+
+/** Scripts that were made for a shape. */
+interface FastScripts {
+  reserve?: LuaScript
+  settle?: LuaScript
 }
 
 /** Scripts that take charges. */
@@ -78,9 +86,9 @@ const ADJUSTMENTS: Record<AdjustRequest['adjustment'], number> = { reset: 0, 'to
 export class CounterScripts {
   readonly prefix: string
   readonly #options: CounterScriptsOptions
-  readonly #shapes: Shapes<FastReserve>
-  readonly #bakedShapes: Shapes<FastReserve>
-  readonly #preamble: string
+  readonly #shapes: Shapes<FastScripts>
+  readonly #bakedShapes: Shapes<FastScripts>
+  readonly #constants: FastConstants
   readonly #openedMs: number
   readonly #writes: SameTickWrites
   readonly #scripts: Readonly<Record<ScriptName, LuaScript>>
@@ -94,10 +102,12 @@ export class CounterScripts {
     this.#shapes = new Shapes(Math.ceil(options.mostShapes / 2))
     this.#bakedShapes = new Shapes(Math.floor(options.mostShapes / 2))
     this.#openedMs = this.nowMs()
-    this.#preamble = `local CLOSED_FOR,GRACE,MARKS,SERVER_SALT,ANNOUNCE_EVERY,VISIT_EVERY=${options.closedForMs},${
+    const preamble = `local CLOSED_FOR,GRACE,MARKS,SERVER_SALT,ANNOUNCE_EVERY,VISIT_EVERY=${options.closedForMs},${
       options.isOneServer ? `0,true,false` : `${GRACE_MS},false,true`
     },${ANNOUNCE_EVERY_MS},${VISIT_EVERY_MS}`
-    const script = (name: string): LuaScript => new LuaScript(luaText(name, `${this.#preamble}\nlocal SHAPE=nil`))
+    const { clock, isOneServer } = options
+    this.#constants = { preamble, hasClock: clock !== undefined, isOneServer }
+    const script = (name: string): LuaScript => new LuaScript(luaText(name, `${preamble}\nlocal SHAPE=nil`))
     this.#scripts = {
       reserve: script('reserve'),
       extend: script('extend'),
@@ -121,13 +131,8 @@ export class CounterScripts {
   reserve(request: ReserveRequest, others = ''): Promise<readonly number[]> {
     const { id, owner, charges, lifetimeMs, context } = request
     const args = this.#reserveArguments(owner, charges)
-    const { shape } = args
     const operation = { id, owner, first: lifetimeMs, tail: `${others}\0${context}` }
-    if (!args.isShared || !isFast(shape.charges)) return this.#run('reserve', operation, args) as Promise<number[]>
-    const { clock, isOneServer } = this.#options
-    const constants = { preamble: this.#preamble, hasClock: clock !== undefined, isOneServer }
-    shape.made ??= fastReserve(shape.text, shape.charges, constants)
-    return this.#send(shape.made.script, operation, args, []) as Promise<number[]>
+    return this.#run('reserve', operation, args) as Promise<number[]>
   }
 
   replyOf(reply: readonly number[], charges: readonly Charge[]): ReserveReply {
@@ -253,28 +258,35 @@ export class CounterScripts {
   }
 
   /** With quotas in the shape as long as there are few; callers with quotas of their own make many. */
-  #reserveArguments(owner: string, charges: readonly Charge[]): ChargeArguments<FastReserve> {
+  #reserveArguments(owner: string, charges: readonly Charge[]): ChargeArguments<FastScripts> {
     const baked = chargeArguments(this.prefix, owner, charges, { shapes: this.#bakedShapes, quotas: 'baked' })
     return baked.isShared ? baked : this.#arguments(owner, charges)
   }
 
-  #arguments(owner: string, charges: readonly Charge[], actuals?: readonly number[]): ChargeArguments<FastReserve> {
+  #arguments(owner: string, charges: readonly Charge[], actuals?: readonly number[]): ChargeArguments<FastScripts> {
     return chargeArguments(this.prefix, owner, charges, { shapes: this.#shapes, quotas: 'sent', actuals })
   }
 
   #run(
     name: ScriptName,
     operation: Operation,
-    args: ChargeArguments<FastReserve>,
+    args: ChargeArguments<FastScripts>,
     lists: readonly string[] = [],
   ): Promise<unknown> {
+    const { shape, isShared } = args
+    if ((name === 'reserve' || name === 'settle') && isShared && isFast(shape.charges)) {
+      shape.made ??= {}
+      const make = name === 'reserve' ? fastReserve : fastSettle
+      shape.made[name] ??= make(shape.text, shape.charges, this.#constants)
+      return this.#send(shape.made[name], operation, args, [])
+    }
     return this.#send(this.#scripts[name], operation, args, [...lists, args.shape.text])
   }
 
   #send(
     script: LuaScript,
     operation: Operation,
-    args: ChargeArguments<FastReserve>,
+    args: ChargeArguments<FastScripts>,
     more: readonly string[],
   ): Promise<unknown> {
     const run = args.isRebuilt ? this.#options.runOf(operation.owner) : 0
@@ -286,7 +298,7 @@ export class CounterScripts {
     run: number,
     script: LuaScript,
     operation: Operation,
-    { keys, lines, numbers }: ChargeArguments<FastReserve>,
+    { keys, lines, numbers }: ChargeArguments<FastScripts>,
     more: readonly string[],
   ): Promise<unknown> {
     const base = baseOf(this.prefix, operation.owner)

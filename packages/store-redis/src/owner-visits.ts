@@ -25,15 +25,15 @@ export class OwnerVisits {
   }
 
   /**
-   * Announces an owner from the node, where the script that makes the hold can't: the list is in another slot. It goes
-   * before the hold; a visit in between finds nothing, but it takes two of them, further apart than owners are announced.
+   * Announces an owner from the node, where the script that makes the hold can't: the list is in another slot. `undefined`:
+   * it was done not long ago. It never rejects: the next call tries again.
    */
-  announce(owner: string, nowMs: number): void {
+  announce(owner: string, nowMs: number): Promise<unknown> | undefined {
     const atMs = Date.now()
-    if (atMs - (this.#announced.get(owner) ?? -Infinity) < ANNOUNCE_EVERY_MS) return
+    if (atMs - (this.#announced.get(owner) ?? -Infinity) < ANNOUNCE_EVERY_MS) return undefined
     if (this.#announced.size >= MOST_ANNOUNCED) this.#announced.clear()
     this.#announced.set(owner, atMs)
-    ANNOUNCE_OWNER.run(this.#client, [this.#key], [owner, nowMs, VISIT_EVERY_MS]).catch(() =>
+    return ANNOUNCE_OWNER.run(this.#client, [this.#key], [owner, nowMs, VISIT_EVERY_MS]).catch(() =>
       this.#announced.delete(owner),
     )
   }

@@ -102,11 +102,13 @@ export class RedisCounterStore implements CounterStore {
   async reserve(request: ReserveRequest): Promise<ReserveReply> {
     const { owner, charges } = request
     try {
-      if (!this.#isOneServer) {
-        this.#announce(owner, charges)
-        if (!isOwnedBy(owner, charges)) return await this.#spanning.reserve(request)
-      }
-      return this.#scripts.replyOf(await this.#scripts.reserve(request), charges)
+      if (this.#isOneServer) return this.#scripts.replyOf(await this.#scripts.reserve(request), charges)
+      const announced = this.#announce(owner, charges)
+      const reply = isOwnedBy(owner, charges)
+        ? this.#scripts.replyOf(await this.#scripts.reserve(request), charges)
+        : await this.#spanning.reserve(request)
+      await announced
+      return reply
     } catch (error) {
       throw unavailable(error)
     }
@@ -115,7 +117,7 @@ export class RedisCounterStore implements CounterStore {
   async extend(request: ReserveRequest): Promise<void> {
     const { owner, charges } = request
     await this.#try(async () => {
-      if (!this.#isOneServer) this.#announce(owner, charges)
+      if (!this.#isOneServer) await this.#announce(owner, charges)
       if (this.#isInOne(owner, charges)) await this.#scripts.extend(request)
       else await this.#spanning.extend(request)
     })
@@ -209,10 +211,13 @@ export class RedisCounterStore implements CounterStore {
     return this.#isOneServer || isOwnedBy(owner, charges)
   }
 
-  #announce(owner: string, charges: readonly Charge[]): void {
+  /** A hold is announced before its call goes on, so that it is found if this process dies. */
+  #announce(owner: string, charges: readonly Charge[]): Promise<unknown> | undefined {
     const nowMs = this.#scripts.nowMs()
-    this.#visits.announce(owner, nowMs)
-    for (const { counter } of charges) if (counter.owner !== owner) this.#visits.announce(counter.owner, nowMs)
+    const first = this.#visits.announce(owner, nowMs)
+    if (isOwnedBy(owner, charges)) return first
+    const others = charges.flatMap(({ counter }) => (counter.owner === owner ? [] : [counter.owner]))
+    return Promise.all([first, ...others.map((other) => this.#visits.announce(other, nowMs))])
   }
 
   async #time(): Promise<number> {

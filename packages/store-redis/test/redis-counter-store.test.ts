@@ -165,6 +165,15 @@ describe('with a real Redis', () => {
       expect(calls.sort()).to.deep.equal(expected)
     })
 
+    it('counts in windows of the most steps that there are', async () => {
+      const store = new RedisCounterStore({ client, prefix: prefix() })
+      const window = { kind: 'sliding', bucketMs: 3_600, buckets: 1_000 } as const
+      for (let call = 0; call < 3; call += 1) await store.reserve(request(`r${call}`, charge({ window })))
+      const settled = [{ charge: charge({ window }), actual: 5 }]
+      await store.settle({ id: 'r1', owner: 'o', charges: settled, atMs: Date.now() })
+      expect((await store.read([charge({ window })])).statuses[0]).to.include({ used: 7 })
+    })
+
     it('counts the same with more shapes of limits than it makes scripts for', async () => {
       const store = new RedisCounterStore({ client, prefix: prefix(), mostShapes: 2 })
       for (let length = 1; length <= 5; length += 1) {
