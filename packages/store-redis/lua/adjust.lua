@@ -13,6 +13,7 @@
 local charge = readCharges(ARGV[#ARGV])[1]
 local loaded = charge.loaded
 local now = storeTime(given)
+forget(now)
 verify(prefixOf(base), run, opened, now)
 sweep(base, now, 8)
 

@@ -12,6 +12,7 @@
 
 local charges = readCharges(ARGV[#ARGV])
 local now = storeTime(given)
+forget(now)
 verify(prefixOf(base), run, opened, now)
 local reply = { 1, now }
 for _, charge in ipairs(charges) do

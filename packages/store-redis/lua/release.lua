@@ -26,6 +26,7 @@ local function unbegin(held, admitted)
 end
 
 local now = storeTime(given)
+forget(now)
 sweep(base, now, 8)
 local hold = readHold(KEYS[1])
 if not hold or hold.state == 'h' or hold.state == 'e' then

@@ -16,6 +16,7 @@
 
 local charges = readCharges(SHAPE or ARGV[#ARGV])
 local now = storeTime(given)
+forget(now)
 verify(prefixOf(base), run, opened, now)
 sweep(base, now, 8)
 

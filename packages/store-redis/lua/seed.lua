@@ -17,6 +17,7 @@
 
 local charges = readCharges(ARGV[#ARGV])
 local now = storeTime(given)
+forget(now)
 verify(prefixOf(base), run, opened, now)
 sweep(base, now, 8)
 local said = cjson.decode(ARGV[#ARGV - 3])

@@ -16,6 +16,7 @@
 
 local charges = readCharges(SHAPE or ARGV[#ARGV])
 local now = storeTime(given)
+forget(now)
 verify(prefixOf(base), run, opened, now)
 sweep(base, now, 8)
 
@@ -31,6 +32,7 @@ local function settle(charge, held)
   local seen = view(record, charge, first)
   -- A bucket that is over by now has nothing left to protect.
   local isPast = charge.kind == 'F' and record and record.kind == 'F' and record.start > seen.bucket
+  if charge.kind == 'F' and now >= seen.ends then isPast = true end
   if not isPast then add(charge.loaded, charge, seen, charge.amount - reserved, now) end
 end
 
@@ -40,8 +42,9 @@ if not hold and second == 0 or hold and (hold.state == 'h' or hold.state == 'e')
   for _, charge in ipairs(charges) do
     local held = heldIn(hold, charge)
     local record = charge.loaded.c[charge.name]
-    if isUnknown(charge.loaded, charge, now) then
+    if isUnknown(charge.loaded, charge, first) then
       voidFence(charge)
+      if charge.kind == 'S' then charge.loaded.since, charge.loaded.changed = max(charge.loaded.since, now + 1), true end
     elseif held or first > (record and record.counted or -1) then
       settle(charge, held)
     end

@@ -64,7 +64,7 @@ function fixedCode(charge: ShapedCharge, i: number): ChargeCode {
   const begin = `u${i},q${i},s${i},e${i},roll=0,Q${i},S${i},E${i},true`
   const view = [
     w1 === 0 ? sentEdges(i) : alignedEdges(i, w1),
-    `if s${i}~=S${i} then`,
+    `if s${i}~=S${i} or now>=e${i} then`,
     keepsDuration ? `if now>=e${i} then ${begin} end` : begin,
     keepsDuration ? 'end' : `elseif e${i}~=E${i} then e${i},roll=E${i},true end`,
     keepsQuota ? '' : `q${i}=Q${i}`,

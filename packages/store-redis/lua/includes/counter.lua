@@ -35,7 +35,7 @@ local function viewFixed(known, charge, now)
     local stays = charge.keepsDuration and known.ends or ends
     return { bucket = starts, ends = stays, used = known.used, quota = inForce(known, charge) }
   end
-  if known and now < known.ends and charge.keepsDuration then
+  if known and known.start <= now and now < known.ends and charge.keepsDuration then
     return { bucket = known.start, ends = known.ends, used = known.used, quota = inForce(known, charge) }
   end
   return { bucket = starts, ends = ends, used = 0, quota = charge.quota }

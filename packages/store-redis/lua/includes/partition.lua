@@ -129,6 +129,18 @@ local function endOf(record)
   return record.ends
 end
 
+-- What is over is as if it had never been.
+local function forget(now)
+  for _, loaded in ipairs(order) do
+    for _, record in ipairs(loaded.list) do
+      if record.kind == 'F' and record.ends <= now then record.start, record.used, record.top = -2, 0, 0 end
+      if record.kind == 'U' and not record.lasts and record.start ~= NOT_BEGUN and record.ends <= now then
+        record.start, record.ends, record.used, record.top = NOT_BEGUN, now + NOT_BEGUN_FOR, 0, 0
+      end
+    end
+  end
+end
+
 -- Takes out what ended. First-use windows stay: that one is over is knowledge which another would have to look up.
 local function prune(loaded, now)
   local list = {}
