@@ -120,6 +120,7 @@ export interface Ledger {
    * it resolves.
    *
    * @throws QuotaError `ERR_QUOTA_LEDGER_UNAVAILABLE`; nothing or all was written; appending again is safe.
+   * `ERR_QUOTA_CONFIG` for an entry that can't be written, with nothing of its batch: it fails again.
    */
   append(entries: readonly Entry[]): Promise<void>
 

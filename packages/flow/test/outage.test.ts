@@ -10,6 +10,8 @@ import { EntryWriter } from '../src/entry-writer.ts'
 import { usageEntry } from './usage-entry.ts'
 
 const RANGE = { tenant: 'default', fromMs: 0, toMs: 9 }
+/** Entries that the ledger itself takes before it takes none, as its file is locked. */
+const IN_JOURNAL = 50
 const logger = { warn: (): void => {}, error: (): void => {} }
 
 describe('a ledger that takes nothing for a while', () => {
@@ -17,7 +19,7 @@ describe('a ledger that takes nothing for a while', () => {
   let ledger: SqliteLedger
   beforeEach(async () => {
     folder = mkdtempSync(join(tmpdir(), 'tallygate-outage-'))
-    ledger = await SqliteLedger.open({ file: join(folder, 'usage.db') })
+    ledger = await SqliteLedger.open({ file: join(folder, 'usage.db'), mostWaiting: IN_JOURNAL })
   })
   afterEach(async () => {
     await ledger.close()
@@ -37,33 +39,65 @@ describe('a ledger that takes nothing for a while', () => {
     return (await ledger.sum({ filter: RANGE, by: [] })).total.calls
   }
 
+  const writerOf = (outbox: FileOutbox): EntryWriter =>
+    new EntryWriter({ ledger, outbox, telemetry: new Telemetry(), logger })
+
+  /** Fills the journal of the ledger: from here on it takes nothing, as long as its file is locked. */
+  async function fillJournal(): Promise<void> {
+    for (let index = 0; index < IN_JOURNAL; index += 1) await ledger.append([usageEntry(`j${index}`)])
+    const failure = await ledger.append([usageEntry('refused')]).catch((error: unknown) => error)
+    expect(failure).to.have.property('code', 'ERR_QUOTA_LEDGER_UNAVAILABLE')
+  }
+
+  const writeAll = (writer: EntryWriter, entries: number): Promise<unknown> =>
+    Promise.all(Array.from({ length: entries }, (_, index) => writer.write(usageEntry(`e${index}`))))
+
   it('loses nothing up to the bound of the outbox, and says when that is reached', async () => {
     const outbox = await open(1_000)
-    const writer = new EntryWriter({ ledger, outbox, telemetry: new Telemetry(), logger })
+    const writer = writerOf(outbox)
     const unlock = lock()
-    await Promise.all(Array.from({ length: 1_000 }, (_, index) => writer.write(usageEntry(`e${index}`))))
+    await fillJournal()
+    await writeAll(writer, 1_000)
     expect([outbox.size, writer.isBlocked]).to.deep.equal([1_000, false])
     await writer.write(usageEntry('one too many'))
     expect([outbox.size, writer.isBlocked, writer.pending]).to.deep.equal([1_000, true, 1_001])
+    await writer.flush()
+    expect([outbox.size, writer.isBlocked, writer.pending]).to.deep.equal([1_000, true, 1_001])
     unlock()
     await writer.flush()
-    expect([await calls(), writer.pending, writer.isBlocked]).to.deep.equal([1_001, 0, false])
+    expect([await calls(), writer.pending, writer.isBlocked]).to.deep.equal([IN_JOURNAL + 1_001, 0, false])
     await outbox.close()
   })
 
   it('has, when it is back, also what waited when the process was gone', async () => {
     const outbox = await open(1_000)
-    const writer = new EntryWriter({ ledger, outbox, telemetry: new Telemetry(), logger })
     const unlock = lock()
-    await Promise.all(Array.from({ length: 250 }, (_, index) => writer.write(usageEntry(`e${index}`))))
+    await fillJournal()
+    await writeAll(writerOf(outbox), 250)
     // As when it is killed: what it wrote stays, and its lock is gone.
     await outbox.close()
     const next = await open(1_000)
     expect(next.size).to.equal(250)
     unlock()
-    const successor = new EntryWriter({ ledger, outbox: next, telemetry: new Telemetry(), logger })
+    const successor = writerOf(next)
     await successor.bringIn()
-    expect([await calls(), successor.pending]).to.deep.equal([250, 0])
+    expect([await calls(), successor.pending]).to.deep.equal([IN_JOURNAL + 250, 0])
     await next.close()
+  })
+
+  it('is brought in by itself when it is back, in the order of the calls', async () => {
+    const outbox = await open(1_000)
+    const writer = writerOf(outbox)
+    const unlock = lock()
+    await fillJournal()
+    await writeAll(writer, 300)
+    unlock()
+    while (writer.pending > 0) await new Promise((resolve) => setTimeout(resolve, 20))
+    expect(await calls()).to.equal(IN_JOURNAL + 300)
+    const rows = new DatabaseSync(join(folder, 'usage.db'))
+    const ids = rows.prepare(`select id from entries where id like 'e%' order by rowid`).all()
+    rows.close()
+    expect(ids.map(({ id }) => id)).to.deep.equal(Array.from({ length: 300 }, (_, index) => `e${index}`))
+    await outbox.close()
   })
 })

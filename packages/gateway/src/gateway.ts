@@ -51,7 +51,7 @@ export async function startGateway(loaded: LoadedConfig, { watch = 'never' }: Ga
   const log = createLog(config.log)
   const metrics = createMetrics()
   const file = resolve(folder, config.ledger ?? '.tallygate/usage.db')
-  const ledger = await SqliteLedger.open({ file, ...defined({ durability: config.durability }) })
+  const ledger = await ledgerOf(config, file, log)
   let store: CounterStore | undefined
   let outbox: FileOutbox | undefined
   try {
@@ -66,6 +66,15 @@ export async function startGateway(loaded: LoadedConfig, { watch = 'never' }: Ga
     await Promise.all([ledger.close(), outbox?.close(), store?.close(), metrics.close()])
     throw error
   }
+}
+
+function ledgerOf({ durability }: Config, file: string, log: Log): Promise<SqliteLedger> {
+  return SqliteLedger.open({
+    file,
+    ...defined({ durability }),
+    onDamage: (path, lines) =>
+      log.error({ path, lines }, 'lines of a journal of the ledger can not be read, and are set aside'),
+  })
 }
 
 /** Entries wait beside the ledger's file. */

@@ -90,6 +90,9 @@ describe('tallygate serve', () => {
   let administrationUrl: string
   const start = async (...options: Parameters<typeof writeSetting>): Promise<void> => {
     setting = await writeSetting(...options)
+    await serve()
+  }
+  const serve = async (): Promise<void> => {
     child = spawn(process.execPath, [COMMAND, 'serve', '--config', setting.file], { cwd: setting.folder })
     onClose(async () => {
       if (child.exitCode !== null || child.signalCode !== null) return
@@ -109,7 +112,7 @@ describe('tallygate serve', () => {
     administrationUrl = addresses![2]!
   }
   const exitCode = async (): Promise<number | null> => {
-    if (child.exitCode === null) await once(child, 'exit')
+    if (child.exitCode === null && child.signalCode === null) await once(child, 'exit')
     return child.exitCode
   }
   afterEach(closeAll)
@@ -155,6 +158,20 @@ describe('tallygate serve', () => {
     const [entry] = await ledger.entries({ tenant: 'default', fromMs: 0, toMs: Number.MAX_SAFE_INTEGER })
     await ledger.close()
     expect(entry).to.deep.include({ outcome: 'aborted', streamed: true })
+  })
+
+  it('starts beside a damaged journal of the ledger, sets it aside, and says so', async () => {
+    await start('shutdown: { delay: 0s }')
+    child.kill('SIGKILL')
+    await exitCode()
+    const journal = join(setting.folder, '.tallygate/usage.db-entries-0123456789abcdef')
+    writeFileSync(journal, 'no line of a journal\n')
+    writeFileSync(setting.file, readFileSync(setting.file, 'utf8').replace('log: silent', 'log: error'))
+    await serve()
+    expect(output).to.include('lines of a journal of the ledger can not be read').and.include(`${journal}.damaged`)
+    expect(readFileSync(`${journal}.damaged`, 'utf8')).to.equal('no line of a journal\n')
+    child.kill('SIGTERM')
+    expect(await exitCode()).to.equal(0)
   })
 
   it('exits 0 on an interrupt without waiting for load balancers, also with connections left open', async () => {

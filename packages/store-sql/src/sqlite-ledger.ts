@@ -1,8 +1,9 @@
-import { mkdirSync, rmSync } from 'node:fs'
+import { mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite'
+import { DatabaseSync, type SQLInputValue } from 'node:sqlite'
 import {
   completeUsageQuery,
+  configError,
   NO_USAGE,
   QuotaError,
   type CounterEventPage,
@@ -22,11 +23,14 @@ import { Kysely, sql, SqliteDialect, type RawBuilder } from 'kysely'
 import { Migrator } from 'kysely/migration'
 import { eventRowsQuery, windowStartsQuery } from './counter-event-query.ts'
 import { startsOf, unpackEvents, type EventRow } from './counter-event-rows.ts'
-import { EntryJournal, journalsLeft, rowsLeft, type Row } from './entry-journal.ts'
-import { ENTRY_COLUMNS, entryOf, rowOf, usageEntryOf } from './entry-row.ts'
+import { EntryJournal } from './entry-journal.ts'
+import { ENTRY_COLUMNS, entryOf, usageEntryOf } from './entry-row.ts'
+import { takeJournalsLeft } from './journals-left.ts'
 import { migrationProvider } from './migrations.ts'
+import { insertRows, RowWriter } from './row-writer.ts'
 import type { EntryTable, Schema } from './schema.ts'
 import { SqliteReader } from './sqlite-reader.ts'
+import { storableRow } from './storable-row.ts'
 import { conditions, groupQuery, totalQuery, type SumRow } from './usage-sums.ts'
 
 export interface SqliteLedgerOptions {
@@ -37,17 +41,20 @@ export interface SqliteLedgerOptions {
    * at the cost of a flush to the disk for each batch. Default: `process`.
    */
   readonly durability?: 'process' | 'power'
+  /**
+   * Entries that wait in the journal while the database takes none, as it is locked; an append beyond that fails. From 1.
+   * Default: 10,000.
+   */
+  readonly mostWaiting?: number
+  /**
+   * Told of lines, in the journal of a process that is gone, that can't be read: they are set aside in a file.
+   * Default: nobody is.
+   */
+  readonly onDamage?: (file: string, lines: number) => void
 }
 
 /** How long opening waits for another process that holds the file. */
 const OPEN_TIMEOUT_MS = 5_000
-/** How long an append waits for one: the event loop waits with it. After that, entries go to the outbox. */
-const BUSY_TIMEOUT_MS = 20
-
-/** Rows reach the database together with those of this time: a row costs half as much among hundreds. */
-const STORE_AFTER_MS = 50
-const MOST_AT_ONCE = 500
-/** More wait only for a database that takes none. */
 const MOST_WAITING = 10_000
 
 /**
@@ -60,57 +67,45 @@ export class SqliteLedger implements Ledger {
   readonly #reader: SqliteReader
   /** A thread of its own: decisions wait for counters that are rebuilt, and must not stand behind a report. */
   readonly #counterReader: SqliteReader
-  readonly #insert: StatementSync
-  readonly #journal: EntryJournal
-  /** In the journal, and not in the database yet. */
-  #waiting: Row[] = []
-  #timer: NodeJS.Timeout | undefined
-  #isClosed = false
+  readonly #writer: RowWriter
+  #closed: Promise<void> | undefined
 
-  private constructor(file: string, database: DatabaseSync, db: Kysely<Schema>, isSynced: boolean) {
+  private constructor(file: string, { database, db, writer }: Opened) {
     this.#database = database
     this.#db = db
+    this.#writer = writer
     this.#reader = new SqliteReader(file, 'tallygate-reports')
     this.#counterReader = new SqliteReader(file, 'tallygate-counters')
-    this.#insert = database.prepare(insertSql(db))
-    for (const left of journalsLeft(file)) {
-      this.#insertAll(rowsLeft(left, ENTRY_COLUMNS.length))
-      rmSync(left, { force: true })
-    }
-    this.#journal = new EntryJournal(file, isSynced)
   }
 
   /**
    * Opens a file, creates it if it is not there, and brings its schema up to date.
    *
-   * @throws QuotaError `ERR_QUOTA_LEDGER_UNAVAILABLE` for a file that can't be opened, or is newer than this version.
+   * @throws QuotaError `ERR_QUOTA_LEDGER_UNAVAILABLE` for a file that can't be opened, or is newer than this version;
+   * `ERR_QUOTA_CONFIG` for options that can't work.
    */
-  static async open({ file, durability = 'process' }: SqliteLedgerOptions): Promise<SqliteLedger> {
+  static async open(options: SqliteLedgerOptions): Promise<SqliteLedger> {
+    const { file, mostWaiting = MOST_WAITING } = options
+    if (!Number.isInteger(mostWaiting) || mostWaiting < 1)
+      throw configError('SqliteLedger.mostWaiting', mostWaiting, 'use a whole number from 1')
+    let database: DatabaseSync | undefined
     try {
       mkdirSync(dirname(file), { recursive: true })
-      const database = new DatabaseSync(file, { timeout: OPEN_TIMEOUT_MS })
-      database.exec(`pragma journal_mode = wal; pragma synchronous = ${durability === 'power' ? 'full' : 'normal'}`)
-      const db = new Kysely<Schema>({ dialect: new SqliteDialect({ database: forKysely(database) }) })
-      const { error } = await new Migrator({ db, provider: migrationProvider }).migrateToLatest()
-      if (error !== undefined) throw error
-      database.exec(`pragma busy_timeout = ${BUSY_TIMEOUT_MS}`)
-      return new SqliteLedger(file, database, db, durability === 'power')
+      database = new DatabaseSync(file, { timeout: OPEN_TIMEOUT_MS })
+      return new SqliteLedger(file, await opened(database, { ...options, mostWaiting }))
     } catch (error) {
+      database?.close()
       throw unavailable(`the ledger ${file} can't be opened`, error)
     }
   }
 
   async append(entries: readonly Entry[]): Promise<void> {
+    const rows = entries.map(storableRow)
     try {
-      if (this.#waiting.length > MOST_WAITING) this.#store()
-      const rows = entries.map(storableRow)
-      this.#journal.append(rows)
-      this.#waiting.push(...rows)
+      this.#writer.append(rows)
     } catch (error) {
       throw unavailable('the ledger took no entries', error)
     }
-    if (this.#waiting.length >= MOST_AT_ONCE) this.#storeOrWait()
-    this.#timer ??= setTimeout(() => this.#storeOrWait(), STORE_AFTER_MS).unref()
   }
 
   async sum(query: UsageQuery): Promise<UsagePage> {
@@ -139,7 +134,7 @@ export class SqliteLedger implements Ledger {
 
   async counterEvents(query: CounterEventQuery): Promise<CounterEventPage> {
     try {
-      this.#store()
+      await this.#writer.bringIn()
       const { sql: text, parameters } = eventRowsQuery(query).compile(this.#db)
       return unpackEvents(await this.#counterReader.events(text, parameters, query))
     } catch (error) {
@@ -162,53 +157,24 @@ export class SqliteLedger implements Ledger {
     return rows.map((row) => entryOf(row as unknown as EntryTable))
   }
 
-  async close(): Promise<void> {
-    if (this.#isClosed) return
-    this.#isClosed = true
-    clearTimeout(this.#timer)
+  close(): Promise<void> {
+    return (this.#closed ??= this.#close())
+  }
+
+  async #close(): Promise<void> {
     try {
-      this.#store()
+      await this.#writer.close()
     } catch (error) {
       throw unavailable('the last entries stay in their journal until the ledger is opened again', error)
     } finally {
-      this.#journal.close()
       await Promise.all([this.#reader.close(), this.#counterReader.close()])
       this.#database.close()
     }
   }
 
-  /** Brings what waits into the database; what it does not take now, it takes later. */
-  #storeOrWait(): void {
-    clearTimeout(this.#timer)
-    this.#timer = undefined
-    try {
-      this.#store()
-    } catch {
-      this.#timer = setTimeout(() => this.#storeOrWait(), STORE_AFTER_MS).unref()
-    }
-  }
-
-  #store(): void {
-    if (this.#waiting.length === 0) return
-    this.#insertAll(this.#waiting)
-    this.#waiting = []
-    this.#journal.clear()
-  }
-
-  #insertAll(rows: readonly Row[]): void {
-    this.#database.exec('begin immediate')
-    try {
-      for (const row of rows) this.#insert.run(...(row as SQLInputValue[]))
-      this.#database.exec('commit')
-    } catch (error) {
-      this.#database.exec('rollback')
-      throw error
-    }
-  }
-
   async #read(query: RawBuilder<unknown>, reader = this.#reader): Promise<Record<string, unknown>[]> {
     try {
-      this.#store()
+      await this.#writer.bringIn()
       const { sql: text, parameters } = query.compile(this.#db)
       return await reader.all(text, parameters)
     } catch (error) {
@@ -217,12 +183,28 @@ export class SqliteLedger implements Ledger {
   }
 }
 
-/** What the database would refuse must not stay in the journal. */
-function storableRow(entry: Entry): Row {
-  const { tenant, id, atMs } = entry
-  if (typeof tenant !== 'string' || typeof id !== 'string' || !Number.isSafeInteger(atMs))
-    throw new TypeError(`an entry has tenant ${tenant}, id ${id} and atMs ${atMs}: it needs two strings and an instant`)
-  return rowOf(entry)
+interface Opened {
+  readonly database: DatabaseSync
+  readonly db: Kysely<Schema>
+  readonly writer: RowWriter
+}
+
+/** A database that is up to date and has what earlier writers left beside it, and who writes to it. */
+async function opened(
+  database: DatabaseSync,
+  { file, durability, mostWaiting, onDamage = () => {} }: SqliteLedgerOptions & { readonly mostWaiting: number },
+): Promise<Opened> {
+  const isSynced = durability === 'power'
+  database.exec(`pragma journal_mode = wal; pragma synchronous = ${isSynced ? 'full' : 'normal'}`)
+  const db = new Kysely<Schema>({ dialect: new SqliteDialect({ database: forKysely(database) }) })
+  const { error } = await new Migrator({ db, provider: migrationProvider }).migrateToLatest()
+  if (error !== undefined) throw error
+  const insert = database.prepare(insertSql(db))
+  takeJournalsLeft(file, { store: (rows) => insertRows(database, insert, rows), onDamage })
+  // From here on nothing waits for another process with the event loop.
+  database.exec('pragma busy_timeout = 0')
+  const journal = new EntryJournal(file, isSynced)
+  return { database, db, writer: new RowWriter({ database, insert, journal, mostWaiting }) }
 }
 
 /** The insert is compiled once: compiling it anew costs more than running it. */

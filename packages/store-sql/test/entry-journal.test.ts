@@ -1,26 +1,29 @@
-import { spawnSync } from 'node:child_process'
-import { appendFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
+import { DatabaseSync } from 'node:sqlite'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { UsageEntry } from '@tallygate/core'
+import { crc32 } from 'node:zlib'
 import { SqliteLedger } from '@tallygate/store-sql'
 import { expect } from 'chai'
-
-/** Beyond what any system gives to a process. */
-const NOBODY = 2 ** 30
+import { usageEntry } from './usage-entry.ts'
 
 describe('the journal of a SqliteLedger', () => {
   let folder: string
   let file: string
+  /** What was told of damage. */
+  let told: [file: string, lines: number][]
   beforeEach(() => {
     folder = mkdtempSync(join(tmpdir(), 'tallygate-journal-'))
     file = join(folder, 'usage.db')
+    told = []
   })
   afterEach(() => rmSync(folder, { recursive: true, force: true }))
 
-  const journals = (): string[] => readdirSync(folder).filter((name) => name.includes('-entries-'))
+  const journals = (): string[] => readdirSync(folder).filter((name) => /-entries-[0-9a-f]+$/.test(name))
   const calls = async (): Promise<number> => {
-    const ledger = await SqliteLedger.open({ file })
+    const ledger = await SqliteLedger.open({ file, onDamage: (...damage) => told.push(damage) })
     const { total } = await ledger.sum({ filter: { tenant: 't', fromMs: 0, toMs: Date.UTC(2100, 0) }, by: [] })
     await ledger.close()
     return total.calls
@@ -35,7 +38,7 @@ describe('the journal of a SqliteLedger', () => {
 
   it('holds what was appended until the database has it, and is gone when the ledger is closed', async () => {
     const ledger = await SqliteLedger.open({ file })
-    await ledger.append([entry('a'), entry('b')])
+    await ledger.append([usageEntry('a'), usageEntry('b')])
     const [journal] = journals()
     expect(readFileSync(join(folder, journal!), 'utf8').split('\n')).to.have.length(3)
     expect(await ledger.entries({ tenant: 't', fromMs: 0, toMs: 10 })).to.have.length(2)
@@ -47,7 +50,7 @@ describe('the journal of a SqliteLedger', () => {
 
   it('reaches the database by itself', async () => {
     const ledger = await SqliteLedger.open({ file })
-    await ledger.append([entry('a')])
+    await ledger.append([usageEntry('a')])
     const journal = join(folder, journals()[0]!)
     while (readFileSync(journal, 'utf8') !== '') await new Promise((resolve) => setTimeout(resolve, 5))
     await ledger.close()
@@ -69,49 +72,105 @@ describe('the journal of a SqliteLedger', () => {
     expect(await calls()).to.equal(101)
   })
 
-  it('that breaks off in a line loses that line alone, which nobody was told of', async () => {
-    const journal = appendAndDie()
-    appendFileSync(journal, readFileSync(journal, 'utf8').slice(0, 40))
-    expect(await calls()).to.equal(101)
+  it('leaves nothing behind, whoever was killed', async () => {
+    appendAndDie()
+    await calls()
+    expect(readdirSync(folder).filter((name) => name !== 'usage.db')).to.deep.equal([])
   })
 
-  it('that is damaged is left as it is, and named', async () => {
-    const journal = appendAndDie()
-    const lines = readFileSync(journal, 'utf8').split('\n')
-    lines[1] = '["half'
-    writeFileSync(journal, lines.join('\n'))
-    const failure = await SqliteLedger.open({ file }).catch((error: unknown) => error)
-    expect(failure).to.have.property('code', 'ERR_QUOTA_LEDGER_UNAVAILABLE')
-    expect(failure).to.have.property('message').that.includes(`${journal}:2`)
-    expect(readFileSync(journal, 'utf8').split('\n')).to.deep.equal(lines)
+  for (const [what, damage] of Object.entries({
+    'breaks off in a line': (lines: Buffer[]) => [...lines, lines[1]!.subarray(0, 40)],
+    'has a line that breaks off in another': (lines: Buffer[]) => [lines[0]!.subarray(0, 40), ...lines],
+    'has a figure that was another': (lines: Buffer[]) => [
+      Buffer.from(lines[5]!.toString().replace('usage', 'usagf')),
+      ...lines.slice(0, 5),
+      ...lines.slice(6),
+      lines[5]!,
+    ],
+    'ends in zeros': (lines: Buffer[]) => [...lines, Buffer.alloc(512)],
+    'has bytes that are no text': (lines: Buffer[]) => [...lines, Buffer.from([0xff, 0x80, 0x20, 0xc3, 0x0a])],
+    'has a row of another version': (lines: Buffer[]) => [...lines, lineOf(['t', 'x', 'usage', 1])],
+    'has a row that the database refuses': (lines: Buffer[]) => [...lines, lineOf(rowWith(lines[0]!, 6, ['a', 'b']))],
+    'has a row without a tenant': (lines: Buffer[]) => [...lines, lineOf(rowWith(lines[0]!, 0, null))],
+  })) {
+    it(`that ${what} gives back all other rows; what is none is set aside, and told`, async () => {
+      const journal = appendAndDie()
+      const lines = linesOf(readFileSync(journal))
+      const damaged = damage(lines)
+      writeFileSync(journal, Buffer.concat(damaged))
+      const rows = what.includes('breaks off in another') ? 100 : 101
+      expect(await calls()).to.equal(rows)
+      expect(journals()).to.deep.equal([])
+      expect(told).to.deep.equal([[`${journal}.damaged`, 1]])
+      const aside = readFileSync(`${journal}.damaged`)
+      expect(Buffer.concat(damaged).includes(aside)).to.equal(true)
+      expect(await calls()).to.equal(rows)
+      expect(told).to.have.length(1)
+      expect(readFileSync(`${journal}.damaged`).equals(aside)).to.equal(true)
+    })
+  }
+
+  it('of a process that runs is left to it, and taken up when it is gone', async () => {
+    const other = spawn(process.execPath, [new URL('append-and-stay.ts', import.meta.url).pathname, file])
+    try {
+      await once(other.stdout, 'data')
+      expect(await calls()).to.equal(0)
+      expect(journals()).to.have.length(1)
+      other.stdin.write('go')
+      await once(other.stdout, 'data')
+      expect(await calls()).to.equal(0)
+    } finally {
+      other.kill('SIGKILL')
+      await once(other, 'exit')
+    }
+    expect(await calls()).to.equal(1)
+    expect(journals()).to.deep.equal([])
   })
 
-  it('of a process that runs is left to it; one of an earlier life with our id is taken up', async () => {
+  it('of a ledger in this process is left to it, however old it looks', async () => {
     const ledger = await SqliteLedger.open({ file })
-    await ledger.append([entry('a')])
-    const [row] = readFileSync(join(folder, journals()[0]!), 'utf8').split('\n')
-    const journalOf = (pid: number): string => `${file}-entries-${pid}-00000000`
-    writeFileSync(journalOf(process.ppid), `${row!.replace('"a"', '"b"')}\n`)
-    writeFileSync(journalOf(process.pid), `${row!.replace('"a"', '"c"')}\n`)
-    utimesSync(journalOf(process.pid), 1, 1)
-    writeFileSync(journalOf(NOBODY), `${row!.replace('"a"', '"d"')}\n`)
-    const other = await SqliteLedger.open({ file })
-    expect(journals().filter((name) => name.endsWith('00000000'))).to.deep.equal([
-      `usage.db-entries-${process.ppid}-00000000`,
-    ])
-    const found = await other.entries({ tenant: 't', fromMs: 0, toMs: 10 })
-    expect(found.map(({ id }) => id))
-      .to.include.members(['c', 'd'])
-      .and.not.include('b')
-    await other.close()
+    utimesSync(join(folder, journals()[0]!), 1, 1)
+    expect(await calls()).to.equal(0)
+    expect(journals()).to.have.length(1)
+    await ledger.append([usageEntry('a')])
     await ledger.close()
-    rmSync(journalOf(process.ppid))
-    expect(await calls()).to.equal(3)
+    expect(await calls()).to.equal(1)
+  })
+
+  it('of a process that is gone is taken up, though its id belongs to another', async () => {
+    renameSync(appendAndDie(), `${file}-entries-${process.ppid}`)
+    expect(await calls()).to.equal(101)
+    expect(journals()).to.deep.equal([])
+  })
+
+  it('of a ledger that was closed while the database was locked is taken up by the same process', async () => {
+    const ledger = await SqliteLedger.open({ file })
+    await ledger.append([usageEntry('a')])
+    const other = new DatabaseSync(file)
+    other.exec('begin immediate')
+    const failure = await ledger.close().catch((error: unknown) => error)
+    other.close()
+    expect(failure).to.have.property('code', 'ERR_QUOTA_LEDGER_UNAVAILABLE')
+    expect(await calls()).to.equal(1)
+    expect(journals()).to.deep.equal([])
   })
 })
 
-function entry(id: string): UsageEntry {
-  const nothing = { dimensions: {}, plans: [], charges: [] }
-  const ended = { outcome: 'complete', streamed: false, overage: false, admittedAtMs: 1, durationMs: 0 } as const
-  return { kind: 'usage', id, tenant: 't', atMs: 1, callId: id, subject: 'k', ...nothing, ...ended }
+/** Lines with their ends. */
+function linesOf(bytes: Buffer): Buffer[] {
+  const lines = bytes.toString().split('\n').slice(0, -1)
+  return lines.map((line) => Buffer.from(`${line}\n`))
+}
+
+/** A line as the journal writes it. */
+function lineOf(row: unknown): Buffer {
+  const json = JSON.stringify(row)
+  return Buffer.from(`${crc32(json)} ${json}\n`)
+}
+
+/** The row of a line, with another id, and another value in one place. */
+function rowWith(line: Buffer, at: number, value: unknown): unknown[] {
+  const text = line.toString()
+  const row = JSON.parse(text.slice(text.indexOf(' '))) as unknown[]
+  return row.with(1, 'x').with(at, value)
 }

@@ -48,14 +48,44 @@ describe('SqliteLedger', () => {
     expect(failure).to.have.property('message').that.includes('below-a-file.db')
   })
 
-  it('writes all of a batch or nothing', async () => {
-    const ledger = await SqliteLedger.open({ file: newFile() })
-    const broken = { ...entry({ id: 'b' }), atMs: undefined as unknown as number }
-    const failure = await ledger.append([entry({ id: 'a' }), broken]).catch((error: unknown) => error)
-    expect(failure).to.have.property('code', 'ERR_QUOTA_LEDGER_UNAVAILABLE')
-    expect((await ledger.sum({ filter: ALWAYS, by: [] })).total.calls).to.equal(0)
-    await ledger.append([entry({ id: 'a' })])
-    await ledger.close()
+  for (const [member, wrong] of Object.entries({
+    atMs: { atMs: undefined },
+    tenant: { tenant: 5 },
+    subject: { subject: {} },
+    'dimensions.user': { dimensions: { user: { a: 1 } } },
+    'dimensions.group': { dimensions: { group: ['a', 'b'] } },
+    provider: { provider: true },
+    model: { model: 5 },
+    admittedAtMs: { admittedAtMs: undefined },
+    durationMs: { durationMs: NaN },
+    status: { status: '200' },
+    'usage.inputTokens': { usage: { basis: 'reported', inputTokens: Infinity } },
+    'usage.totalTokens': { usage: { basis: 'reported', inputTokens: 1, totalTokens: NaN } },
+    'charges.actual': {
+      charges: [{ owner: 'o', partition: 'p', counter: 'c', unit: 'requests', reserved: 1, actual: NaN }],
+    },
+  })) {
+    it(`refuses an entry whose ${member} no row can hold, with all of its batch, and goes on`, async () => {
+      const file = newFile()
+      const ledger = await SqliteLedger.open({ file })
+      const broken = entry({ id: 'b', ...(wrong as Partial<UsageEntry>) })
+      const failure = await ledger.append([entry({ id: 'a' }), broken]).catch((error: unknown) => error)
+      expect(failure).to.have.property('code', 'ERR_QUOTA_CONFIG')
+      expect(failure).to.have.property('message').that.includes(`entry.${member} is `)
+      await ledger.append([entry({ id: 'c' })])
+      const found = await ledger.entries(ALWAYS)
+      expect(found.map(({ id }) => id)).to.deep.equal(['c'])
+      await ledger.close()
+      const again = await SqliteLedger.open({ file, onDamage: () => expect.fail('it got into the journal') })
+      expect(await again.entries(ALWAYS)).to.have.length(1)
+      await again.close()
+    })
+  }
+
+  it('refuses a bound that none can wait under', async () => {
+    const failure = await SqliteLedger.open({ file: newFile(), mostWaiting: 0 }).catch((error: unknown) => error)
+    expect(failure).to.have.property('code', 'ERR_QUOTA_CONFIG')
+    expect(failure).to.have.property('message').that.includes('SqliteLedger.mostWaiting is 0')
   })
 
   it('answers every question as MemoryLedger does', async () => {

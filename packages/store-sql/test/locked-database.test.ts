@@ -1,0 +1,105 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { DatabaseSync } from 'node:sqlite'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { SqliteLedger } from '@tallygate/store-sql'
+import { expect } from 'chai'
+import { usageEntry } from './usage-entry.ts'
+
+const ALWAYS = { tenant: 't', fromMs: 0, toMs: 10 }
+
+describe('a SqliteLedger whose database another process has locked', () => {
+  let folder: string
+  let file: string
+  let other: DatabaseSync
+  beforeEach(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'tallygate-locked-'))
+    file = join(folder, 'usage.db')
+    await (await SqliteLedger.open({ file })).close()
+    other = new DatabaseSync(file)
+  })
+  afterEach(() => {
+    other.close()
+    rmSync(folder, { recursive: true, force: true })
+  })
+
+  const lock = (): void => other.exec('begin immediate')
+  const unlock = (): void => other.exec('rollback')
+  const calls = async (ledger: SqliteLedger): Promise<number> =>
+    (await ledger.sum({ filter: ALWAYS, by: [] })).total.calls
+  /** Appends, one by one, entries with numbers up to one. */
+  const append = async (ledger: SqliteLedger, from: number, to: number): Promise<void> => {
+    for (let number = from; number < to; number += 1) await ledger.append([usageEntry(`e${number}`)])
+  }
+  const codeOf = async (work: Promise<unknown>): Promise<unknown> =>
+    work.then(
+      () => 'none',
+      (error: unknown) => (error as { code?: unknown }).code,
+    )
+
+  it('takes thousands of entries all the same, and no append waits for the lock', async () => {
+    const ledger = await SqliteLedger.open({ file })
+    lock()
+    // Should each wait but 20 ms, this would take two minutes.
+    await append(ledger, 0, 6_000)
+    unlock()
+    expect(await calls(ledger)).to.equal(6_000)
+    await ledger.close()
+  })
+
+  it('refuses, from its bound on, whole batches, and takes more when it is free', async () => {
+    const ledger = await SqliteLedger.open({ file, mostWaiting: 700 })
+    lock()
+    await append(ledger, 0, 700)
+    const batch = [usageEntry('x'), usageEntry('y')]
+    expect(await codeOf(ledger.append(batch))).to.equal('ERR_QUOTA_LEDGER_UNAVAILABLE')
+    unlock()
+    await ledger.append(batch)
+    expect(await calls(ledger)).to.equal(702)
+    await ledger.close()
+  })
+
+  it('brings in by itself what waited, when it is free', async () => {
+    const ledger = await SqliteLedger.open({ file })
+    lock()
+    await append(ledger, 0, 1_200)
+    await new Promise((resolve) => setTimeout(resolve, 150))
+    unlock()
+    const stored = (): unknown => other.prepare('select count(*) as entries from entries').get()!['entries']
+    while (stored() !== 1_200) await new Promise((resolve) => setTimeout(resolve, 10))
+    await ledger.close()
+  })
+
+  it('answers a question when it is free, and closes then, with all that was appended', async () => {
+    const ledger = await SqliteLedger.open({ file })
+    for (const [expected, question] of [
+      [1, () => calls(ledger)],
+      [2, () => ledger.find('t', ['e0', 'e1']).then((found) => found.length)],
+      [undefined, () => ledger.close()],
+    ] as const) {
+      lock()
+      await ledger.append([usageEntry(`e${(expected ?? 3) - 1}`)])
+      setTimeout(unlock, 100)
+      expect(await question()).to.equal(expected)
+    }
+    const again = await SqliteLedger.open({ file })
+    expect(await calls(again)).to.equal(3)
+    await again.close()
+  })
+
+  it('rejects a question that waits too long, rather than leave out what it does not see', async () => {
+    const ledger = await SqliteLedger.open({ file })
+    lock()
+    await append(ledger, 0, 1)
+    expect(await codeOf(ledger.find('t', ['e0']))).to.equal('ERR_QUOTA_LEDGER_UNAVAILABLE')
+    unlock()
+    expect(await ledger.find('t', ['e0'])).to.have.length(1)
+    await ledger.close()
+  })
+
+  it('takes nothing when it is closed', async () => {
+    const ledger = await SqliteLedger.open({ file })
+    await ledger.close()
+    expect(await codeOf(ledger.append([usageEntry('a')]))).to.equal('ERR_QUOTA_LEDGER_UNAVAILABLE')
+  })
+})
