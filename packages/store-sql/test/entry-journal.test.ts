@@ -69,6 +69,23 @@ describe('the journal of a SqliteLedger', () => {
     expect(await calls()).to.equal(101)
   })
 
+  it('replaces a call that another process has found expired, and is not replaced by that', async () => {
+    const journal = appendAndDie()
+    const text = readFileSync(journal)
+    rmSync(journal)
+    const ledger = await SqliteLedger.open({ file })
+    const [first] = text.toString().split('\n')
+    const [tenant, id] = JSON.parse(first!) as [string, string]
+    await ledger.append([{ ...entry(id), tenant, outcome: 'expired' }])
+    await ledger.close()
+    writeFileSync(journal, text)
+    expect(await calls()).to.equal(101)
+    const again = await SqliteLedger.open({ file })
+    await again.append([{ ...entry(id), tenant, outcome: 'expired' }])
+    expect((await again.find(tenant, [id]))[0]).to.include({ outcome: 'complete' })
+    await again.close()
+  })
+
   it('that breaks off in a line loses that line alone, which nobody was told of', async () => {
     const journal = appendAndDie()
     appendFileSync(journal, readFileSync(journal, 'utf8').slice(0, 40))
