@@ -54,6 +54,9 @@ class Bed {
       logger: { warn: () => {}, error: () => {} },
       rebuildsFromMs: Infinity,
       beforeRead: async () => {},
+      nowMs: this.clock.now,
+      plansOf: async () => [],
+      adjust: () => false,
     })
     this.quota = createQuota({
       store: this.store,
