@@ -127,7 +127,7 @@ export class Quota {
     this.#driftWatch = new DriftWatch({ drift, telemetry, logger })
     // What processes that are gone held there has to be written down, whether or not somebody calls.
     if (options.store !== undefined) this.#sweeper.start()
-    const active = new ActiveCalls(clock, logger)
+    const active = new ActiveCalls(clock, logger, lifetimeMs)
     this.#active = active
     this.#closes = [options.store, options.ledger].map((given, index) => async () => {
       if (given === undefined) await [this.#store, this.ledger][index]!.close()
