@@ -18,7 +18,7 @@ export interface EntryCharge {
 export type UsageOutcome = 'complete' | 'aborted' | 'failed' | 'expired'
 
 interface EntryBase {
-  /** Unique in the tenant; appending an id again changes nothing. */
+  /** Unique in the tenant; appending an id again changes nothing, unless what is there is a call that `expired`. */
   readonly id: string
   readonly tenant: string
   /** The instant at which counters were changed, by the counter store's clock. */

@@ -116,8 +116,8 @@ export interface CounterEventPage {
 /** The append-only list of what happened. */
 export interface Ledger {
   /**
-   * Adds entries; those whose id is known already are left as they are. Durable against the process being killed when
-   * it resolves.
+   * Adds entries; those whose id is known already are left as they are, but for one: a call that was written as `expired`,
+   * and has ended after all, replaces what was guessed of it. Durable against the process being killed when it resolves.
    *
    * @throws QuotaError `ERR_QUOTA_LEDGER_UNAVAILABLE`; nothing or all was written; appending again is safe.
    * `ERR_QUOTA_CONFIG` for an entry that can't be written, with nothing of its batch: it fails again.

@@ -30,7 +30,9 @@ export class MemoryLedger implements Ledger {
   async append(entries: readonly Entry[]): Promise<void> {
     for (const entry of entries) {
       const key = `${entry.tenant} ${entry.id}`
-      if (!this.#entries.has(key)) this.#entries.set(key, entry)
+      const known = this.#entries.get(key)
+      if (known === undefined || (isGuess(known) && entry.kind === 'usage' && !isGuess(entry)))
+        this.#entries.set(key, entry)
     }
     for (const oldest of this.#entries.keys()) {
       if (this.#entries.size <= this.#most) return
@@ -97,6 +99,11 @@ export class MemoryLedger implements Ledger {
       if (entry.kind === 'usage' && passes(entry, filter)) yield entry
     }
   }
+}
+
+/** Whether it tells of a call that nobody has seen the end of. */
+function isGuess(entry: Entry): boolean {
+  return entry.kind === 'usage' && entry.outcome === 'expired'
 }
 
 type Place = Pick<UsageEntry, 'atMs' | 'id'>

@@ -170,6 +170,9 @@ function heldAtMost({ trip, quota }: CompleteLimit, underWay: number | null, mos
   return Math.min(granted, underWay)
 }
 
+/** As the settler of `@tallygate/flow` keeps. */
+const WAITING = 'of each node up to 100,000 calls, of more the ledger alone knows'
+
 function whileAway(limit: CompleteLimit, says: CompleteLimit['onUnavailable'], nodes: number): OvershootCause[] {
   if (says === 'refuse') return []
   if (says === 'admit')
@@ -177,11 +180,11 @@ function whileAway(limit: CompleteLimit, says: CompleteLimit['onUnavailable'], n
       {
         cause: 'unavailable',
         units: null,
-        because: 'while the counters are away, every call is admitted, and counted when they are back',
+        because: `while the counters are away, every call is admitted, and counted when they are back: ${WAITING}`,
       },
     ]
   const units = nodes * Math.floor((limit.quota ?? 0) * says.local)
-  const because = `while the counters are away, each of ${nodes} nodes admits ${says.local} of the quota by itself, in each outage`
+  const because = `while the counters are away, each of ${nodes} nodes admits ${says.local} of the quota by itself, in each outage; it is counted when they are back: ${WAITING}`
   return [{ cause: 'unavailable', units, because }]
 }
 

@@ -20,6 +20,8 @@ export type QuotaErrorCode =
 export interface QuotaErrorOptions extends ErrorOptions {
   /** False where the store or ledger was surely not asked. Default: true. */
   readonly mayHaveRun?: boolean
+  /** Of the change that failed, where it may be repeated under the same id. */
+  readonly changeId?: string
 }
 
 /** The one error of this project. The message never holds a secret or a body. */
@@ -28,11 +30,18 @@ export class QuotaError extends Error {
   readonly code: QuotaErrorCode
   /** Whether what failed may have been done all the same. */
   readonly mayHaveRun: boolean
+  /** Id of the change that failed: repeated under it, it is done once. Absent: it was no change. */
+  readonly changeId?: string
 
-  constructor(code: QuotaErrorCode, message: string, { mayHaveRun = true, ...options }: QuotaErrorOptions = {}) {
+  constructor(
+    code: QuotaErrorCode,
+    message: string,
+    { mayHaveRun = true, changeId, ...options }: QuotaErrorOptions = {},
+  ) {
     super(message, options)
     this.code = code
     this.mayHaveRun = mayHaveRun
+    if (changeId !== undefined) this.changeId = changeId
   }
 }
 

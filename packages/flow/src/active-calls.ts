@@ -3,7 +3,9 @@ import type { Call } from './call.ts'
 import type { Logger } from './logger.ts'
 
 /** How often holds are looked at; a hold is extended when a third of its lifetime is over. */
-const HEARTBEAT_MS = 5_000
+const MOST_BETWEEN_BEATS_MS = 5_000
+/** So that a hold is extended before half of its lifetime is over, and there is time for two beats that fail. */
+const BEATS_IN_A_LIFETIME = 6
 
 /** The calls that hold something or will be recorded: one heartbeat for all of them, and a way to wait until they have ended. */
 export class ActiveCalls {
@@ -11,13 +13,16 @@ export class ActiveCalls {
   readonly #calls: Call[] = []
   readonly #clock: Clock
   readonly #logger: Logger
+  readonly #beatEveryMs: number
   #heartbeat: NodeJS.Timeout | undefined
   #isBeating = false
   #whenIdle: (() => void)[] = []
 
-  constructor(clock: Clock, logger: Logger) {
+  /** @param lifetimeMs Of holds. */
+  constructor(clock: Clock, logger: Logger, lifetimeMs: number) {
     this.#clock = clock
     this.#logger = logger
+    this.#beatEveryMs = Math.min(MOST_BETWEEN_BEATS_MS, lifetimeMs / BEATS_IN_A_LIFETIME)
   }
 
   get size(): number {
@@ -27,7 +32,7 @@ export class ActiveCalls {
   add(call: Call): void {
     if (call.place !== -1) return
     call.place = this.#calls.push(call) - 1
-    this.#heartbeat ??= setInterval(() => void this.beat(), HEARTBEAT_MS).unref()
+    this.#heartbeat ??= setInterval(() => void this.beat(), this.#beatEveryMs).unref()
   }
 
   delete(call: Call): void {

@@ -1,5 +1,6 @@
 import {
   configError,
+  isQuotaError,
   QuotaError,
   type Admission,
   type AdjustmentEntry,
@@ -9,6 +10,7 @@ import {
   type Ledger,
   type Subject,
 } from '@tallygate/core'
+import { announce } from './announced-adjustment.ts'
 import { attemptId } from './attempt-id.ts'
 
 /** As long as stores remember ids at least. */
@@ -38,8 +40,8 @@ export interface AdjustmentsOptions {
 
 /**
  * Resets, top-ups and refunds: an entry in the ledger first, then the counter, so that they survive a rebuild, and what
- * was used stays in the ledger. A counter store that could not be reached has them by a repeat with the same id within a
- * minute, or when it is rebuilt.
+ * was used stays in the ledger. A counter that does not have it then, as its store could not be reached or the process
+ * died, has it by a repeat with the same id within a minute, by the next sweep ({@link announce}), or when it is rebuilt.
  */
 export class Adjustments {
   readonly #options: AdjustmentsOptions
@@ -53,19 +55,33 @@ export class Adjustments {
    *
    * @param limit Its name, with that of its plan where several plans have one of that name: `pro/tokens-per-month`.
    * @throws QuotaError `ERR_QUOTA_CONFIG` for a limit that the subject does not have, or an amount that is none;
-   * `ERR_QUOTA_LEDGER_UNAVAILABLE`, and nothing was changed; `ERR_QUOTA_STORE_UNAVAILABLE`: repeat it with the same id.
+   * `ERR_QUOTA_LEDGER_UNAVAILABLE` or `ERR_QUOTA_STORE_UNAVAILABLE`: repeat it with the `changeId` of the error as `id`.
    */
   async adjust(
     adjustment: AdjustmentEntry['adjustment'],
     subject: Subject,
     limit: string,
     amount: number,
-    { by, id = attemptId(), refundOf, facts = 'any' }: RefundOptions = {},
+    { id = attemptId(), facts = 'any', ...options }: RefundOptions = {},
   ): Promise<void> {
     assertAmount(amount)
-    const { admission, ledger } = this.#options
     const bound = await this.#limit(subject, limit, facts)
     assertAdjustable(bound, adjustment)
+    try {
+      await this.#change(adjustment, subject, bound, amount, { id, ...options })
+    } catch (error) {
+      throw repeatable(error, id)
+    }
+  }
+
+  async #change(
+    adjustment: AdjustmentEntry['adjustment'],
+    subject: Subject,
+    bound: BoundLimit,
+    amount: number,
+    { id, by, refundOf }: Omit<RefundOptions, 'facts'> & { readonly id: string },
+  ): Promise<void> {
+    const { admission, ledger } = this.#options
     const { nowMs, statuses } = await admission.read([bound], { subject: subject.id })
     const { owner, partition, name: counter } = bound.counter
     const { unit } = bound.limit.definition
@@ -83,15 +99,20 @@ export class Adjustments {
       ...(by === undefined ? {} : { by }),
       ...(refundOf === undefined ? {} : { refundOf }),
     }
+    const announcement = await announce(admission.store, bound, { id, subject })
     await ledger.append([entry])
     // A repeat has the first one's instant and amount.
     const [written = entry] = await ledger.find(subject.tenant, [id])
-    if (written.kind !== 'adjustment' || written.counter !== counter || written.partition !== partition)
+    if (written.kind !== 'adjustment' || written.counter !== counter || written.partition !== partition) {
+      await announcement.takeBack()
       throw new QuotaError('ERR_QUOTA_CONFIG', `${id} is the id of another entry: use a new one`)
+    }
     // Later, nobody could tell whether the counter has it: what a store forgets, it was seeded with.
-    if (nowMs - written.atMs > REPEATED_WITHIN_MS) return
-    const change: CounterAdjustment = { id, bound, adjustment, amount: written.amount, atMs: written.atMs }
-    await admission.adjust(change)
+    if (nowMs - written.atMs <= REPEATED_WITHIN_MS) {
+      const change: CounterAdjustment = { id, bound, adjustment, amount: written.amount, atMs: written.atMs }
+      await admission.adjust(change)
+    }
+    await announcement.takeBack()
   }
 
   async #limit(subject: Subject, name: string, facts: CallFacts | 'any'): Promise<BoundLimit> {
@@ -102,6 +123,15 @@ export class Adjustments {
     const known = bound.map(({ counter }) => counter.name).join(', ') || 'none'
     throw new QuotaError('ERR_QUOTA_CONFIG', `${subject.id} has no limit ${JSON.stringify(name)}: use one of ${known}`)
   }
+}
+
+/** Whoever gave no id must learn the one that it was tried under: under another, it could be done twice. */
+function repeatable(error: unknown, changeId: string): unknown {
+  if (!isQuotaError(error, 'ERR_QUOTA_STORE_UNAVAILABLE') && !isQuotaError(error, 'ERR_QUOTA_LEDGER_UNAVAILABLE'))
+    return error
+  const { code, message, mayHaveRun } = error
+  const remedy = `repeat it with id ${JSON.stringify(changeId)}`
+  return new QuotaError(code, `${message}: ${remedy}`, { cause: error, mayHaveRun, changeId })
 }
 
 function assertAmount(amount: number): void {

@@ -199,7 +199,7 @@ export class Call {
       return this.problem('unavailable', 'Usage can not be recorded right now. Try again in a moment.')
     this.#lookForFailure()
     const request = this.#isSparedRetry ? { ...hold, isSparedRetry: true } : hold
-    const decision = await this.#holds.admit(this.attemptId, request, () => this.#context())
+    const decision = await this.#holds.admit(this.attemptId, request, () => this.#context(hold.bound))
     // The caller hung up while the decision was under way.
     if (this.#outcome !== undefined) this.#holds.release()
     this.telemetry.decided(decision)
@@ -414,12 +414,13 @@ export class Call {
   }
 
   /** What the entry of this call will need if its process dies before it is settled. */
-  #context(): string {
+  #context(bound: readonly BoundLimit[]): string {
     const { tenant = '', id = '', dimensions = {} } = this.#subject ?? {}
     const { provider, operation } = this.metered.match?.adapter ?? {}
     const { callId, plans } = this
     const { model } = this.metered.facts
-    return writeContext({ tenant, subject: id, dimensions, callId, provider, operation, model, plans: plans.plans })
+    const caller = { tenant, subject: id, dimensions }
+    return writeContext({ ...caller, callId, provider, operation, model, plans: plans.plans }, bound)
   }
 
   #describe(): CallDescription {

@@ -15,10 +15,15 @@ export class KnownLimits {
     for (const { name } of plan.limits) this.#others.set(`${plan.name}/${name}`, plan)
   }
 
-  /** The limit that counts under a name, bound to a counter of that name; `undefined` where it is gone by now. */
-  bind(owner: string, partition: string, name: string): BoundLimit | undefined {
+  /**
+   * The limit that counts under a name, bound to a counter of that name; `undefined` where it is gone by now.
+   *
+   * @param more Plans to look in, too: those of one caller, where they come from a source that can't list them.
+   */
+  bind(owner: string, partition: string, name: string, more: readonly CompiledPlan[] = []): BoundLimit | undefined {
     const [planName, limitName] = split(name)
-    const plan = this.#others.get(name) ?? this.#plansOfCallers().find((each) => each.name === planName)
+    const ofCallers = this.#plansOfCallers().find((each) => each.name === planName)
+    const plan = this.#others.get(name) ?? ofCallers ?? more.find((each) => each.name === planName)
     const limit = plan?.limits.find((each) => each.name === limitName)
     if (plan === undefined || limit === undefined) return undefined
     const counter = { owner, partition, name, key: `${owner} ${partition} ${name}` }

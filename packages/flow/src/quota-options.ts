@@ -62,14 +62,17 @@ export interface QuotaOptions {
   readonly injectUsage?: 'when-needed' | 'never'
   /** Dimensions whose values own a slot together: limits within one owner are decided in one step. Default: tenant and key. */
   readonly slotOwner?: readonly string[]
-  /** How long a hold lives without a heartbeat, in milliseconds. Default: 60 s. */
+  /**
+   * How long a hold lives without a heartbeat, in whole milliseconds from 1,000 to 3,600,000. It is extended before half of
+   * that is over. Default: 60 s.
+   */
   readonly holdLifetimeMs?: number
   /**
    * How long a decision waits for the store that is given, in milliseconds, from 1 to 10,000. Then the call goes by what
    * its limits say for counters that can't be reached. Default: 250.
    */
   readonly decideWithinMs?: number
-  /** How long the end of an answer may wait for its entry, in milliseconds. Default: 20. */
+  /** How long the end of an answer may wait for its entry, in whole milliseconds from 1 to 600,000. Default: 20. */
   readonly durableWithinMs?: number
   /** What happens to the end of an answer whose entry takes longer: it leaves, or the connection breaks. Default: `leave`. */
   readonly onLateEntry?: LateEntry
@@ -162,9 +165,7 @@ export function checkQuotaOptions(options: QuotaOptions): void {
   const { topology, nodes = 1 } = options
   if (topology !== undefined) assertOneOf(topology, ['memory', 'redis', 'cluster'], `${of}.topology`)
   if (!Number.isInteger(nodes) || nodes < 1) throw configError(`${of}.nodes`, nodes, 'use a whole number from 1')
-  const { spareRetriesMs = 1 } = options
-  if (!Number.isInteger(spareRetriesMs) || spareRetriesMs < 1 || spareRetriesMs > 86_400_000)
-    throw configError(`${of}.spareRetriesMs`, spareRetriesMs, 'use whole milliseconds from 1 to 86400000')
+  for (const [name, least, most] of TIMES) assertTime(options[name], least, most, `${of}.${name}`)
   for (const style of rateLimitStyles) assertOneOf(style, STYLES, `${of}.rateLimitStyles`)
   assertMembers(denials, ['exhaustedStatus', 'neverFitsStatus'], `${of}.denials`)
   const { exhaustedStatus = 429, neverFitsStatus = 413 } = denials
@@ -172,4 +173,16 @@ export function checkQuotaOptions(options: QuotaOptions): void {
     throw configError(`${of}.denials.exhaustedStatus`, exhaustedStatus, 'use 429, 402 or 403')
   if (![413, 400].includes(neverFitsStatus))
     throw configError(`${of}.denials.neverFitsStatus`, neverFitsStatus, 'use 413 or 400')
+}
+
+/** Whole milliseconds. */
+const TIMES = [
+  ['holdLifetimeMs', 1_000, 3_600_000],
+  ['durableWithinMs', 1, 600_000],
+  ['spareRetriesMs', 1, 86_400_000],
+] as const satisfies readonly (readonly [keyof QuotaOptions, number, number])[]
+
+function assertTime(ms: number | undefined, least: number, most: number, at: string): void {
+  if (ms === undefined || (Number.isInteger(ms) && ms >= least && ms <= most)) return
+  throw configError(at, ms, `use whole milliseconds from ${least} to ${most}`)
 }

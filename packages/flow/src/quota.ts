@@ -34,6 +34,7 @@ import { driftOf, type Drift } from './drift.ts'
 import { EndDelay } from './end-delay.ts'
 import { EntryWriter } from './entry-writer.ts'
 import { GuardedCounterStore } from './guarded-counter-store.ts'
+import type { HoldContext } from './hold-context.ts'
 import { KnownLimits } from './known-limits.ts'
 import { consoleLogger, type Logger } from './logger.ts'
 import type { CallRequest } from './metered-request.ts'
@@ -108,7 +109,12 @@ export class Quota {
     const { rebuildsFromMs } = admission
     this.#known = new KnownLimits(() => rules().planSource.plans)
     const swept = { store: this.#store, ledger: this.ledger, limits: this.#known, logger, rebuildsFromMs, beforeRead }
-    this.#sweeper = new Sweeper(swept)
+    this.#sweeper = new Sweeper({
+      ...swept,
+      nowMs: () => admission.nowMs(),
+      plansOf: (caller) => this.#plansOf(caller),
+      adjust: (change) => admission.adjust(change),
+    })
     this.#adjustments = new Adjustments({
       admission,
       ledger: this.ledger,
@@ -121,7 +127,7 @@ export class Quota {
     this.#driftWatch = new DriftWatch({ drift, telemetry, logger })
     // What processes that are gone held there has to be written down, whether or not somebody calls.
     if (options.store !== undefined) this.#sweeper.start()
-    const active = new ActiveCalls(clock, logger)
+    const active = new ActiveCalls(clock, logger, lifetimeMs)
     this.#active = active
     this.#closes = [options.store, options.ledger].map((given, index) => async () => {
       if (given === undefined) await [this.#store, this.ledger][index]!.close()
@@ -197,6 +203,12 @@ export class Quota {
       ownedBy: this.#slotOwner,
       conditions: { topology, nodes, isRebuilt: ledger !== undefined && this.#store.capabilities.has('rebuild') },
     })
+  }
+
+  /** Plans of the caller of a hold whose process is gone. */
+  async #plansOf({ subject: id, tenant, dimensions }: HoldContext): Promise<readonly CompiledPlan[]> {
+    const subject = { ...(await this.subjectOf(id, tenant)), dimensions }
+    return (await this.#rules.planSource.plansOf(subject)).plans
   }
 
   get #generalPlans(): PlanSet {

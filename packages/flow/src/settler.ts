@@ -1,4 +1,4 @@
-import type { Admission, Amounts, Eventually, Reservation } from '@tallygate/core'
+import { isQuotaError, type Admission, type Amounts, type Eventually, type Reservation } from '@tallygate/core'
 import type { Telemetry } from '@tallygate/telemetry'
 import type { Logger } from './logger.ts'
 
@@ -13,14 +13,18 @@ export interface SettlerOptions {
   readonly admission: Admission
   readonly telemetry: Telemetry
   readonly logger: Logger
+  /** Settlements that wait for the counters at most, from 1; each takes about 1 kB. Default: 100,000. */
+  readonly most?: number
 }
 
-const MOST_UNSETTLED = 10_000
 const RETRY_EVERY_MS = 1_000
+const RETRIED_AT_ONCE = 16
+/** So many that fail end a round of retries: where all counters are away, asking for each takes the event loop for nothing. */
+const MOST_FAILURES_A_ROUND = 100
 
 /**
  * Settles and releases reservations, and tries again while the counters are away. What it must drop is left to the
- * reservation's own expiry.
+ * sweep where its counters hold something of it; where they do not, it is in the ledger alone, counted and logged.
  */
 export class Settler {
   readonly #options: SettlerOptions
@@ -31,6 +35,8 @@ export class Settler {
   #retrying: Promise<void> | undefined
   /** Being tried again just now. */
   #underRetry = 0
+  /** Dropped since settlements have begun to wait. */
+  #dropped = 0
 
   constructor(options: SettlerOptions) {
     this.#options = options
@@ -60,7 +66,7 @@ export class Settler {
     try {
       await this.#apply(unsettled)
     } catch (error) {
-      this.#keep(unsettled, error)
+      this.#failed(unsettled, error)
     }
     this.#underWay -= 1
     if (this.#underWay === 0 && this.#whenIdle.length > 0) for (const resolve of this.#whenIdle.splice(0)) resolve()
@@ -71,19 +77,31 @@ export class Settler {
     return actual === undefined ? admission.release(reservation) : admission.settle(reservation, actual, atMs)
   }
 
-  #keep(unsettled: Unsettled, error: unknown): void {
-    const { telemetry, logger } = this.#options
+  #failed(unsettled: Unsettled, error: unknown): void {
+    const { telemetry, logger, most = 100_000 } = this.#options
+    if (!isAway(error)) return this.#reject(unsettled, error)
     telemetry.delayed('settlement')
-    if (this.#unsettled.length >= MOST_UNSETTLED) {
-      logger.error('too many reservations wait to be settled: one is left to its expiry', {
-        id: unsettled.reservation.id,
-      })
-      return
-    }
-    if (this.#unsettled.length === 0)
-      logger.error('the counters take no settlement: it is tried again', { cause: String(error) })
+    if (this.pending >= most) return this.#drop(unsettled)
+    if (this.pending === 0) logger.error('the counters take no settlement: it is tried again', { cause: String(error) })
     this.#unsettled.push(unsettled)
     this.#scheduleRetry()
+  }
+
+  /** The counters would refuse it again. */
+  #reject({ reservation: { id } }: Unsettled, error: unknown): void {
+    const { telemetry, logger } = this.#options
+    telemetry.dropped('settlement')
+    logger.error('the counters refuse a settlement: it is dropped', { id, cause: String(error) })
+  }
+
+  /** Logged once, and again with their number when those that wait have been settled. */
+  #drop({ reservation: { id } }: Unsettled): void {
+    const { telemetry, logger } = this.#options
+    telemetry.dropped('settlement')
+    this.#dropped += 1
+    if (this.#dropped > 1) return
+    const message = 'too many settlements wait: from now on they are dropped'
+    logger.error(`${message}; what their counters do not hold of them is in the ledger alone`, { id })
   }
 
   #scheduleRetry(): void {
@@ -94,7 +112,7 @@ export class Settler {
     this.#retry.unref()
   }
 
-  /** One at a time. What fails again waits for the next. */
+  /** One round at a time. What fails again waits for the next. */
   #retryAll(): Promise<void> {
     this.#retrying ??= this.#tryAgain().finally(() => {
       this.#retrying = undefined
@@ -102,20 +120,43 @@ export class Settler {
     return this.#retrying
   }
 
+  /** What fails goes behind what was not tried, so that a part of the counters that is away is in nobody's way. */
   async #tryAgain(): Promise<void> {
-    const unsettled = this.#unsettled
+    const round = this.#unsettled
     this.#unsettled = []
-    this.#underRetry = unsettled.length
-    for (const [index, each] of unsettled.entries()) {
-      try {
-        await this.#apply(each)
+    this.#underRetry = round.length
+    const failed: Unsettled[] = []
+    let next = 0
+    const work = async (): Promise<void> => {
+      while (next < round.length && failed.length < MOST_FAILURES_A_ROUND) {
+        const unsettled = round[next]!
+        next += 1
+        try {
+          await this.#apply(unsettled)
+        } catch (error) {
+          if (isAway(error)) {
+            failed.push(unsettled)
+            continue
+          }
+          this.#reject(unsettled, error)
+        }
         this.#underRetry -= 1
-      } catch {
-        this.#unsettled.unshift(...unsettled.slice(index))
-        this.#underRetry = 0
-        this.#scheduleRetry()
-        return
       }
     }
+    await Promise.all(Array.from({ length: Math.min(RETRIED_AT_ONCE, round.length) }, work))
+    this.#unsettled = [...round.slice(next), ...failed, ...this.#unsettled]
+    this.#underRetry = 0
+    if (this.#unsettled.length > 0) this.#scheduleRetry()
+    else this.#tellDropped()
   }
+
+  #tellDropped(): void {
+    if (this.#dropped === 0) return
+    this.#options.logger.error('settlements were dropped while the counters were away', { settlements: this.#dropped })
+    this.#dropped = 0
+  }
+}
+
+function isAway(error: unknown): boolean {
+  return isQuotaError(error, 'ERR_QUOTA_STORE_UNAVAILABLE')
 }

@@ -10,7 +10,7 @@ function call(extend: () => Promise<void>): Call {
 
 describe('ActiveCalls', () => {
   it('extends what every call holds, one beat at a time', async () => {
-    const active = new ActiveCalls(() => 0, consoleLogger)
+    const active = new ActiveCalls(() => 0, consoleLogger, 60_000)
     let extended = 0
     const calls = [1, 2, 3].map(() => call(async () => void (extended += 1)))
     for (const each of calls) active.add(each)
@@ -24,7 +24,7 @@ describe('ActiveCalls', () => {
 
   it('tries again at the next beat what could not be extended, and says so', async () => {
     const warned: string[] = []
-    const active = new ActiveCalls(() => 0, { warn: (message) => void warned.push(message), error: () => {} })
+    const active = new ActiveCalls(() => 0, { warn: (message) => void warned.push(message), error: () => {} }, 60_000)
     let isAway = true
     let extended = 0
     active.add(
@@ -41,7 +41,7 @@ describe('ActiveCalls', () => {
   })
 
   it('is idle when the last call has ended, and only then', async () => {
-    const active = new ActiveCalls(() => 0, consoleLogger)
+    const active = new ActiveCalls(() => 0, consoleLogger, 60_000)
     const calls = [1, 2].map(() => call(async () => {}))
     for (const each of calls) active.add(each)
     let isIdle = false

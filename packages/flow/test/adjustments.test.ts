@@ -1,11 +1,21 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { MemoryCounterStore, type Limit, type Subject } from '@tallygate/core'
+import {
+  Admission,
+  CompiledPlan,
+  MemoryCounterStore,
+  type Limit,
+  type Plan,
+  QuotaError,
+  type Subject,
+} from '@tallygate/core'
 import { createQuota, type Quota } from '@tallygate/flow'
 import { SqliteLedger } from '@tallygate/store-sql'
 import { SettableClock } from '@tallygate/testkit'
 import { expect } from 'chai'
+import { KnownLimits } from '../src/known-limits.ts'
+import { Sweeper } from '../src/sweeper.ts'
 
 const SUBJECT: Subject = {
   id: 'user-7',
@@ -34,13 +44,20 @@ describe('resets, top-ups and refunds', () => {
   let folder: string
   let ledger: SqliteLedger
   let quota: Quota
+  let store: MemoryCounterStore
+  let logged: unknown[] = []
 
   /** As after a restart: counters are gone, the file is there. */
-  async function open(): Promise<void> {
+  async function open(kept?: MemoryCounterStore): Promise<void> {
     ledger = await SqliteLedger.open({ file: join(folder, 'usage.db') })
+    // Remembers what was done for as long as Redis does.
+    store = kept ?? new MemoryCounterStore({ clock: clock.now, closedForMs: 15 * 60_000 })
+    logged = []
+    const log = (...told: unknown[]): void => void logged.push(told)
     quota = createQuota({
       ledger,
-      store: new MemoryCounterStore({ clock: clock.now }),
+      store,
+      logger: { warn: () => {}, error: log },
       clock: clock.now,
       plans: PLANS,
       defaultPlans: ['p'],
@@ -48,10 +65,30 @@ describe('resets, top-ups and refunds', () => {
     })
   }
 
-  async function restart(): Promise<void> {
+  async function restart(kept?: MemoryCounterStore): Promise<void> {
     await quota.close()
     await ledger.close()
-    await open()
+    await open(kept)
+  }
+
+  /** As where Redis has kept the counters. */
+  const restartWithStore = (): Promise<void> => restart(store)
+
+  /** Of another node: what the quota does by itself every 30 s. */
+  function newSweeper(): Sweeper {
+    const admission = new Admission({ store, clock: clock.now })
+    const plans = PLANS.map((plan) => new CompiledPlan(plan as Plan))
+    return new Sweeper({
+      store,
+      ledger,
+      limits: new KnownLimits(() => plans),
+      logger: { warn: () => {}, error: (...told: unknown[]) => void logged.push(told) },
+      rebuildsFromMs: 0,
+      beforeRead: async () => {},
+      nowMs: clock.now,
+      plansOf: async () => [],
+      adjust: (change) => admission.adjust(change),
+    })
   }
 
   async function use(tokens: number): Promise<void> {
@@ -172,6 +209,91 @@ describe('resets, top-ups and refunds', () => {
       expect((await ledger.counterEvents({ tenant: 'default', counters, fromMs: 0 })).events).to.deep.equal([])
     })
   }
+
+  describe('whose counter was not changed', () => {
+    /** Fails as a store whose answer is lost, before or after it did what it was asked. */
+    function failOnce(when: 'before' | 'after'): void {
+      const adjust = store.adjust.bind(store)
+      store.adjust = (request) => {
+        store.adjust = adjust
+        if (when === 'after') void adjust(request)
+        throw new QuotaError('ERR_QUOTA_STORE_UNAVAILABLE', 'gone fishing')
+      }
+    }
+    const topUp = async (): Promise<unknown> =>
+      quota.topUp(SUBJECT, 'budget', 50).then(
+        () => undefined,
+        (error: unknown) => error,
+      )
+
+    for (const when of ['before', 'after'] as const) {
+      it(`can be repeated by the id in the error (${when})`, async () => {
+        failOnce(when)
+        const failure = await topUp()
+        expect(failure).to.have.property('code', 'ERR_QUOTA_STORE_UNAVAILABLE')
+        const { changeId, message } = failure as QuotaError
+        expect(message).to.equal(`gone fishing: repeat it with id "${changeId}"`)
+        await quota.topUp(SUBJECT, 'budget', 50, { id: changeId! })
+        expect(await stands()).to.include({ budget: '0 of 150' })
+      })
+
+      it(`are finished by another process, once (${when})`, async () => {
+        failOnce(when)
+        await topUp()
+        await restartWithStore()
+        clock.advance(20_000)
+        await newSweeper().sweep()
+        expect(await stands()).to.include({ budget: '0 of 150' })
+        expect((await quota.driftOf(SUBJECT)).map(({ drift }) => drift)).to.deep.equal([0, 0, 0, 0])
+        await newSweeper().sweep()
+        expect(await stands()).to.include({ budget: '0 of 150' })
+        expect(await store.sweep(9)).to.deep.equal([])
+      })
+    }
+
+    it('are finished also where they were reset, and nothing is left on the list of those that went well', async () => {
+      await use(30)
+      failOnce('before')
+      await quota.reset(SUBJECT, 'month').catch(() => {})
+      await quota.reset(SUBJECT, 'budget')
+      await restartWithStore()
+      clock.advance(20_000)
+      expect(await store.sweep(9)).to.have.length(1)
+      await newSweeper().sweep()
+      expect(await stands()).to.include({ budget: '0 of 100', month: '0 of 100' })
+    })
+
+    it('are left alone when it is too late to tell, and logged', async () => {
+      failOnce('before')
+      const { changeId } = (await topUp()) as QuotaError
+      await restartWithStore()
+      clock.advance(601_000)
+      await newSweeper().sweep()
+      expect(await stands()).to.include({ budget: '0 of 100' })
+      expect(logged).to.deep.equal([
+        ['an adjustment is in the ledger, and its counter may be without it: compare them', { id: changeId }],
+      ])
+      expect(await store.sweep(9)).to.deep.equal([])
+    })
+
+    it('are nothing where no entry was written', async () => {
+      const append = ledger.append.bind(ledger)
+      ledger.append = async () => {
+        throw new QuotaError('ERR_QUOTA_LEDGER_UNAVAILABLE', 'full')
+      }
+      expect(await topUp())
+        .to.have.property('changeId')
+        .that.is.a('string')
+      ledger.append = append
+      const sweeper = newSweeper()
+      clock.advance(20_000)
+      await sweeper.sweep()
+      clock.advance(600_000)
+      await sweeper.sweep()
+      expect([logged, await store.sweep(9)]).to.deep.equal([[], []])
+      expect(await stands()).to.include({ budget: '0 of 100' })
+    })
+  })
 
   it('says how far a counter is from the ledger', async () => {
     await use(30)

@@ -1,3 +1,4 @@
+import { mock } from 'node:test'
 import {
   CompiledPlan,
   isQuotaError,
@@ -103,6 +104,24 @@ describe('createQuota', () => {
       'ERR_QUOTA_CONFIG',
       /createQuota\(\)\.decideWithinMs is 0: use milliseconds from 1 to 10000/,
     ],
+    ...([1, 999, 0, -5, NaN, 1_000.5, 3_600_001, '5000' as never] as const).map(
+      (holdLifetimeMs) =>
+        [
+          `holds that live ${JSON.stringify(holdLifetimeMs)} ms`,
+          { holdLifetimeMs },
+          'ERR_QUOTA_CONFIG',
+          /holdLifetimeMs is \S+: use whole milliseconds from 1000 to 3600000/,
+        ] as const,
+    ),
+    ...([0, -1, NaN, 0.5, 1e12, 'x' as never] as const).map(
+      (durableWithinMs) =>
+        [
+          `ends that wait for ${JSON.stringify(durableWithinMs)} ms`,
+          { durableWithinMs },
+          'ERR_QUOTA_CONFIG',
+          /durableWithinMs is \S+: use whole milliseconds from 1 to 600000/,
+        ] as const,
+    ),
     [
       'a status that clients would retry',
       { denials: { exhaustedStatus: 500 as 429 } },
@@ -312,6 +331,28 @@ describe('createQuota', () => {
     clock.advance(61_000)
     expect(await store.sweep(10)).to.have.length(1)
   })
+
+  for (const holdLifetimeMs of [1_000, 3_000, 60_000]) {
+    it(`beats by itself often enough for holds that live ${holdLifetimeMs} ms`, async () => {
+      mock.timers.enable({ apis: ['setInterval'] })
+      try {
+        const { quota, clock, store } = opened({ plans: [plan(100)], defaultPlans: ['p'], holdLifetimeMs })
+        const call = await admitted(quota)
+        if (typeof call === 'number') throw new Error(`refused with ${call}`)
+        const stepMs = holdLifetimeMs / 20
+        for (let step = 0; step < 60; step += 1) {
+          clock.advance(stepMs)
+          mock.timers.tick(stepMs)
+          await new Promise(setImmediate)
+          expect(await store.sweep(10)).to.deep.equal([])
+        }
+        call.release()
+        await quota.close(50)
+      } finally {
+        mock.timers.reset()
+      }
+    })
+  }
 
   it('keeps with a hold only what every store can keep: no half of a character', async () => {
     const { quota, store } = opened({ plans: [plan(1_000)], defaultPlans: ['p'] })

@@ -11,8 +11,9 @@ import {
   type Reservation,
   type UsageEntry,
 } from '@tallygate/core'
-import { SettableClock } from '@tallygate/testkit'
+import { runs, SettableClock } from '@tallygate/testkit'
 import { expect } from 'chai'
+import fc from 'fast-check'
 import { readContext, writeContext } from '../src/hold-context.ts'
 import { KnownLimits } from '../src/known-limits.ts'
 import { Sweeper } from '../src/sweeper.ts'
@@ -26,7 +27,7 @@ const PLANS = [
 const bound = (plan: CompiledPlan): readonly BoundLimit[] =>
   bindLimits({ plans: [plan], combine: 'all' }, { tenant: 'acme', key: 'alice' }, {}, ['tenant', 'key'])
 const [P, Q, R] = PLANS.map(bound) as [readonly BoundLimit[], readonly BoundLimit[], readonly BoundLimit[]]
-const CONTEXT = writeContext({
+const WHO = {
   tenant: 'acme',
   subject: 'alice',
   dimensions: { tenant: 'acme', key: 'alice', user: 'u' },
@@ -35,7 +36,8 @@ const CONTEXT = writeContext({
   operation: 'chat',
   model: 'gpt-4o',
   plans: [{ name: 'p', version: '1' }],
-})
+}
+const CONTEXT = writeContext(WHO)
 
 /** A ledger that can be taken away. */
 class AwayLedger extends MemoryLedger {
@@ -55,6 +57,9 @@ class Bed {
   readonly logged: string[] = []
   readonly sweeper = this.newSweeper()
 
+  /** Plans that only the source of the caller's plans knows; `undefined`: it fails. */
+  plansOf: CompiledPlan[] | undefined = []
+
   newSweeper(): Sweeper {
     const log = (message: string): void => void this.logged.push(message)
     return new Sweeper({
@@ -64,11 +69,18 @@ class Bed {
       logger: { warn: log, error: log },
       rebuildsFromMs: Infinity,
       beforeRead: async () => {},
+      nowMs: this.clock.now,
+      plansOf: async ({ subject }) => {
+        if (subject !== 'alice' || this.plansOf === undefined) throw new Error('who?')
+        return this.plansOf
+      },
+      adjust: (change) => this.admission.adjust(change),
     })
   }
 
   async hold(id: string, limits = P): Promise<Reservation> {
-    const decision = await this.admission.admit({ id, bound: limits, amounts: { tokens: 10 }, context: CONTEXT })
+    const context = writeContext(WHO, limits)
+    const decision = await this.admission.admit({ id, bound: limits, amounts: { tokens: 10 }, context })
     if (!decision.admitted) throw new Error('was refused')
     return decision.reservation!
   }
@@ -210,15 +222,75 @@ describe('Sweeper', () => {
     expect((await bed.used(P)) + (await bed.used(Q))).to.equal(2_500)
   })
 
-  it('settles what it can of a limit that is not in the plans any more: nothing', async () => {
+  it("settles by a limit that only the source of its caller's plans knows", async () => {
     const bed = new Bed()
-    const gone = bound(new CompiledPlan({ name: 'gone', limits: [tokens] }))
-    await bed.hold('a', gone)
-    await bed.ended('a', [[gone, 3]])
+    const plan = new CompiledPlan({ name: 'theirs', limits: [tokens] })
+    bed.plansOf = [plan]
+    await bed.hold('a', bound(plan))
+    await bed.ended('a', [[bound(plan), 3]])
     bed.expire()
     await bed.sweeper.sweep()
     expect(await bed.store.sweep(9)).to.deep.equal([])
-    expect(await bed.used(gone)).to.equal(10)
+    expect(await bed.used(bound(plan))).to.equal(3)
+  })
+
+  const gone = bound(new CompiledPlan({ name: 'gone', limits: [tokens] }))
+
+  it('leaves for ten minutes what it can not settle, as nobody knows its limit, to whoever knows it', async () => {
+    const bed = new Bed()
+    await bed.hold('a', gone)
+    await bed.hold('b')
+    await bed.ended('a', [[gone, 3]])
+    await bed.ended('b', [[P, 4]])
+    bed.expire()
+    bed.plansOf = undefined
+    await bed.sweeper.sweep()
+    expect((await bed.store.sweep(9)).map(({ id }) => id)).to.deep.equal(['a'])
+    expect(await bed.used(P)).to.equal(4)
+
+    bed.plansOf = gone.map(({ plan }) => plan)
+    await bed.sweeper.sweep()
+    expect([await bed.store.sweep(9), await bed.used(gone)]).to.deep.equal([[], 3])
+  })
+
+  it('gives up after that, and says so', async () => {
+    const bed = new Bed()
+    await bed.hold('a', gone)
+    await bed.ended('a', [[gone, 3]])
+    bed.expire()
+    for (const passedMs of [0, 599_000]) {
+      bed.clock.advance(passedMs)
+      await bed.sweeper.sweep()
+      expect(await bed.store.sweep(9)).to.have.length(1)
+    }
+    bed.clock.advance(1_000)
+    await bed.sweeper.sweep()
+    expect([await bed.store.sweep(9), await bed.used(gone)]).to.deep.equal([[], 10])
+    expect(bed.logged).to.deep.equal([
+      'a call was settled without the limits that nobody knows any more: there it stays as reserved',
+    ])
+  })
+
+  it('is not held up by a hundred that it leaves', async () => {
+    const bed = new Bed()
+    for (let index = 0; index < 100; index += 1) {
+      await bed.hold(`a${index}`, gone)
+      await bed.ended(`a${index}`, [[gone, 3]])
+    }
+    await bed.hold('b')
+    bed.expire()
+    await bed.sweeper.sweep()
+    await bed.sweeper.sweep()
+    expect((await bed.entries()).find(({ id }) => id === 'b')).to.include({ outcome: 'expired' })
+    expect(await bed.store.sweep(999)).to.have.length(100)
+  })
+
+  it('writes the right unit of a limit that nobody knows any more', async () => {
+    const bed = new Bed()
+    await bed.hold('a', gone)
+    bed.expire()
+    await bed.sweeper.sweep()
+    expect((await bed.entries())[0]!.charges[0]).to.include({ counter: 'gone/tokens', unit: 'tokens', actual: 10 })
   })
 })
 
@@ -229,5 +301,32 @@ describe('readContext', () => {
     for (let length = 0; length <= CONTEXT.length; length += 1)
       expect(readContext(CONTEXT.slice(0, length)).tenant).to.be.a('string')
     expect(readContext(writeContext({ ...written, model: 'two\nlines' })).plans).to.deep.equal(written.plans)
+  })
+
+  it('has lost nothing but the end of a model that was too long', () => {
+    const written = readContext(writeContext({ ...WHO, model: 'x'.repeat(10_000) }, P))
+    expect(written).to.deep.equal({ ...WHO, model: 'x'.repeat(128), units: { 'p/tokens': 'tokens' } })
+  })
+
+  it('keeps to what stores take, whatever a host puts into dimensions', () => {
+    const text = writeContext({ ...WHO, dimensions: { ...WHO.dimensions, note: 'x'.repeat(10_000) } }, P)
+    expect(text).to.have.length(4_000)
+    const { plans, units, dimensions } = readContext(text)
+    expect({ plans, units, dimensions }).to.deep.equal({
+      plans: WHO.plans,
+      units: { 'p/tokens': 'tokens' },
+      dimensions: { tenant: 'acme', key: 'alice' },
+    })
+  })
+
+  it('takes names as they are, whatever lines they have', () => {
+    const name = fc.string({ unit: fc.constantFrom('a', '\n', '\\', 'n', ' '), minLength: 1 })
+    fc.assert(
+      fc.property(name, name, name, name, (tenant, subject, callId, model) => {
+        const who = { ...WHO, tenant, subject, callId, model, dimensions: { tenant, key: subject } }
+        expect(readContext(writeContext(who, P))).to.deep.equal({ ...who, units: { 'p/tokens': 'tokens' } })
+      }),
+      { numRuns: runs(200) },
+    )
   })
 })

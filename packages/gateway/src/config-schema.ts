@@ -200,7 +200,7 @@ export const configSchema = z.strictObject({
   ledger: z.string().optional(),
   durability: z.enum(['process', 'power']).optional(),
   /** How long the end of an answer waits for its entry, and what happens then. Default: 20ms, leave. */
-  durableWithin: duration.optional(),
+  durableWithin: duration.refine((ms) => ms <= 600_000, 'use a duration up to 10m').optional(),
   onLateEntry: z.enum(['leave', 'break']).optional(),
   /** Secret by which keys are fingerprinted. Default: a file beside the ledger, created once. */
   pepper: z.string().min(32).optional(),

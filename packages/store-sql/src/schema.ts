@@ -3,7 +3,7 @@ export interface Schema {
   entries: EntryTable
 }
 
-/** The ledger. Rows are only ever added. What reports sum or filter by has a column; the rest is in `detail`. */
+/** The ledger. Rows are only ever added, and replaced where a call that `expired` has ended after all. What reports sum or filter by has a column; the rest is in `detail`. */
 export interface EntryTable {
   tenant: string
   id: string

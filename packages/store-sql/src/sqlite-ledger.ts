@@ -207,13 +207,23 @@ async function opened(
   return { database, db, writer: new RowWriter({ database, insert, journal, mostWaiting }) }
 }
 
-/** The insert is compiled once: compiling it anew costs more than running it. */
+/**
+ * The insert is compiled once: compiling it anew costs more than running it. A call that has ended after all replaces what
+ * was written when it `expired`.
+ */
 function insertSql(db: Kysely<Schema>): string {
   const values = Object.fromEntries(ENTRY_COLUMNS.map((column) => [column, '']))
   return db
     .insertInto('entries')
     .values(values as never)
-    .onConflict((conflict) => conflict.columns(['tenant', 'id']).doNothing())
+    .onConflict((conflict) =>
+      conflict
+        .columns(['tenant', 'id'])
+        .doUpdateSet(({ ref }) =>
+          Object.fromEntries(ENTRY_COLUMNS.map((column) => [column, ref(`excluded.${column}`)])),
+        )
+        .where(sql<boolean>`entries.outcome = 'expired' and excluded.kind = 'usage' and excluded.outcome <> 'expired'`),
+    )
     .compile().sql
 }
 

@@ -78,6 +78,22 @@ describe('the journal of a SqliteLedger', () => {
     expect(readdirSync(folder).filter((name) => name !== 'usage.db')).to.deep.equal([])
   })
 
+  it('replaces a call that another process has found expired, and is not replaced by that', async () => {
+    const journal = appendAndDie()
+    const text = readFileSync(journal)
+    rmSync(journal)
+    const expired = { ...usageEntry('one'), outcome: 'expired' } as const
+    const ledger = await SqliteLedger.open({ file })
+    await ledger.append([expired])
+    await ledger.close()
+    writeFileSync(journal, text)
+    expect(await calls()).to.equal(101)
+    const again = await SqliteLedger.open({ file })
+    await again.append([expired])
+    expect((await again.find('t', ['one']))[0]).to.include({ outcome: 'complete' })
+    await again.close()
+  })
+
   for (const [what, damage] of Object.entries({
     'breaks off in a line': (lines: Buffer[]) => [...lines, lines[1]!.subarray(0, 40)],
     'has a line that breaks off in another': (lines: Buffer[]) => [lines[0]!.subarray(0, 40), ...lines],

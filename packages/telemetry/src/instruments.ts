@@ -13,6 +13,7 @@ const TOKEN_FIGURES = ['inputTokens', 'outputTokens', 'cacheReadTokens', 'cacheW
 export class Instruments {
   readonly decisions: Counter
   readonly delayed: Counter
+  readonly dropped: Counter
   readonly storeAway: Gauge
   readonly overshoot: Counter
   readonly drift: Histogram
@@ -26,6 +27,7 @@ export class Instruments {
   constructor(meter: Meter) {
     this.decisions = meter.createCounter(METRIC.decisions, { unit: '{decision}', description: 'Decisions on calls' })
     this.delayed = meter.createCounter(METRIC.delayed, { description: 'What could not be written or settled at once' })
+    this.dropped = meter.createCounter(METRIC.dropped, { description: 'What was given up' })
     this.storeAway = meter.createGauge(METRIC.storeAway, { description: 'Whether the counters are away' })
     this.overshoot = meter.createCounter(METRIC.overshoot, { description: 'Units that calls used beyond a quota' })
     this.rebuilt = meter.createCounter(METRIC.rebuilt, { description: 'Counters seeded from the ledger' })

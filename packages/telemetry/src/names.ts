@@ -55,6 +55,8 @@ export const METRIC = {
   entries: 'tallygate.entries',
   /** Entries that could not be written or settled at once, by what failed. */
   delayed: 'tallygate.delayed',
+  /** Settlements that were given up: their calls are in the ledger, and their counters may be without them. */
+  dropped: 'tallygate.dropped',
   /** 1 while this node takes its counter store for away, else 0. */
   storeAway: 'tallygate.store.away',
   /** Units that calls used beyond a quota, by limit and by what it does when it trips. */

@@ -69,6 +69,11 @@ export class Telemetry {
     this.#metrics()?.delayed.add(count, { [ATTRIBUTE.reason]: what })
   }
 
+  /** Counts what was given up. */
+  dropped(what: 'settlement', count = 1): void {
+    this.#metrics()?.dropped.add(count, { [ATTRIBUTE.reason]: what })
+  }
+
   /** From now on this node takes its counter store for away, or for back. */
   storeAway(isAway: boolean): void {
     this.#metrics()?.storeAway.record(isAway ? 1 : 0)

@@ -143,6 +143,12 @@ describe('the instruments of Telemetry', () => {
     ])
   })
 
+  it('count what was given up', async () => {
+    telemetry.dropped('settlement')
+    telemetry.dropped('settlement', 2)
+    expect((await sdk.values('tallygate.dropped')).map(({ value }) => value)).to.deep.equal([3])
+  })
+
   it('count what was delayed, by what failed', async () => {
     telemetry.delayed('entry')
     telemetry.delayed('settlement', 3)

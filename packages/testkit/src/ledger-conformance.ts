@@ -1,7 +1,7 @@
 import type { Ledger, UsageGroup } from '@tallygate/core'
 import { expect } from 'chai'
 import { afterEach, beforeEach, describe, it } from 'mocha'
-import { adjustment, ALWAYS, HOUR, NOON, tokens, usage, windowStart } from './conformance-entries.ts'
+import { adjustment, ALWAYS, charged, HOUR, NOON, tokens, usage, windowStart } from './conformance-entries.ts'
 import { describeCounterEvents } from './history-conformance.ts'
 import { describeGroups } from './report-conformance.ts'
 
@@ -26,6 +26,33 @@ export function describeLedger(name: string, open: OpenLedger): void {
       await ledger.append([usage('a', { usage: tokens(100, 200) }), usage('c')])
       const { total } = await ledger.sum({ filter: ALWAYS, by: [] })
       expect(total).to.include({ calls: 3, inputTokens: 1, outputTokens: 2, totalTokens: 3 })
+    })
+
+    it('replaces a call that expired by the same call that has ended after all, and nothing else', async () => {
+      const guess = usage('a', { outcome: 'expired', charges: [charged('x', { actual: 3 })] })
+      const end = usage('a', {
+        atMs: NOON + HOUR,
+        subject: 'k',
+        model: 'm',
+        usage: tokens(4, 5),
+        charges: [charged('x', { actual: 9 })],
+      })
+      await ledger.append([guess, adjustment('b')])
+      expect(await ledger.find('t', ['a'])).to.deep.equal([guess])
+      await ledger.append([end, usage('b')])
+      // A repeat of either, and another end: the first end stays.
+      await ledger.append([guess, { ...end, atMs: NOON }, adjustment('a')])
+      expect(await ledger.entries(ALWAYS)).to.deep.equal([end])
+      expect(await ledger.find('t', ['b'])).to.deep.equal([adjustment('b')])
+      const counters = [{ partition: 'p', name: 'x' }]
+      const { events } = await ledger.counterEvents({ tenant: 't', counters, fromMs: 0 })
+      expect(events.map((event) => event.kind === 'usage' && event.actual)).to.deep.equal([9])
+    })
+
+    it('replaces a call that expired also where both come at once', async () => {
+      const [guess, end] = [usage('a', { outcome: 'expired' }), usage('a', { usage: tokens(4, 5) })]
+      await ledger.append([guess, end, guess])
+      expect(await ledger.entries(ALWAYS)).to.deep.equal([end])
     })
 
     it('keeps tenants apart, also where ids are the same', async () => {
