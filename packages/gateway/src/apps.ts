@@ -61,6 +61,7 @@ export class Apps {
       this.#config = next
       this.#forCallers = forCallers
       this.#forOperators = forOperators
+      this.#proxies.keepOnly(Object.values(next.providers))
     }
   }
 
