@@ -3,6 +3,7 @@ import { addressKey, consoleLogger, warnOnce, type Logger } from '@tallygate/flo
 import type { Request } from 'express'
 import { RateLimiterMemory, type RateLimiterAbstract } from 'rate-limiter-flexible'
 import type { SharedOptions } from './middleware-options.ts'
+import type { Guesses } from './undecided-guesses.ts'
 
 /** What is asked of a limiter of rate-limiter-flexible. */
 export type GuardLimiter = Pick<RateLimiterAbstract, 'consume' | 'get' | 'points' | 'duration'>
@@ -33,6 +34,8 @@ const OPTIONS = [
   'handler',
   'validate',
 ] as const satisfies readonly (keyof GuardOptions)[]
+
+const NONE: Guesses = { count: 0, waitMs: 0 }
 
 /** Counts by the address of a request, as far as Express trusts the proxies before it. */
 export class AddressGuard {
@@ -69,24 +72,35 @@ export class AddressGuard {
     })
   }
 
-  /** As {@link consume}, for the next one, counting nothing. */
-  look(req: Request): Promise<number | undefined> {
-    return this.#ask(req, async (key) => {
-      const { points, duration } = this.#limiter
+  /** How many were counted of an address, and in how many milliseconds they are forgotten; none while the limiter fails. */
+  async counted(req: Request): Promise<Guesses> {
+    const found = await this.#ask(req, async (key) => {
+      const { duration } = this.#limiter
       const counted = await this.#limiter.get(key)
-      if (counted === null || counted.consumedPoints < points) return undefined
       // In memory, what has ended is still there until its timer fires.
-      return duration > 0 && counted.msBeforeNext <= 0 ? undefined : waitOf(counted)
+      if (counted === null || (duration > 0 && counted.msBeforeNext <= 0)) return undefined
+      return { count: counted.consumedPoints, waitMs: waitOf(counted) }
     })
+    return found ?? NONE
   }
 
-  async #ask(req: Request, ask: (key: string) => Promise<number | undefined>): Promise<number | undefined> {
-    const { ip } = req
+  /** How many may be counted of an address before it has no room left. */
+  get points(): number {
+    return this.#limiter.points
+  }
+
+  /** What stands for the address of a request; `undefined` where nobody is told apart. */
+  addressOf({ ip }: Request): string | undefined {
+    return ip === undefined ? undefined : addressKey(ip, this.#ipv6Subnet)
+  }
+
+  async #ask<T>(req: Request, ask: (key: string) => Promise<T | undefined>): Promise<T | undefined> {
     if (this.#validates) this.#warnOfProxy(req)
+    const address = this.addressOf(req)
     // Nobody is told apart there: a Unix socket, or a caller who has gone.
-    if (ip === undefined) return undefined
+    if (address === undefined) return undefined
     try {
-      return await ask(addressKey(ip, this.#ipv6Subnet))
+      return await ask(address)
     } catch {
       warnOnce(this.#logger, `${this.#of} can't count, as its limiter fails, and lets requests pass`)
       return undefined

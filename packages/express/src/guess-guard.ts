@@ -4,12 +4,14 @@ import type { Request, RequestHandler, Response } from 'express'
 import { AddressGuard, type GuardOptions } from './address-guard.ts'
 import { watchGuesses } from './guess-watch.ts'
 import { sendDenial } from './send-denial.ts'
+import { onHead, UndecidedGuesses, type Guesses } from './undecided-guesses.ts'
 
 export interface GuessGuardOptions extends GuardOptions {
   /**
    * What is refused from an address that has guessed too often. `unknown-keys` (default): requests with a key that nobody
    * has handed out, as the middlewares of this package find; registered ones pass, as many callers can share an address.
-   * `everything`: any request; each answer of 401 to a key counts as a guess, whoever gives it.
+   * `everything`: any request; each answer of 401 to a key counts as a guess, whoever gives it. Of one address, only so
+   * many requests with a key go on at once as it has guesses left; more wait until those are being answered.
    */
   readonly refuses?: 'unknown-keys' | 'everything'
 }
@@ -34,10 +36,22 @@ export function guessGuard(options: GuessGuardOptions = {}): RequestHandler {
     return waitMs === undefined ? undefined : refusal(req, waitMs, requestId)
   }
   const watch = { guessed, shared }
+  const undecided = new UndecidedGuesses(guard.points)
+  const entered = new WeakSet<Request>()
+  const refusalAfter = (req: Request, { count, waitMs }: Guesses): Denial | undefined =>
+    count < guard.points ? undefined : refusal(req, waitMs, attemptId())
   const admit = async (req: Request, res: Response): Promise<Denial | undefined> => {
-    const waitMs = await guard.look(req)
-    if (waitMs !== undefined) return refusal(req, waitMs, attemptId())
-    if (hasKey(req)) res.once('finish', () => void (res.statusCode === 401 && guard.consume(req).catch(() => {})))
+    if (entered.has(req)) return undefined
+    const address = hasKey(req) ? guard.addressOf(req) : undefined
+    const ask = (): Promise<Guesses> => guard.counted(req)
+    if (address === undefined) return refusalAfter(req, await ask())
+    const guesses = await undecided.enter(address, ask, () => res.destroyed)
+    if (guesses !== undefined) return refusalAfter(req, guesses)
+    entered.add(req)
+    onHead(res, (status) => {
+      const counted = status === 401 ? guard.consume(req) : Promise.resolve()
+      void counted.finally(() => undecided.leave(address))
+    })
     return undefined
   }
 

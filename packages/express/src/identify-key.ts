@@ -1,6 +1,7 @@
 import { hostSubject } from '@tallygate/flow'
 import type { Request, RequestHandler, Response } from 'express'
 import { checkOptions } from './check-options.ts'
+import { HostValues, type HostText } from './host-values.ts'
 import type { SharedOptions } from './middleware-options.ts'
 import { middlewareOf, type Step } from './step.ts'
 
@@ -8,11 +9,11 @@ export interface IdentifyKeyOptions extends SharedOptions {
   /**
    * Tells who calls by an id that the host vouches for, such as the user of its session, in place of the API key. It
    * stands in reports as it is: never return a secret. Whom it does not name (`undefined`, an empty text) is told by the
-   * key of the request, as without it.
+   * key of the request, as without it. A number is written as a text; anything else fails the request.
    */
-  readonly keyGenerator?: (req: Request, res: Response) => string | undefined | Promise<string | undefined>
-  /** Further dimensions of the caller, by which limits can count: user, group, tenant and so on. */
-  readonly dimensions?: (req: Request, res: Response) => Readonly<Record<string, string | undefined>>
+  readonly keyGenerator?: (req: Request, res: Response) => HostText | Promise<HostText>
+  /** Further dimensions of the caller, by which limits can count: user, group, tenant and so on. Values as for `keyGenerator`. */
+  readonly dimensions?: (req: Request, res: Response) => Readonly<Record<string, HostText>>
   /** Groups of the caller, by which plans are assigned and quotas overridden, beside the dimension `group`. */
   readonly groups?: (req: Request, res: Response) => readonly string[]
 }
@@ -21,11 +22,12 @@ export interface IdentifyKeyOptions extends SharedOptions {
 export function identifying({ keyGenerator, dimensions, groups }: IdentifyKeyOptions): Step {
   if (keyGenerator === undefined && dimensions === undefined && groups === undefined)
     return ({ call }) => call.identify()
-  return async ({ call }, req, res) => {
-    const further = present(dimensions?.(req, res))
-    const among = groups?.(req, res)
-    const id = await keyGenerator?.(req, res)
-    if (typeof id === 'string' && id !== '') {
+  return async ({ call, quota }, req, res) => {
+    const values = new HostValues(quota.logger)
+    const further = values.dimensions(dimensions?.(req, res))
+    const among = values.groups(groups?.(req, res))
+    const id = values.text(await keyGenerator?.(req, res), 'keyGenerator()')
+    if (id !== undefined && id !== '') {
       call.identifyAs(hostSubject(id, further, among))
       return undefined
     }
@@ -46,14 +48,4 @@ export function identifying({ keyGenerator, dimensions, groups }: IdentifyKeyOpt
 export function identifyKey(options: IdentifyKeyOptions = {}): RequestHandler {
   checkOptions(options, ['keyGenerator', 'dimensions', 'groups'], 'identifyKey()')
   return middlewareOf(identifying(options), options)
-}
-
-/** Without the dimensions that a caller does not have. */
-function present(
-  dimensions: Readonly<Record<string, string | undefined>> | undefined,
-): Readonly<Record<string, string>> | undefined {
-  if (dimensions === undefined) return undefined
-  return Object.fromEntries(
-    Object.entries(dimensions).filter((entry): entry is [string, string] => entry[1] !== undefined),
-  )
 }

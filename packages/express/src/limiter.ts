@@ -12,6 +12,7 @@ import {
 import { isMetered, type HoldRequest, type Quota } from '@tallygate/flow'
 import type { Request, Response } from 'express'
 import { checkLimit, checkOptions } from './check-options.ts'
+import { HostValues, type HostText } from './host-values.ts'
 import type { SharedOptions } from './middleware-options.ts'
 import type { QuotaContext } from './quota-context.ts'
 import { setFields } from './set-fields.ts'
@@ -32,7 +33,7 @@ export interface LimiterOptions extends SharedOptions {
   /** Dimensions that share a counter. Default: `['key']`. */
   readonly per?: readonly string[]
   /** Tells apart who shares a counter, in place of the caller's key, which counts where it names nobody. */
-  readonly keyGenerator?: (req: Request, res: Response) => string | undefined | Promise<string | undefined>
+  readonly keyGenerator?: (req: Request, res: Response) => HostText | Promise<HostText>
   readonly when?: LimitCondition
   readonly trip?: Trip
   /** `shadow` decides and reports, and never refuses. Default: `enforce`. */
@@ -135,8 +136,8 @@ export function limiterOf(kind: 'fixed' | 'sliding', options: FixedWindowOptions
       }
       const plan = planFor(typeof limit === 'number' ? limit : await limit(req, res))
       const dimensions = call.subject?.dimensions ?? {}
-      const key = await keyGenerator?.(req, res)
-      const isNamed = typeof key === 'string' && key !== ''
+      const key = new HostValues(quota.logger).text(await keyGenerator?.(req, res), 'keyGenerator()')
+      const isNamed = key !== undefined && key !== ''
       return call.bind({ plans: [plan], combine: 'all' }, isNamed ? { ...dimensions, key } : dimensions)
     },
   }

@@ -2,10 +2,9 @@ import { Agent as HttpAgent } from 'node:http'
 import { Agent as HttpsAgent } from 'node:https'
 import { assertMembers, assertOneOf, QuotaError, type Subject } from '@tallygate/core'
 import { warnOnce, type Logger, type ProblemKind } from '@tallygate/flow'
-import type { Request, RequestHandler } from 'express'
-import { createProxyMiddleware, type Options, type Plugin } from 'http-proxy-middleware'
+import type { RequestHandler } from 'express'
 import { credentialOf, prepareHeaders, type OutboundCredential } from './outbound-headers.ts'
-import { bodyInMemory, cleanAnswer, failureOf } from './proxy-events.ts'
+import { forward, type Forwarding } from './provider-forward.ts'
 import { refusalOfPath } from './proxied-path.ts'
 import { contextIn, required } from './quota-context.ts'
 import { SilenceWatch } from './silence-watch.ts'
@@ -52,6 +51,14 @@ const OPTIONS = [
  * way. Where a provider announces a shorter time, a second less than that counts.
  */
 const MOST_IDLE_MS = 30_000
+/** Connections that are kept for calls to come. */
+const MOST_FREE = 64
+
+/** Forwards calls to one provider. */
+export interface LlmProxy extends RequestHandler {
+  /** For a proxy that gets no more calls: keeps no connection from now on. Calls under way go on to their end. */
+  close(): void
+}
 
 /**
  * Forwards calls to one provider, through http-proxy-middleware: use it after `quotaMiddleware()`. Bodies go on byte for
@@ -60,39 +67,37 @@ const MOST_IDLE_MS = 30_000
  *
  * @throws QuotaError `ERR_QUOTA_CONFIG` for a target that is no http or https URL.
  */
-export function llmProxy(options: LlmProxyOptions): RequestHandler {
+export function llmProxy(options: LlmProxyOptions): LlmProxy {
   checkProxyOptions(options)
   const { timeoutMs = 600_000, maxSockets = Infinity, unmetered = 'refuse', unregistered = 'refuse' } = options
   const target = targetOf(options.target)
   const paysForAll = unregistered === 'pass' || credentialOf(options.credential) === undefined
-  const agentOptions = { keepAlive: true, maxSockets, maxFreeSockets: 64, timeout: MOST_IDLE_MS }
-  const forward = createProxyMiddleware<Request>({
+  const agentOptions = { keepAlive: true, maxSockets, maxFreeSockets: MOST_FREE, timeout: MOST_IDLE_MS }
+  const forwarding: Forwarding = {
     target,
-    changeOrigin: true,
-    xfwd: false,
     agent: target.protocol === 'https:' ? new HttpsAgent(agentOptions) : new HttpAgent(agentOptions),
-    // Asked for each request: the place to hand on a body that is in memory already.
-    router(req, _res, active) {
-      const buffer = bodyInMemory(req)
-      if (buffer !== undefined) (active as { buffer?: unknown }).buffer = buffer
-      return target
-    },
-    // The default ones log each request and answer errors with the name of the upstream.
-    ejectPlugins: true,
-    plugins: [proxyEvents(options, timeoutMs)],
-  })
+    watch: new SilenceWatch(timeoutMs),
+    isSwapped: credentialOf(options.credential) !== undefined,
+  }
 
-  return function llmProxy(req, res, next) {
+  const llmProxy: RequestHandler = (req, res, next) => {
     const run = async (): Promise<void> => {
       const { call, quota } = required(contextIn(req), 'subject', 'quotaMiddleware')
       const refusal =
         refusalOfPath(req, unmetered) ?? (paysForAll ? undefined : refusalOfStranger(call.subject, quota.logger))
       if (refusal !== undefined) return sendDenial(call.problem(refusal.kind, refusal.message), {}, req, res, next)
       prepareHeaders(req, call, options)
-      await forward(req, res, next)
+      await forward(forwarding, req, res, next)
     }
     run().catch(next)
   }
+  return Object.assign(llmProxy, { close: () => closeConnections(forwarding.agent) })
+}
+
+/** Closes those that no call uses; the others are closed when their call ends. */
+function closeConnections(agent: HttpAgent): void {
+  agent.maxFreeSockets = 0
+  for (const socket of Object.values(agent.freeSockets).flat()) socket?.destroy()
 }
 
 function checkProxyOptions(options: LlmProxyOptions): void {
@@ -123,22 +128,7 @@ function refusalOfStranger(
   return { kind: 'unauthenticated', message: 'The API key is not known here. Check it, or ask for a new one.' }
 }
 
-function proxyEvents({ credential }: LlmProxyOptions, timeoutMs: number): Plugin<Request> {
-  const isSwapped = credentialOf(credential) !== undefined
-  const watch = new SilenceWatch(timeoutMs)
-  return (proxy) => {
-    proxy.on('proxyReq', (proxyReq, req) => watch.watch(proxyReq, req))
-    proxy.on('proxyRes', (proxyRes) => cleanAnswer(proxyRes, isSwapped))
-    proxy.on('error', (error, req, res) => {
-      if (req === undefined || res === undefined || !('setHeader' in res)) return
-      void failureOf(error, req, res as NonNullable<Request['res']>, watch.wasSilent(req))
-    })
-    proxy.on('econnreset', () => {})
-  }
-}
-
-/** In parts, so that nobody parses it again for each request. */
-function targetOf(target: string): NonNullable<Extract<Options['target'], { protocol?: unknown }>> {
+function targetOf(target: string): Forwarding['target'] {
   const url = URL.canParse(target) ? new URL(target) : undefined
   if (
     url === undefined ||

@@ -11,7 +11,7 @@ import {
 import { fingerprint, pepperOf } from '@tallygate/identity'
 import { startRedis } from '@tallygate/testkit'
 import { expect } from 'chai'
-import type { Express, RequestHandler } from 'express'
+import type { Express, RequestHandler, Response } from 'express'
 import { Redis } from 'ioredis'
 import { RateLimiterMemory, RateLimiterRedis } from 'rate-limiter-flexible'
 import { ask, closeTestBeds, EXPRESSES, openTestBed, PEPPER, type Answered, type TestBed } from './test-bed.ts'
@@ -218,6 +218,44 @@ for (const { version, express } of EXPRESSES) {
         found.push((await ask(`${url}/any`, { key, headers })).status)
       expect(found).to.deep.equal([401, 401, 401, 401, 200, 401, 401, 200, 401, 429, 429])
       expect((await ask(`${url}/any`, { key: ALICE, headers: from('192.0.2.2') })).status).to.equal(200)
+    })
+
+    it('answers no more guesses than the limit that come at the same time, where it refuses everything', async () => {
+      const bed = await openTestBed()
+      const login: RequestHandler = (req, res) => {
+        setTimeout(() => res.sendStatus(req.headers.authorization === `Bearer ${ALICE}` ? 200 : 401), 10)
+      }
+      const guard = guessGuard({ limit: 3, refuses: 'everything' })
+      const url = await served(bed, guard, guard, login)
+      const guesses = times(40, (index) => ask(`${url}/any`, { key: `guess-${index}`, headers: from('192.0.2.1') }))
+      const right = times(40, () => ask(`${url}/any`, { key: ALICE, headers: from('192.0.2.2') }))
+      expect(await statuses(guesses)).to.deep.equal({ 401: 3, 429: 37 })
+      expect(await statuses(right)).to.deep.equal({ 200: 40 })
+      const mixed = times(40, (index) =>
+        ask(`${url}/any`, { key: index % 2 ? ALICE : '?', headers: from('192.0.2.3') }),
+      )
+      const found = await statuses(mixed)
+      expect([found[401], found[429]]).to.deep.equal([3, 37 - (found[200] ?? 0)])
+    })
+
+    it('waits for the head of an answer, not for its end, and for nobody who has gone', async () => {
+      const bed = await openTestBed()
+      const open: Response[] = []
+      const endless: RequestHandler = (req, res) => {
+        open.push(res)
+        if (req.path !== '/silent') res.write('and so on')
+      }
+      const url = await served(bed, guessGuard({ limit: 1, refuses: 'everything' }), endless)
+      const over = new AbortController()
+      const { signal } = over
+      const headers = { authorization: 'Bearer a' }
+      for (let call = 0; call < 3; call += 1) expect((await fetch(url, { headers, signal })).status).to.equal(200)
+      const silent = ['/silent', '/silent?2'].map((path) => fetch(url + path, { headers, signal }).catch(() => 'gone'))
+      while (open.length < 4) await new Promise((resolve) => setTimeout(resolve, 5))
+      over.abort()
+      expect(await Promise.all(silent)).to.deep.equal(['gone', 'gone'])
+      expect((await fetch(url, { headers, signal: AbortSignal.timeout(5_000) })).status).to.equal(200)
+      for (const res of open) res.destroy()
     })
 
     it('counts together with other processes, in a limiter that they share', async () => {

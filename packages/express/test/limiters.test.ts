@@ -9,7 +9,7 @@ import {
 } from '@tallygate/express'
 import { QuotaError, type CounterStore } from '@tallygate/core'
 import { expect } from 'chai'
-import express, { type Express, type RequestHandler } from 'express'
+import express, { type ErrorRequestHandler, type Express, type RequestHandler } from 'express'
 import { ask, closeTestBeds, EXPRESSES, HELLO, openTestBed, type TestBed } from './test-bed.ts'
 
 const MINUTE = 60_000
@@ -199,6 +199,19 @@ describe('the options of limiters', () => {
     expect(await status('who=a')).to.equal(429)
     expect(await status('who=a&tier=gold')).to.equal(200)
     expect(await status('who=b')).to.equal(200)
+  })
+
+  it('keyGenerator of a number counts by it, and of a list fails the request, before anything is counted', async () => {
+    const bed = await openTestBed()
+    const app = express()
+    const who = ({ query }: { query: Record<string, unknown> }): string =>
+      (query['id'] === undefined ? query['who'] : Number(query['id'])) as string
+    app.use(fixedWindow({ quota: bed.quota, limit: 1, keyGenerator: who }), (_req, res) => void res.send('ok'))
+    app.use(((_error, _req, res, _next) => void res.sendStatus(500)) as ErrorRequestHandler)
+    const url = await bed.serve(app)
+    const found: number[] = []
+    for (const query of ['id=7', 'who=a&who=b', 'who=7', 'id=8']) found.push((await ask(`${url}/?${query}`)).status)
+    expect(found).to.deep.equal([200, 500, 429, 200])
   })
 
   it('skip lets requests pass untouched', async () => {

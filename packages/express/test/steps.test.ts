@@ -51,6 +51,53 @@ for (const { version, express } of EXPRESSES) {
       })
     })
 
+    it('writes numbers of the host as texts, and leaves out what a caller does not have', async () => {
+      const bed = await openTestBed()
+      const app = express()
+      const dimensions = (): Record<string, string | number | undefined> => ({ project: 12, group: undefined })
+      app.use(identifyKey({ quota: bed.quota, keyGenerator: () => 7, dimensions }), (req, res) =>
+        res.json(req.quota!.subject),
+      )
+      expect((await ask(await bed.serve(app))).json).to.deep.include({
+        id: '7',
+        dimensions: { tenant: 'default', key: '7', project: '12' },
+      })
+    })
+
+    const WRONG: readonly { of: object; says: string }[] = [
+      { of: { dimensions: () => ({ group: ['a', 'b'] }) }, says: 'dimensions().group is a list' },
+      { of: { dimensions: () => ({ group: null }) }, says: 'dimensions().group is null' },
+      { of: { dimensions: () => ({ tenant: { id: 1 } }) }, says: 'dimensions().tenant is an object' },
+      { of: { dimensions: () => ({ user: Number.NaN }) }, says: 'dimensions().user is NaN' },
+      { of: { dimensions: async () => ({ user: 'ann' }) }, says: 'dimensions() is a promise' },
+      { of: { keyGenerator: () => ['ann', 'bob'] }, says: 'keyGenerator() is a list' },
+      { of: { keyGenerator: async () => ({ id: 'ann' }) }, says: 'keyGenerator() is an object' },
+      { of: { groups: () => 'staff' }, says: 'groups() is a string' },
+      { of: { groups: () => ['staff', undefined] }, says: 'groups()[1] is undefined' },
+    ]
+    for (const { of, says } of WRONG) {
+      it(`fails a request, counts and records nothing, and says so once, where ${says}`, async () => {
+        const bed = await openTestBed({ plans: [plan(1)], defaultPlans: ['pro'] })
+        const app = express()
+        const caught: unknown[] = []
+        app.use('/wrong', quotaMiddleware({ quota: bed.quota, ...(of as object) }))
+        app.use('/right', quotaMiddleware({ quota: bed.quota }))
+        app.use((_req, res) => res.json({ choices: [], usage: { prompt_tokens: 3, completion_tokens: 4 } }))
+        app.use(((error, _req, res, _next) => {
+          caught.push(error)
+          res.sendStatus(500)
+        }) as import('express').ErrorRequestHandler)
+        const url = await bed.serve(app)
+        const path = '/v1/chat/completions'
+        for (let times = 0; times < 2; times += 1) expect((await ask(`${url}/wrong${path}`)).status).to.equal(500)
+        expect(caught.map((error) => isQuotaError(error, 'ERR_QUOTA_CONFIG'))).to.deep.equal([true, true])
+        expect(String(caught[0])).to.include(says)
+        expect(bed.logged.filter((message) => message.includes(says))).to.have.length(1)
+        expect((await ask(`${url}/right${path}`)).status).to.equal(200)
+        expect(await bed.entries()).to.have.length(1)
+      })
+    }
+
     it('resolvePlan names the plans of the caller', async () => {
       const bed = await openTestBed({ plans: [plan(5)], defaultPlans: ['pro'] })
       const app = express()

@@ -1,15 +1,17 @@
+import { guessGuard } from '@tallygate/express'
 import type { Quota } from '@tallygate/flow'
 import { bearerKeys } from '@tallygate/identity'
 import { usageReportRouter } from '@tallygate/report'
 import express, { type Express } from 'express'
 import type { Config } from './config-schema.ts'
-import type { Log } from './log.ts'
+import { guessLimit } from './guess-limit.ts'
+import { loggerOf, type Log } from './log.ts'
 import type { Metrics } from './metrics.ts'
 import { internalError, notFound, unauthenticated } from './own-answers.ts'
 
 /** What operators reach: health, metrics, and, where they have keys, the report on everybody. */
 export function administrationApp(
-  { administration = {} }: Config,
+  { administration = {}, guards: { guesses = {} } = {} }: Config,
   quota: Quota,
   metrics: Metrics,
   log: Log,
@@ -29,6 +31,8 @@ export function administrationApp(
   app.get('/metrics', metrics.page)
   if (keys.length > 0) {
     const isAdministrator = bearerKeys(keys)
+    if (guesses !== 'off')
+      app.use('/usage', guessGuard({ refuses: 'everything', ...guessLimit(guesses), logger: loggerOf(log) }))
     app.use('/usage', (req, res, next) => {
       if (isAdministrator(req.headers)) return next()
       unauthenticated(req, res, next)

@@ -25,6 +25,9 @@ const OF_CALLERS = [
   'guards',
 ] as const satisfies readonly (keyof Config)[]
 
+/** What of a configuration operators' requests go by. */
+const OF_OPERATORS = ['administration', 'guards'] as const satisfies readonly (keyof Config)[]
+
 /** What answers callers and operators. Replaced while requests come in; those that have begun stay where they began. */
 export class Apps {
   readonly #parts: AppsParts
@@ -50,13 +53,15 @@ export class Apps {
    * @throws QuotaError `ERR_QUOTA_CONFIG`; then nothing has changed.
    */
   prepare(next: Config): () => void {
-    const isOther = OF_CALLERS.some((member) => !isDeepStrictEqual(next[member], this.#config[member]))
-    const forCallers = isOther ? this.#callersApp(next) : this.#forCallers
-    const forOperators = this.#operatorsApp(next)
+    const differs = (member: keyof Config): boolean => !isDeepStrictEqual(next[member], this.#config[member])
+    const forCallers = OF_CALLERS.some(differs) ? this.#callersApp(next) : this.#forCallers
+    // What guards have counted goes with an application that is replaced.
+    const forOperators = OF_OPERATORS.some(differs) ? this.#operatorsApp(next) : this.#forOperators
     return () => {
       this.#config = next
       this.#forCallers = forCallers
       this.#forOperators = forOperators
+      this.#proxies.keepOnly(Object.values(next.providers))
     }
   }
 

@@ -179,12 +179,10 @@ async function listen(loaded: LoadedConfig, running: Running, watches: boolean):
 }
 
 async function servers(
-  { listen: callers = {}, administration = {}, providers }: Config,
+  { listen: callers = {}, administration = {} }: Config,
   apps: Apps,
 ): Promise<{ publicServer: Server; administrationServer: Server }> {
   const publicServer = await serve(apps.forCallers, callers.host ?? '127.0.0.1', callers.port ?? 8080)
-  // The proxy of each provider listens to the end of the server: with many of them, that is no leak.
-  publicServer.setMaxListeners(publicServer.getMaxListeners() + Object.keys(providers).length)
   const administrationServer = await serve(
     apps.forOperators,
     administration.host ?? '127.0.0.1',

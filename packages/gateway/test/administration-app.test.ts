@@ -54,6 +54,27 @@ describe('administrationApp', () => {
     })
   }
 
+  it('refuses whoever guesses keys, and what comes from there, until the window of guards.guesses is over', async () => {
+    await start('guards: { guesses: { limit: 4, window: 1h } }')
+    const url = `${gateway.administrationUrl}/usage`
+    const guess = (index: number): Promise<number> =>
+      get(url, { authorization: `Bearer guess-${index}-0123456789` }).then(({ status }) => status)
+    const found = await Promise.all(Array.from({ length: 12 }, (_, index) => guess(index)))
+    expect(found.filter((status) => status === 401)).to.have.length(4)
+    expect(found.filter((status) => status === 429)).to.have.length(8)
+    gateway.reload()
+    expect((await get(url, ADMINISTRATOR)).status).to.equal(429)
+    expect((await get(`${gateway.administrationUrl}/livez`)).status).to.equal(200)
+  })
+
+  it('guards.guesses: off counts no guesses', async () => {
+    await start('guards: { guesses: off }')
+    const url = `${gateway.administrationUrl}/usage`
+    for (let guess = 0; guess < 12; guess += 1)
+      expect((await get(url, { authorization: 'Bearer x' })).status).to.equal(401)
+    expect((await get(url, ADMINISTRATOR)).status).to.equal(200)
+  })
+
   it('has no report where there are no keys for it, as if there were none', async () => {
     await start('', { keys: '[]' })
     for (const path of ['/usage', '/usage/calls', '/nothing']) {

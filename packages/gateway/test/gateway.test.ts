@@ -250,6 +250,26 @@ describe('startGateway', () => {
       expect(setting.provider.requests).to.have.length(1)
     })
 
+    it('count keys that are guessed on the report with those that are guessed at providers', async () => {
+      await start()
+      const reportWith = async (key: string, path = '/usage'): Promise<number> =>
+        (await get(`${gateway.url}${path}`, { authorization: `Bearer ${key}` })).status
+      const found: number[] = []
+      for (let guess = 0; guess < 4; guess += 1) {
+        found.push(
+          await reportWith(`guess-${guess}-0123456789`),
+          await reportWith(`guess-${guess}-0123456789`, '/usage/limits'),
+        )
+        found.push((await chat(gateway.url, { key: `guess-${guess}-9876543210` })).status)
+      }
+      expect(found).to.deep.equal([...Array.from({ length: 10 }, () => 401), 429, 429])
+      expect(await reportWith('guess-5-0123456789')).to.equal(429)
+      expect(await reportWith(SECRETS.caller)).to.equal(200)
+      expect((await get(`${gateway.url}/usage`)).status).to.equal(401)
+      await gateway.quota.drain()
+      expect(await usageOf(gateway.url)).to.include({ calls: 0 })
+    })
+
     it('let everybody guess where they are off', async () => {
       await start('guards: { guesses: off }')
       for (let guessed = 0; guessed < 12; guessed += 1)

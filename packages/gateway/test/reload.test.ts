@@ -1,3 +1,6 @@
+import { once } from 'node:events'
+import { createServer, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { loadConfig, startGateway, type Gateway } from '@tallygate/gateway'
@@ -98,6 +101,52 @@ describe('reloading quota.yaml', () => {
     expect([status, words.split('word').length]).to.deep.equal([200, 21])
     await gateway.quota.drain()
     expect(await usageOf(gateway.url)).to.include({ calls: 1, failed: 0, aborted: 0 })
+  })
+
+  it('keeps no connection to a provider that is configured no more, when its calls have ended', async () => {
+    const held: ServerResponse[] = []
+    let holds = false
+    const upstream = createServer((_req, res) => void (holds ? held.push(res) : res.end('{}'))).listen(0, '127.0.0.1')
+    onClose(() => void upstream.close().closeAllConnections())
+    await once(upstream, 'listening')
+    const open = async (expected: number): Promise<void> => {
+      let found = -1
+      for (let tries = 0; tries < 200 && found !== expected; tries += 1) {
+        found = await new Promise((resolve) => upstream.getConnections((_error, count) => resolve(count)))
+        if (found !== expected) await new Promise((resolve) => setTimeout(resolve, 10))
+      }
+      expect(found).to.equal(expected)
+    }
+    const target = `http://127.0.0.1:${(upstream.address() as AddressInfo).port}`
+    const withTimeout = (value: number): void =>
+      writeFileSync(setting.file, text(target, 100).replace('credential:', `timeout: ${60 + value}s, credential:`))
+    withTimeout(0)
+    gateway = await run(setting)
+    expect(await statuses(2)).to.deep.equal([200, 200])
+    holds = true
+    const under = [chat(gateway.url), chat(gateway.url)]
+    while (held.length < 2) await new Promise((resolve) => setTimeout(resolve, 5))
+    held.pop()!.end('{}')
+    await open(2)
+    withTimeout(1)
+    expect(gateway.reload()).to.equal(true)
+    await open(1)
+    held.pop()!.end('{}')
+    expect((await Promise.all(under)).map(({ status }) => status)).to.deep.equal([200, 200])
+    await open(0)
+
+    holds = false
+    const warnings: string[] = []
+    const warn = ({ message }: Error): void => void warnings.push(message)
+    process.on('warning', warn)
+    for (let time = 2; time < 30; time += 1) {
+      withTimeout(time)
+      expect(gateway.reload()).to.equal(true)
+      expect(await statuses(1)).to.deep.equal([200])
+    }
+    await open(1)
+    process.off('warning', warn)
+    expect(warnings, 'nothing piles up').to.deep.equal([])
   })
 
   it('fails no request while it is reloaded again and again', async function () {

@@ -9,46 +9,60 @@ import { RedisCounterStore } from '@tallygate/store-redis'
 export interface Witnessed {
   readonly kind: string
   readonly nowMs: number
+  readonly asked: number
   /** 0: refused. */
   readonly granted: number
 }
 
-const WINDOW_MS = 1_000
+/** Short enough to turn many times while a process runs; `exactness.test.ts` goes by it. */
+const WINDOW_MS = 200
+const BUCKETS = 10
+/** By the store's time: however fast the machine is, windows turn so often. */
+const LEAST_SPAN_MS = 6 * WINDOW_MS
 const AT_ONCE = 8
+/** What is written down at once. */
+const MOST_LINES = 500
 
 const [url, prefix, file, times] = process.argv.slice(2) as [string, string, string, string]
 const store = await connect()
-const kinds: readonly {
-  name: string
-  trip: Charge['trip']
-  quota: number
-  most: number
-  window: (nowMs: number) => ChargeWindow
-}[] = [
-  { name: 'fixed', trip: 'fits', quota: 300, most: 9, window: second },
-  {
-    name: 'sliding',
-    trip: 'fits',
-    quota: 300,
-    most: 9,
-    window: () => ({ kind: 'sliding', bucketMs: 100, buckets: 10 }),
-  },
-  { name: 'fixed-unit', trip: 'fits', quota: 50, most: 1, window: second },
-  { name: 'reached', trip: 'reached', quota: 40, most: 1, window: () => ({ kind: 'lifetime' }) },
-  { name: 'exceeded', trip: 'exceeded', quota: 40, most: 1, window: () => ({ kind: 'lifetime' }) },
+interface Kind {
+  readonly name: string
+  readonly trip: Charge['trip']
+  readonly quota: number
+  readonly most: number
+  /** Of the reservations asked for. */
+  readonly share: number
+  readonly window: (nowMs: number) => ChargeWindow
+}
+const sliding = (): ChargeWindow => ({ kind: 'sliding', bucketMs: WINDOW_MS / BUCKETS, buckets: BUCKETS })
+const lifetime = (): ChargeWindow => ({ kind: 'lifetime' })
+const kinds: readonly Kind[] = [
+  { name: 'fixed', trip: 'fits', quota: 100, most: 9, share: 1, window: fixed },
+  { name: 'sliding', trip: 'fits', quota: 100, most: 9, share: 1, window: sliding },
+  { name: 'fixed-unit', trip: 'fits', quota: 20, most: 1, share: 0.25, window: fixed },
+  { name: 'reached', trip: 'reached', quota: 40, most: 1, share: 0.25, window: lifetime },
+  { name: 'exceeded', trip: 'exceeded', quota: 40, most: 1, share: 0.25, window: lifetime },
 ]
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 let calls = 0
+let lines: string[] = []
 for (const kind of kinds) {
-  // Random costs are what takes many.
-  let left = Number(times) * (kind.most > 1 ? 5 : 1)
+  let left = Number(times) * kind.share
+  let firstMs = Infinity
+  let lastMs = -Infinity
   const worker = async (): Promise<void> => {
-    while (left > 0) {
+    while (left > 0 || lastMs - firstMs < LEAST_SPAN_MS) {
       left -= 1
-      await reserve(kind).catch(() => new Promise((resolve) => setTimeout(resolve, 5)))
+      if (left < 0) await pause(5)
+      const nowMs = await reserve(kind).catch(() => pause(5))
+      if (nowMs === undefined) continue
+      firstMs = Math.min(firstMs, nowMs)
+      lastMs = Math.max(lastMs, nowMs)
     }
   }
   await Promise.all(Array.from({ length: AT_ONCE }, worker))
 }
+write()
 await store.close()
 
 /** Connections may be killed meanwhile. */
@@ -62,7 +76,8 @@ async function connect(): Promise<RedisCounterStore> {
   }
 }
 
-async function reserve({ name, trip, quota, most, window }: (typeof kinds)[number]): Promise<void> {
+/** Returns the store's time. */
+async function reserve({ name, trip, quota, most, window }: Kind): Promise<number> {
   const amount = 1 + Math.floor(Math.random() * most)
   calls += 1
   const id = `${process.pid}-${calls}`
@@ -84,12 +99,19 @@ async function reserve({ name, trip, quota, most, window }: (typeof kinds)[numbe
     const reply = await store.reserve({ id, owner: 'o', charges: [charge], lifetimeMs: 60_000, context: '' })
     nowMs = reply.nowMs
     if (reply.outcome === 'stale') continue
-    const seen: Witnessed = { kind: name, nowMs, granted: reply.outcome === 'granted' ? amount : 0 }
-    return appendFileSync(file, `${JSON.stringify(seen)}\n`)
+    const seen: Witnessed = { kind: name, nowMs, asked: amount, granted: reply.outcome === 'granted' ? amount : 0 }
+    lines.push(`${JSON.stringify(seen)}\n`)
+    if (lines.length >= MOST_LINES) write()
+    return nowMs
   }
 }
 
-function second(nowMs: number): ChargeWindow {
+function write(): void {
+  if (lines.length > 0) appendFileSync(file, lines.join(''))
+  lines = []
+}
+
+function fixed(nowMs: number): ChargeWindow {
   const startMs = Math.floor(nowMs / WINDOW_MS) * WINDOW_MS
   return { kind: 'fixed', startMs, endMs: startMs + WINDOW_MS, nextEndMs: startMs + 2 * WINDOW_MS }
 }
