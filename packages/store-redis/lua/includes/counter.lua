@@ -137,7 +137,8 @@ local function isUnknown(loaded, charge, now)
   if record and record.kind == charge.kind and not record.unverified then return false end
   if charge.kind == 'F' then return (now >= charge.ends and charge.ends or charge.starts) < loaded.since end
   if charge.kind == 'S' then
-    return (floor(now / charge.bucketMs) - charge.places + 1) * charge.bucketMs < loaded.since
+    local oldestMs = (floor(now / charge.bucketMs) - charge.places + 1) * charge.bucketMs
+    return oldestMs < loaded.since or oldestMs <= tonumber(redis.call('GET', baseOf(loaded.key) .. 's') or -1)
   end
   return true
 end
@@ -208,6 +209,7 @@ local function add(loaded, charge, seen, amount, now)
   record.used = record.used + amount
 end
 
+-- One that is topped up waits for its first use, however late.
 local function notBegun(record, now)
-  record.start, record.ends, record.used = NOT_BEGUN, now + NOT_BEGUN_FOR, 0
+  record.start, record.ends, record.used = NOT_BEGUN, record.top > 0 and INF or now + NOT_BEGUN_FOR, 0
 end
