@@ -279,9 +279,7 @@ class Run {
         return store.adjust({ id: step.id, charge: charge!, adjustment, amount: step.amount, atMs })
       }
       default: {
-        // Taking back 0 units can't tell whether a window began with them.
-        const least = this.#owners.length > 1 ? 1 : 0
-        const charges = built.map((each) => ({ ...each, amount: Math.max(least, Math.min(each.amount, step.amount)) }))
+        const charges = built.map((each) => ({ ...each, amount: Math.min(each.amount, step.amount) }))
         const request = { id: step.id, owner: OWNER, charges, lifetimeMs: LIFETIME, context: 'c' }
         if (step.kind === 'extend') return store.extend(request)
         return this.#noted(await store.reserve(request), charges)

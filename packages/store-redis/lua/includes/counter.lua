@@ -182,6 +182,15 @@ local function advance(record, bucket)
   record.start = bucket
 end
 
+-- Whether counting in the bucket of a view changes no more than what is used.
+local function isAsSeen(record, charge, seen)
+  if not record or record.kind ~= charge.kind then return false end
+  if charge.kind == 'S' then return hasShape(record, charge) end
+  if charge.kind == 'L' or charge.kind == 'C' then return true end
+  if record.start ~= seen.bucket or record.ends ~= seen.ends then return false end
+  return charge.keepsQuota or record.quota == charge.quota
+end
+
 -- Counts an amount in the bucket of a view, and makes that bucket the current one.
 local function add(loaded, charge, seen, amount, now)
   local record = loaded.c[charge.name]
