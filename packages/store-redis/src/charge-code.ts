@@ -64,6 +64,7 @@ function fixedCode(charge: ShapedCharge, i: number): ChargeCode {
   const begin = `u${i},q${i},s${i},e${i},roll,turns=0,Q${i},S${i},E${i},true,true`
   const view = [
     w1 === 0 ? sentEdges(i) : alignedEdges(i, w1),
+    charge.isRebuilt ? `if now>=e${i} and S${i}<since${charge.partition} then break end` : '',
     `if s${i}~=S${i} or now>=e${i} then`,
     keepsDuration ? `if now>=e${i} then ${begin} end` : begin,
     keepsDuration ? 'end' : `elseif e${i}~=E${i} then e${i},roll,turns=E${i},true,true end`,
@@ -133,8 +134,9 @@ function endlessCode(charge: ShapedCharge, i: number): ChargeCode {
 }
 
 function slidingCode(charge: ShapedCharge, i: number): ChargeCode {
-  const { w1, w2 } = charge
+  const { w1, w2, isRebuilt } = charge
   const places = w2 + 1
+  const emptied = `r${i},u${i},h${i}=string.rep('\\0',${places * 8}),0,b${i}`
   const place = (step: string): string => `unpack_('<d',r${i},(${step}%${places})*8+1)`
   const put = (step: string, amount: string): string =>
     `o=(${step}%${places})*8 r${i}=sub(r${i},1,o)..pack('<d',${amount})..sub(r${i},o+9)`
@@ -143,7 +145,7 @@ function slidingCode(charge: ShapedCharge, i: number): ChargeCode {
     `if b${i}<s${i} then break end`,
     `if b${i}>s${i} then`,
     `roll=true`,
-    `if b${i}-s${i}>=${places} then r${i},u${i},h${i}=string.rep('\\0',${places * 8}),0,b${i} else`,
+    `if b${i}-s${i}>=${places} then ${isRebuilt ? 'break' : emptied} else`,
     `for step=s${i}+1,b${i} do local was=${place('step')} if was~=0 then local ${put('step', '0')} u${i}=u${i}-was end end`,
     `end`,
     `s${i}=b${i}`,

@@ -134,7 +134,7 @@ end
 local function isUnknown(loaded, charge, now)
   if not charge.isRebuilt or charge.kind == 'C' then return false end
   local record = loaded.c[charge.name]
-  if record and record.kind == charge.kind and not record.unverified then return false end
+  if record and record.kind == charge.kind and not record.unverified and not record.isOver then return false end
   if charge.kind == 'F' then return (now >= charge.ends and charge.ends or charge.starts) < loaded.since end
   if charge.kind == 'S' then
     local oldestMs = (floor(now / charge.bucketMs) - charge.places + 1) * charge.bucketMs

@@ -136,7 +136,8 @@ end
 local function forget(now)
   for _, loaded in ipairs(order) do
     for _, record in ipairs(loaded.list) do
-      if record.kind == 'F' and record.ends <= now then record.start, record.used, record.top = -2, 0, 0 end
+      record.isOver = (record.kind == 'F' or record.kind == 'S') and endOf(record) <= now
+      if record.kind == 'F' and record.isOver then record.start, record.used, record.top = -2, 0, 0 end
       if record.kind == 'U' and not record.lasts and record.start ~= NOT_BEGUN and record.ends <= now then
         record.start, record.ends, record.used, record.top = NOT_BEGUN, now + NOT_BEGUN_FOR, 0, 0
       end
