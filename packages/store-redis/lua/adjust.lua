@@ -18,9 +18,7 @@ verify(prefixOf(base), run, opened, now)
 sweep(base, now, 8)
 
 -- The record with the bucket of the instant as its current one.
-local function recordFor()
-  local record = loaded.c[charge.name]
-  local seen = view(record, charge, first)
+local function recordFor(record, seen)
   if record and record.kind == charge.kind and (record.start == seen.bucket or record.start == NOT_BEGUN) then
     return record
   end
@@ -30,7 +28,14 @@ local function recordFor()
 end
 
 -- From the newest step on, so that what leaves the window first stays.
-local function takeBack(record, amount)
+local function takeBack(record, amount, seen)
+  if record.kind ~= charge.kind then return end
+  if record.kind == 'S' then
+    if not hasShape(record, charge) then return end
+    advance(record, seen.bucket)
+  elseif record.start ~= seen.bucket then
+    return
+  end
   local left = min(amount, record.used)
   record.used = record.used - left
   for gone = 0, (record.places or 0) - 1 do
@@ -42,15 +47,17 @@ local function takeBack(record, amount)
 end
 
 local function adjust()
-  if second == 1 then
-    local record = recordFor()
-    record.top = record.top + charge.amount
-  end
   local record = loaded.c[charge.name]
+  local seen = view(record, charge, first)
+  local isOver = charge.kind == 'F' and now >= seen.ends
+  if second == 1 and not isOver then
+    record = recordFor(record, seen)
+    record.top = record.top + charge.amount
+    if record.start == NOT_BEGUN then notBegun(record, first) end
+  end
   if not record then return end
   loaded.changed = true
-  local isCurrent = record.kind == 'S' or record.start == view(record, charge, first).bucket
-  if second == 2 and isCurrent then takeBack(record, charge.amount) end
+  if second == 2 then takeBack(record, charge.amount, seen) end
   if second == 0 then
     record.used = 0
     for i in ipairs(record.ring or {}) do record.ring[i] = 0 end
@@ -62,7 +69,7 @@ local reply = 0
 local known = readHold(KEYS[1])
 if not known then
   if isUnknown(loaded, charge, now) then
-    voidFence(charge)
+    leaveToLedger(charge, now)
   else
     adjust()
     closeHold(KEYS[1], base, id, 's', nil)

@@ -15,14 +15,36 @@
 --- @include hold
 --- @include charge
 
--- A bucket that only began with what is withdrawn has not begun.
-local function unbegin(held, admitted)
-  local loaded = partition(held.key)
+local before = first == 1 and redis.call('GET', base .. 'u:' .. id)
+before = before and cmsgpack.unpack(before) or {}
+
+-- What a counter was before the hold that is withdrawn, where that changed more than what is used.
+local function recordBefore(held)
+  local packed = before[held.key]
+  return packed ~= '' and unpackPartition(held.key, packed).c[held.name] or nil
+end
+
+local function replace(loaded, record, was)
+  local list = {}
+  for _, each in ipairs(loaded.list) do
+    if each ~= record then list[#list + 1] = each elseif was then list[#list + 1] = was end
+  end
+  loaded.list, loaded.c[record.name], loaded.changed = list, was, true
+end
+
+-- Makes a bucket what it was, unless it has been used by others meanwhile.
+local function restore(held)
+  if not before[held.key] then return end
+  local loaded, was = partition(held.key), recordBefore(held)
   local record = loaded.c[held.name]
-  if not record or record.kind ~= held.kind or record.start ~= held.bucket or record.used > 0 then return end
-  if held.kind == 'U' and record.start == admitted then notBegun(record, admitted) end
-  if held.kind == 'F' and record.top == 0 and record.counted < 0 then record.ends = 0; prune(loaded, 0) end
-  loaded.changed = true
+  if not record or record.kind ~= held.kind then return end
+  local isSame = was and was.kind == record.kind and was.start == record.start
+  if record.kind == 'S' then isSame = was and was.kind == 'S' and hasShape(was, record) end
+  if isSame then
+    if record.kind ~= 'S' then record.ends, record.quota, loaded.changed = was.ends, was.quota, true end
+  elseif record.used == 0 and (record.top == 0 or was and was.top == record.top) then
+    replace(loaded, record, was)
+  end
 end
 
 local now = storeTime(given)
@@ -36,12 +58,13 @@ if not hold or hold.state == 'h' or hold.state == 'e' then
   now = storeTime(now)
   for _, held in ipairs(hold and hold.amounts or {}) do
     if held.expiry ~= 'x' then
-      giveBack(held, held.amount, now)
-      if first == 1 then unbegin(held, hold.admitted) end
+      -- What is withdrawn has never been, and may be in a bucket that was over already.
+      giveBack(held, held.amount, first == 1 and -INF or now)
+      restore(held)
     end
   end
   closeHold(KEYS[1], base, id, 'd', hold)
-  if first == 1 then redis.call('DEL', KEYS[1]) end
+  if first == 1 then redis.call('DEL', KEYS[1], base .. 'u:' .. id) end
 end
 writePartitions(now)
 return hold and hold.others or ''

@@ -14,11 +14,23 @@
 --- @include hold
 --- @include charge
 
+local UNDONE_WITHIN = 60000
 local charges = readCharges(SHAPE or ARGV[#ARGV])
 local now = storeTime(given)
 forget(now)
 verify(prefixOf(base), run, opened, now)
 sweep(base, now, 8)
+
+-- Other owners may refuse: then a bucket that this call begins or changes is to be as it was.
+local function noteBefore(seen)
+  if string.byte(ARGV[2]) == 0 then return end
+  local before, isChanged = {}, false
+  for i, charge in ipairs(charges) do
+    before[charge.key] = charge.loaded.packed or ''
+    isChanged = isChanged or not isAsSeen(charge.loaded.c[charge.name], charge, seen[i])
+  end
+  if isChanged then redis.call('SET', base .. 'u:' .. id, cmsgpack.pack(before), 'PX', UNDONE_WITHIN) end
+end
 
 local function decide()
   for _, charge in ipairs(charges) do
@@ -42,6 +54,7 @@ local function decide()
   end
   if granted then
     local amounts = {}
+    noteBefore(seen)
     for i, charge in ipairs(charges) do
       add(charge.loaded, charge, seen[i], charge.amount, now)
       amounts[i] = heldOf(charge, seen[i])

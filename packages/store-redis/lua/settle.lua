@@ -43,8 +43,7 @@ if not hold and second == 0 or hold and (hold.state == 'h' or hold.state == 'e')
     local held = heldIn(hold, charge)
     local record = charge.loaded.c[charge.name]
     if isUnknown(charge.loaded, charge, first) then
-      voidFence(charge)
-      if charge.kind == 'S' then charge.loaded.since, charge.loaded.changed = max(charge.loaded.since, now + 1), true end
+      leaveToLedger(charge, now)
     elseif held or first > (record and record.counted or -1) then
       settle(charge, held)
     end

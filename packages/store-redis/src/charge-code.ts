@@ -61,13 +61,14 @@ function recordCode(i: number, ...names: readonly string[]): Pick<ChargeCode, 'f
 function fixedCode(charge: ShapedCharge, i: number): ChargeCode {
   const { keepsQuota, keepsDuration, w1 } = charge
   const isPlain = !keepsQuota && !keepsDuration
-  const begin = `u${i},q${i},s${i},e${i},roll=0,Q${i},S${i},E${i},true`
+  const begin = `u${i},q${i},s${i},e${i},roll,turns=0,Q${i},S${i},E${i},true,true`
   const view = [
     w1 === 0 ? sentEdges(i) : alignedEdges(i, w1),
+    charge.isRebuilt ? `if now>=e${i} and S${i}<since${charge.partition} then break end` : '',
     `if s${i}~=S${i} or now>=e${i} then`,
     keepsDuration ? `if now>=e${i} then ${begin} end` : begin,
-    keepsDuration ? 'end' : `elseif e${i}~=E${i} then e${i},roll=E${i},true end`,
-    keepsQuota ? '' : `q${i}=Q${i}`,
+    keepsDuration ? 'end' : `elseif e${i}~=E${i} then e${i},roll,turns=E${i},true,true end`,
+    keepsQuota ? '' : `if q${i}~=Q${i} then q${i},turns=Q${i},true end`,
     tripped(charge, i, !isPlain, 'q'),
   ]
   return {
@@ -96,13 +97,13 @@ function sentEdges(i: number): string {
 
 function firstUseCode(charge: ShapedCharge, i: number): ChargeCode {
   const { keepsQuota, keepsDuration, w1, w2 } = charge
-  const begin = `s${i},e${i},u${i},q${i},roll=now,now+${w1},0,Q${i},true`
+  const begin = `s${i},e${i},u${i},q${i},roll,turns=now,now+${w1},0,Q${i},true,true`
   const view = [
     `if s${i}==-1 then ${begin} else`,
-    keepsDuration ? '' : `if e${i}~=s${i}+${w1} then e${i},roll=s${i}+${w1},true end`,
+    keepsDuration ? '' : `if e${i}~=s${i}+${w1} then e${i},roll,turns=s${i}+${w1},true,true end`,
     `if now>=e${i} then ${w2 === 1 ? 'break' : begin} end`,
     'end',
-    keepsQuota ? '' : `q${i}=Q${i}`,
+    keepsQuota ? '' : `if q${i}~=Q${i} then q${i},turns=Q${i},true end`,
     tripped(charge, i, true, 'q'),
   ]
   return {
@@ -133,8 +134,9 @@ function endlessCode(charge: ShapedCharge, i: number): ChargeCode {
 }
 
 function slidingCode(charge: ShapedCharge, i: number): ChargeCode {
-  const { w1, w2 } = charge
+  const { w1, w2, isRebuilt } = charge
   const places = w2 + 1
+  const emptied = `r${i},u${i},h${i}=string.rep('\\0',${places * 8}),0,b${i}`
   const place = (step: string): string => `unpack_('<d',r${i},(${step}%${places})*8+1)`
   const put = (step: string, amount: string): string =>
     `o=(${step}%${places})*8 r${i}=sub(r${i},1,o)..pack('<d',${amount})..sub(r${i},o+9)`
@@ -143,7 +145,7 @@ function slidingCode(charge: ShapedCharge, i: number): ChargeCode {
     `if b${i}<s${i} then break end`,
     `if b${i}>s${i} then`,
     `roll=true`,
-    `if b${i}-s${i}>=${places} then r${i},u${i},h${i}=string.rep('\\0',${places * 8}),0,b${i} else`,
+    `if b${i}-s${i}>=${places} then ${isRebuilt ? 'break' : emptied} else`,
     `for step=s${i}+1,b${i} do local was=${place('step')} if was~=0 then local ${put('step', '0')} u${i}=u${i}-was end end`,
     `end`,
     `s${i}=b${i}`,
@@ -171,7 +173,7 @@ function tripped({ trip }: ShapedCharge, i: number, isLeftToTheRest: boolean, qu
   return `local x${i}=${quota}${i}>=0 and ${over}${isLeftToTheRest ? ` if x${i} then break end` : ''}`
 }
 
-/** `roll`: the end of the partition is another. */
+/** `roll`: the end of the partition is another. `turns`: a bucket begins, or is another than it was. */
 function join(lines: readonly string[], partition: number): string {
   return lines
     .filter((line) => line !== '')

@@ -214,17 +214,23 @@ export class CounterScripts {
     return (await this.#run('seed', { id: '', owner, first: countedUntilMs }, args, lists)) === 1
   }
 
+  /** @throws QuotaError `ERR_QUOTA_STALE` where Redis is outside the windows that were sent. */
   async read(owner: string, charges: readonly Charge[]): Promise<ReadReply> {
+    const { isStale, ...reply } = await this.look(owner, charges)
+    if (!isStale) return reply
+    const now = new Date(reply.nowMs).toISOString()
+    throw new QuotaError('ERR_QUOTA_STALE', `Redis says it is ${now}, outside the windows asked for`)
+  }
+
+  /** As {@link read}, for what is part of a decision. */
+  async look(owner: string, charges: readonly Charge[]): Promise<ReadReply & { readonly isStale: boolean }> {
     const reply = (await this.#run('read', { id: '', owner, first: 0 }, this.#arguments(owner, charges))) as number[]
     const [outcome, nowMs] = reply as [number, number]
-    if (outcome === OUTCOMES.stale) {
-      const now = new Date(nowMs).toISOString()
-      throw new QuotaError('ERR_QUOTA_STALE', `Redis says it is ${now}, outside the windows asked for`)
-    }
     const at = afterStatuses(2, charges)
     const unknown = reply.slice(at + 1, at + 1 + reply[at]!)
     const fence = fenceOf(charges, unknown, reply.slice(at + 1 + reply[at]!))
-    return { nowMs, statuses: statusesOf(reply, 2, charges), unknown, fence }
+    const isStale = outcome === OUTCOMES.stale
+    return { nowMs, statuses: statusesOf(reply, 2, charges), unknown, fence, isStale }
   }
 
   /** Also what it had set aside and has given back, as 0, and the further owners that hold something for the same call. */

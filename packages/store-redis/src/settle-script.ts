@@ -71,8 +71,10 @@ function settleCode(charge: ShapedCharge, i: number): string {
     case 'S':
       return slidingCode(charge, i, amount)
     default: {
+      // Nobody vouches for one that is over: it is looked at as if it had never been.
+      const over = charge.kind === 'F' && charge.isRebuilt ? `if now>=e${i} then break end\n` : ''
       const back = `if s${i}==hb${i} and at_<e${i} then u${i}=math.max(0,u${i}-ha${i}+${amount}) end`
-      return `if ${less} then ${back} elseif ${amount}>ha${i} then\n${excessCode(charge, i)}\n${addTo(charge, i)}\nend`
+      return `${over}if ${less} then ${back} elseif ${amount}>ha${i} then\n${excessCode(charge, i)}\n${addTo(charge, i)}\nend`
     }
   }
 }
@@ -95,10 +97,11 @@ function addTo({ amount, keepsQuota }: ShapedCharge, i: number): string {
   return `u${i}=u${i}+amount${amount}-ha${i}${keepsQuota ? '' : ` q${i}=Q${i}`}`
 }
 
-function slidingCode({ w1, w2 }: ShapedCharge, i: number, amount: string): string {
+function slidingCode({ w1, w2, isRebuilt }: ShapedCharge, i: number, amount: string): string {
   const places = w2 + 1
   const put = (left: string): string => `r${i}=sub(r${i},1,o)..pack('<d',${left})..sub(r${i},o+9)`
   return [
+    isRebuilt ? `if now>=(s${i}+${places})*${w1} then break end` : '',
     `if ${amount}<ha${i} then`,
     `if hb${i}<=s${i} and hb${i}>s${i}-${places} then`,
     `local o=(hb${i}%${places})*8 local kept=unpack_('<d',r${i},o+1)`,

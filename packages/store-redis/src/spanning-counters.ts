@@ -103,10 +103,10 @@ export class SpanningCounters {
     const parts = partsOf(charges[0]!.counter.owner, charges)
     const replies = await Promise.all(parts.map((part) => this.#scripts.read(part.owner, part.charges)))
     return {
-      nowMs: Math.max(...replies.map(({ nowMs }) => nowMs)),
+      nowMs: latest(replies),
       statuses: inOrder(parts, replies),
       unknown: unknownIn(parts, replies),
-      fence: joinFences(replies.map(({ fence }) => fence)),
+      fence: fenceOf(replies),
     }
   }
 
@@ -127,19 +127,21 @@ export class SpanningCounters {
     }
     const statuses = inOrder(parts, replies)
     if (!isRepeat && refusesTogether(request.charges, statuses)) return this.#refused(parts, replies, made)
-    return { outcome: 'granted', nowMs: Math.max(...replies.map(({ nowMs }) => nowMs)), statuses }
+    return { outcome: 'granted', nowMs: latest(replies), statuses }
   }
 
   /** A refusal tells where all stand: also those that were not asked any more, and without what is taken back. */
   async #refused(parts: readonly Part[], asked: readonly Decided[], made: readonly string[]): Promise<ReserveReply> {
-    const rest = parts.slice(asked.length)
-    const read = await Promise.all(rest.map((part) => this.#scripts.read(part.owner, part.charges)))
+    const read = await this.#look(parts.slice(asked.length))
+    const nowMs = latest([...asked, ...read])
+    if (read.some(({ isStale }) => isStale)) return { outcome: 'stale', nowMs }
+    const unknown = unknownIn(parts.slice(asked.length), read)
+    if (unknown.length > 0) return { outcome: 'unknown', nowMs, unknown, fence: fenceOf(read) }
     const before = asked.map((reply, at) => {
       const { owner, charges } = parts[at]!
       if (!made.includes(owner)) return reply
       return { ...reply, statuses: reply.statuses.map((status, index) => without(status, charges[index]!.amount)) }
     })
-    const nowMs = Math.max(...[...asked, ...read].map((each) => each.nowMs))
     return { outcome: 'refused', nowMs, statuses: inOrder(parts, [...before, ...read]) }
   }
 
@@ -149,10 +151,15 @@ export class SpanningCounters {
     parts: readonly Part[],
     at: number,
   ): Promise<ReserveReply> {
-    const rest = parts.slice(at + 1)
-    const read = await Promise.all(rest.map((part) => this.#scripts.read(part.owner, part.charges)))
+    const read = await this.#look(parts.slice(at + 1))
+    const nowMs = latest([reply, ...read])
+    if (read.some(({ isStale }) => isStale)) return { outcome: 'stale', nowMs }
     const unknown = unknownIn(parts.slice(at), [reply, ...read])
-    return { ...reply, unknown, fence: joinFences([reply.fence, ...read.map(({ fence }) => fence)]) }
+    return { outcome: 'unknown', nowMs, unknown, fence: fenceOf([reply, ...read]) }
+  }
+
+  #look(parts: readonly Part[]): Promise<readonly (ReadReply & { readonly isStale: boolean })[]> {
+    return Promise.all(parts.map((part) => this.#scripts.look(part.owner, part.charges)))
   }
 
   async #withdraw(id: string, owners: readonly string[]): Promise<void> {
@@ -209,6 +216,14 @@ function refusesTogether(charges: readonly Charge[], statuses: readonly CounterS
 
 function without(status: CounterStatus, amount: number): CounterStatus {
   return { ...status, used: status.used - amount }
+}
+
+function latest(replies: readonly { readonly nowMs: number }[]): number {
+  return Math.max(...replies.map(({ nowMs }) => nowMs))
+}
+
+function fenceOf(replies: readonly { readonly fence: string }[]): string {
+  return joinFences(replies.map(({ fence }) => fence))
 }
 
 function inOrder(

@@ -25,7 +25,7 @@ describe('with a real Redis Cluster', function () {
         const prefix = `test:${randomUUID()}:`
         return new RedisCounterStore({ client, prefix, clock: clock.now, closedForMs: 24 * HOURS })
       },
-      { owners, parallel: 16, sweepsAtOnce: false, stepMs: 1_000, sequences: owners === 1 ? 1_000 : 500 },
+      { owners, parallel: 16, sweepsAtOnce: false, stepMs: 1_000, sequences: owners === 1 ? 300 : 150 },
     )
   }
 })

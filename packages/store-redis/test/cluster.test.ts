@@ -42,6 +42,47 @@ describe('with a real Redis Cluster', () => {
     )
   })
 
+  it('leaves a bucket as it was that a call which another owner refuses would have begun or changed', async () => {
+    const [name, nowMs] = [prefix(), 1_000_000]
+    const store = new RedisCounterStore({ client, prefix: name, clock: () => nowMs })
+    const full = charge('c', { quota: 0 })
+    const firstUse = { kind: 'first-use', durationMs: 60_000, then: 'restart' } as const
+    const begun = charge('a', { window: firstUse, amount: 0 }, 'plan/begun')
+    const changed = charge('a', { window: firstUse, quota: 5 }, 'plan/changed')
+    const replaced = charge('a', { amount: 3 }, 'plan/replaced')
+    const all = [begun, changed, replaced]
+    expect(await outcome(store.reserve(request('r1', all)))).to.equal('granted')
+    const waits = { ...changed, quota: 9, onChange: { quota: 'next-window', duration: 'next-window' } } as const
+    const look = async (): Promise<unknown> => (await store.read([begun, waits, replaced])).statuses
+    const before = await look()
+    const other = [
+      { ...begun, window: { ...firstUse, durationMs: 90_000 } },
+      { ...changed, quota: 7 },
+      { ...replaced, window: { kind: 'sliding', bucketMs: 1_000, buckets: 4 } as const },
+    ]
+    for (const [at, charges] of [all, other, other, all].entries()) {
+      expect(await outcome(store.reserve(request(`refused-${at}`, [...charges, full])))).to.equal('refused')
+      expect(await look()).to.deep.equal(before)
+    }
+    const unused = charge('a', { window: firstUse }, 'plan/unused')
+    await store.reserve(request('refused', [unused, full]))
+    const later = new RedisCounterStore({ client, prefix: name, clock: () => nowMs + 1 })
+    expect((await later.read([unused])).statuses[0]).to.include({ startMs: nowMs + 1, used: 0 })
+  })
+
+  it('is stale, or does not know a counter, before it refuses, whoever owns which', async () => {
+    const store = new RedisCounterStore({ client, prefix: prefix(), clock: () => 1_000_000 })
+    const full = charge('a', { quota: 0 })
+    const unknown = charge('b', { isRebuilt: true })
+    const stale = charge('c', { window: { kind: 'fixed', startMs: 0, endMs: 1_000, nextEndMs: 2_000 } })
+    const answer = (...charges: Charge[]): Promise<ReserveReply> => store.reserve(request('r1', charges))
+    expect(await answer(full, stale)).to.deep.equal({ outcome: 'stale', nowMs: 1_000_000 })
+    expect(await answer(unknown, stale)).to.deep.equal({ outcome: 'stale', nowMs: 1_000_000 })
+    expect(await answer(charge('a', {}), unknown, stale)).to.deep.equal({ outcome: 'stale', nowMs: 1_000_000 })
+    expect(await answer(full, unknown)).to.deep.include({ outcome: 'unknown', unknown: [1] })
+    expect((await store.read([full])).statuses[0]).to.include({ used: 0 })
+  })
+
   it('grants where one alternative has room, whoever owns it, and charges all; refuses where none has', async () => {
     const store = new RedisCounterStore({ client, prefix: prefix() })
     const charges = [charge('a', { quota: 1, alternative: 1 }), charge('b', { quota: 2, alternative: 2 })]

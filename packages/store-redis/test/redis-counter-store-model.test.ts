@@ -24,7 +24,7 @@ describe('with a real Redis', () => {
         const prefix = `test:${randomUUID()}:`
         return new RedisCounterStore({ client, prefix, clock: clock.now, closedForMs: 24 * HOURS })
       },
-      { owners, parallel: 16, sweepsAtOnce: false, stepMs: 1_000, sequences: owners === 1 ? 2_000 : 500 },
+      { owners, parallel: 16, sweepsAtOnce: false, stepMs: 1_000, sequences: owners === 1 ? 500 : 250 },
     )
   }
 })

@@ -100,6 +100,12 @@ function describeRefund(bed: ConformanceBed): void {
     })
 
     if (!bed.has('sliding')) return
+    it('leaves what was used of a window of another kind', async () => {
+      await bed.reserve('r1', sliding({ amount: 4 }))
+      await bed.adjust('a1', 'refund', charge(), 3)
+      expect(await bed.used(sliding())).to.equal(4)
+    })
+
     it('takes the units of the newest steps back, so that those that leave first stay', async () => {
       await bed.reserve('r1', sliding({ amount: 4 }))
       bed.clock.advance(12_000)

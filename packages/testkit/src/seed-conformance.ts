@@ -90,6 +90,13 @@ export function describeSeeding(bed: ConformanceBed): void {
       bed.clock.advance(MINUTE)
       expect(await bed.outcome('r2', each)).to.equal('unknown')
     })
+
+    it('stay unknown while an adjustment that was left out may be in their window', async () => {
+      const each = sliding({ isRebuilt: true })
+      expect(await bed.adjust('a1', 'reset', each)).to.equal(false)
+      bed.clock.advance(MINUTE)
+      expect(await bed.outcome('r1', each)).to.equal('unknown')
+    })
   })
 
   describe('seed', () => {

@@ -60,11 +60,15 @@ local function readCharges(shape)
   return charges
 end
 
--- What voids a seed: settlements on counters of an owner that nobody vouches for.
-local function voidFence(charge)
-  local key = baseOf(charge.key) .. 'f'
-  redis.call('INCR', key)
-  redis.call('PEXPIRE', key, 3600000)
+-- What voids a seed: something is left to the ledger, on a counter that nobody vouches for. A sliding one, which could be
+-- vouched for soon by its age alone, has been used since.
+local function leaveToLedger(charge, now)
+  local owned = baseOf(charge.key)
+  redis.call('INCR', owned .. 'f')
+  redis.call('PEXPIRE', owned .. 'f', 3600000)
+  if charge.kind ~= 'S' then return end
+  local life = max(redis.call('PTTL', owned .. 's'), charge.places * charge.bucketMs)
+  redis.call('SET', owned .. 's', string.format('%.0f', now), 'PX', string.format('%.0f', life))
 end
 
 -- { 5, now, how many, their indices from 0, their fences }, or nil where all are known.

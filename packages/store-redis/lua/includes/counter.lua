@@ -134,10 +134,11 @@ end
 local function isUnknown(loaded, charge, now)
   if not charge.isRebuilt or charge.kind == 'C' then return false end
   local record = loaded.c[charge.name]
-  if record and record.kind == charge.kind and not record.unverified then return false end
+  if record and record.kind == charge.kind and not record.unverified and not record.isOver then return false end
   if charge.kind == 'F' then return (now >= charge.ends and charge.ends or charge.starts) < loaded.since end
   if charge.kind == 'S' then
-    return (floor(now / charge.bucketMs) - charge.places + 1) * charge.bucketMs < loaded.since
+    local oldestMs = (floor(now / charge.bucketMs) - charge.places + 1) * charge.bucketMs
+    return oldestMs < loaded.since or oldestMs <= tonumber(redis.call('GET', baseOf(loaded.key) .. 's') or -1)
   end
   return true
 end
@@ -181,6 +182,15 @@ local function advance(record, bucket)
   record.start = bucket
 end
 
+-- Whether counting in the bucket of a view changes no more than what is used.
+local function isAsSeen(record, charge, seen)
+  if not record or record.kind ~= charge.kind then return false end
+  if charge.kind == 'S' then return hasShape(record, charge) end
+  if charge.kind == 'L' or charge.kind == 'C' then return true end
+  if record.start ~= seen.bucket or record.ends ~= seen.ends then return false end
+  return charge.keepsQuota or record.quota == charge.quota
+end
+
 -- Counts an amount in the bucket of a view, and makes that bucket the current one.
 local function add(loaded, charge, seen, amount, now)
   local record = loaded.c[charge.name]
@@ -208,6 +218,7 @@ local function add(loaded, charge, seen, amount, now)
   record.used = record.used + amount
 end
 
+-- One that is topped up waits for its first use, however late.
 local function notBegun(record, now)
-  record.start, record.ends, record.used = NOT_BEGUN, now + NOT_BEGUN_FOR, 0
+  record.start, record.ends, record.used = NOT_BEGUN, record.top > 0 and INF or now + NOT_BEGUN_FOR, 0
 end

@@ -63,18 +63,21 @@ local function readRecords(loaded, packed, directory, at)
   end
 end
 
-local function partition(key)
-  local loaded = partitions[key]
-  if loaded then return loaded end
-  loaded = { key = key, known = false, run = 0, seen = 0, since = 0, due = 0, visit = 0, open = '', c = {}, list = {} }
-  local packed = redis.call('GET', key)
+local function unpackPartition(key, packed)
+  local loaded = { key = key, known = false, run = 0, seen = 0, since = 0, due = 0, visit = 0, open = '', c = {}, list = {} }
   if packed then
-    loaded.known = true
+    loaded.known, loaded.packed = true, packed
     local _, length, directory, at
     _, _, loaded.run, loaded.seen, loaded.since, loaded.due, loaded.visit, length, directory, at = struct.unpack(HEAD, packed)
     if length > 0 then loaded.open = string.sub(packed, -length) end
     readRecords(loaded, packed, directory, at)
   end
+  return loaded
+end
+
+local function partition(key)
+  if partitions[key] then return partitions[key] end
+  local loaded = unpackPartition(key, redis.call('GET', key))
   partitions[key] = loaded
   order[#order + 1] = loaded
   return loaded
@@ -133,7 +136,8 @@ end
 local function forget(now)
   for _, loaded in ipairs(order) do
     for _, record in ipairs(loaded.list) do
-      if record.kind == 'F' and record.ends <= now then record.start, record.used, record.top = -2, 0, 0 end
+      record.isOver = (record.kind == 'F' or record.kind == 'S') and endOf(record) <= now
+      if record.kind == 'F' and record.isOver then record.start, record.used, record.top = -2, 0, 0 end
       if record.kind == 'U' and not record.lasts and record.start ~= NOT_BEGUN and record.ends <= now then
         record.start, record.ends, record.used, record.top = NOT_BEGUN, now + NOT_BEGUN_FOR, 0, 0
       end
