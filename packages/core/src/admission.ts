@@ -1,12 +1,6 @@
 import { monotonicClock, type Clock } from './clock.ts'
-import {
-  CounterRebuild,
-  keepsItsStart,
-  tenantOf,
-  windowStart,
-  type RebuildOptions,
-  type UnknownCounters,
-} from './counter-rebuild.ts'
+import { tenantOf } from './counter-reading.ts'
+import { CounterRebuild, type RebuildOptions, type UnknownCounters } from './counter-rebuild.ts'
 import type {
   AdjustRequest,
   Charge,
@@ -16,12 +10,14 @@ import type {
   ReserveReply,
   SettledCharge,
   SettleOutcome,
+  SettleRequest,
 } from './counter-store.ts'
 import type { Decision, LimitStatus, Refused, Reservation } from './decision.ts'
 import { LocalShare } from './local-share.ts'
 import { isQuotaError, QuotaError } from './quota-error.ts'
 import { chargesOf, type BoundLimit } from './plan.ts'
 import type { Amounts } from './unit.ts'
+import { keepsItsStart, windowStart } from './window-start.ts'
 
 export interface AdmissionOptions {
   readonly store: CounterStore
@@ -61,7 +57,7 @@ export interface CounterAdjustment extends Omit<AdjustRequest, 'charge'> {
 
 /** A node's windows and the store's clock can miss each other once at an edge; more often means a broken clock. */
 const MOST_TRIES = 3
-/** What is settled while counters are read makes what was read void; that often in a row means a ledger that is too slow. */
+/** A store that has lost counters again that were seeded just now; that often in a row means that it keeps none. */
 const MOST_SEEDS = 10
 
 /** Decides on calls, and settles them: plans and amounts on one side, charges and a counter store on the other. */
@@ -111,6 +107,7 @@ export class Admission {
     const lifetimeMs = this.#lifetimeMs
     let atMs = this.nowMs()
     let seeds = 0
+    let untilMs: number | undefined
     for (let tries = 0; tries < MOST_TRIES; tries += 1) {
       const charges = this.#chargesOf(bound, amounts, atMs)
       const held = { id, owner, bound, charges, amounts, lifetimeMs, context }
@@ -118,8 +115,10 @@ export class Admission {
       try {
         reply = await this.store.reserve({ id, owner, charges, lifetimeMs, context })
         while (reply.outcome === 'unknown') {
+          const { unknown, fence, nowMs } = reply
           seeds += 1
-          await this.#seed({ charges, unknown: reply.unknown, fence: reply.fence, nowMs: reply.nowMs, subject }, seeds)
+          untilMs ??= this.#rebuild?.untilMs()
+          await this.#seed({ charges, unknown, fence, nowMs, subject }, seeds, untilMs)
           reply = await this.store.reserve({ id, owner, charges, lifetimeMs, context })
         }
       } catch (error) {
@@ -176,7 +175,10 @@ export class Admission {
     }))
     reservation.localShare?.settle(reservation, actual, atMs)
     if (!isSameBucket && this.#recordStart !== undefined) this.#recordCrossings(reservation, settled)
-    return this.store.settle({ id, owner, charges: settled, atMs })
+    const request = { id, owner, charges: settled, atMs }
+    const gate = this.#rebuild?.gate
+    if (gate?.isOpen === false && gate.holds(reservation)) return this.#settleLater(reservation, request)
+    return this.store.settle(request)
   }
 
   /**
@@ -222,8 +224,10 @@ export class Admission {
     if (bound.length === 0) return { nowMs: this.nowMs(), statuses: [] }
     const charges = this.#chargesOf(bound, amounts, this.nowMs())
     let reply = await this.store.read(charges)
+    const untilMs = reply.unknown.length === 0 ? undefined : this.#rebuild?.untilMs()
     for (let seeds = 1; reply.unknown.length > 0; seeds += 1) {
-      await this.#seed({ charges, unknown: reply.unknown, fence: reply.fence, nowMs: reply.nowMs, subject }, seeds)
+      const { unknown, fence, nowMs } = reply
+      await this.#seed({ charges, unknown, fence, nowMs, subject }, seeds, untilMs)
       reply = await this.store.read(charges)
     }
     const { nowMs, statuses } = reply
@@ -234,12 +238,17 @@ export class Admission {
     return chargesOf(bound, amounts, atMs, this.rebuildsFromMs)
   }
 
-  async #seed(lost: UnknownCounters, times: number): Promise<void> {
-    if (this.#rebuild === undefined || times > MOST_SEEDS) {
+  async #seed(lost: UnknownCounters, times: number, untilMs: number | undefined): Promise<void> {
+    if (this.#rebuild === undefined || untilMs === undefined || times > MOST_SEEDS) {
       const { owner } = lost.charges[lost.unknown[0]!]!.counter
       throw new QuotaError('ERR_QUOTA_STORE_UNAVAILABLE', `counters of ${owner} are lost, and could not be rebuilt`)
     }
-    await this.#rebuild.seed(lost)
+    await this.#rebuild.seed(lost, untilMs)
+  }
+
+  async #settleLater(reservation: Reservation, request: SettleRequest): Promise<SettleOutcome> {
+    await this.#rebuild!.gate.pass(reservation)
+    return this.store.settle(request)
   }
 
   /** An excess can be what a bucket begins with. */

@@ -59,6 +59,25 @@ export class CounterAccount {
     }
   }
 
+  /** Whether what was added up still is what matters at a later instant. */
+  isCurrentAt(nowMs: number): boolean {
+    const window = this.#window
+    if (window.kind === 'first-use' && (!this.isOrderless || window.then === 'end')) return true
+    return (window.kind !== 'fixed' && window.kind !== 'first-use') || nowMs < this.#endMs
+  }
+
+  /** The same at an instant at which it {@link isCurrentAt}; what one is told from now on, the other is not. */
+  copyAt(nowMs: number): CounterAccount {
+    const copy = new CounterAccount(this.#charge, nowMs, undefined)
+    copy.#startMs = this.#startMs
+    copy.#endMs = this.#endMs
+    copy.#used = this.#used
+    copy.#quota = this.#quota
+    copy.#toppedUp = this.#toppedUp
+    for (const [step, amount] of this.#steps) copy.#addToStep(step, amount)
+    return copy
+  }
+
   /** A window that starts at first use has started. What was inferred from its calls gives way to it. */
   begin({ atMs, endMs, quota, toppedUp }: StartedWindow): void {
     if (this.#window.kind !== 'first-use' || this.#startMs === atMs) return

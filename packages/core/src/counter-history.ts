@@ -19,6 +19,7 @@ const RANK = { 'window-start': 0, admission: 1, settlement: 2, adjustment: 3 } a
 export class CounterHistory {
   readonly #accounts: readonly CounterAccount[]
   readonly #kept: (CounterEvent[] | undefined)[]
+  #latestMs = -Infinity
 
   /**
    * @param charges Of the counters, in the order of the events' indices.
@@ -41,11 +42,27 @@ export class CounterHistory {
     return Math.min(...this.#accounts.map(({ fromMs }) => fromMs))
   }
 
-  /** Takes a page of events; pages come oldest first. */
+  /** Whether what was added up of a counter still is what matters at a later instant. */
+  isCurrentAt(nowMs: number, counter: number): boolean {
+    return this.#accounts[counter]!.isCurrentAt(nowMs)
+  }
+
+  /** Whether something came that happened after the end of the bucket that is added up. */
+  isOvertaken(counter: number): boolean {
+    return !this.#accounts[counter]!.isCurrentAt(this.#latestMs)
+  }
+
+  /** Whether an event can be taken although later ones were: they may come in any order, or are kept. */
+  takesLate({ counter, kind }: CounterEvent): boolean {
+    return kind === 'usage' || this.#kept[counter] !== undefined
+  }
+
+  /** Takes a page of events; pages come oldest first, but for those that it {@link takesLate}. */
   add(events: readonly CounterEvent[]): void {
     for (const event of events) {
       const account = this.#accounts[event.counter]!
       const kept = this.#kept[event.counter]
+      if (event.atMs > this.#latestMs) this.#latestMs = event.atMs
       if (event.atMs < account.fromMs) continue
       if (kept !== undefined) kept.push(event)
       else if (event.kind === 'usage') {
@@ -56,9 +73,10 @@ export class CounterHistory {
     }
   }
 
-  /** What the counters stand at. Call it once, after the last page. */
-  seeded(): readonly SeededCounter[] {
-    return this.#accounts.map((account, index) => {
+  /** What the counters stand at, by what was taken so far, at an instant at which it {@link isCurrentAt}. */
+  seededAt(nowMs: number): readonly SeededCounter[] {
+    return this.#accounts.map((each, index) => {
+      const account = each.copyAt(nowMs)
       const happenings = (this.#kept[index] ?? []).flatMap(happeningsOf)
       happenings.sort((one, other) => one.atMs - other.atMs || one.rank - other.rank)
       for (const { apply } of happenings) apply(account)

@@ -1,12 +1,19 @@
-import { CounterHistory } from './counter-history.ts'
-import type { Charge, CounterStore, SeededCounter } from './counter-store.ts'
+import { monotonicClock } from './clock.ts'
+import {
+  ENTRIES_LATE_BY_MS,
+  inTime,
+  readingsOf,
+  tenantOf,
+  type CounterReading,
+  type Standing,
+} from './counter-reading.ts'
+import type { Charge, CounterStore, SeedRequest } from './counter-store.ts'
+import { within } from './deadline.ts'
 import type { WindowStartEntry } from './entry.ts'
-import type { CounterEvent, Ledger, WindowStartEvent } from './ledger.ts'
-import { QuotaError } from './quota-error.ts'
-import { DEFAULT_TENANT } from './subject.ts'
-
-declare function setTimeout(callback: () => void, ms: number): number
-declare function clearTimeout(timer: number): void
+import type { Ledger } from './ledger.ts'
+import { isQuotaError, QuotaError } from './quota-error.ts'
+import { SettlementGate } from './settlement-gate.ts'
+import { keepsItsStart, windowStart } from './window-start.ts'
 
 export interface RebuildOptions {
   readonly ledger: Ledger
@@ -19,8 +26,13 @@ export interface RebuildOptions {
   readonly record?: (start: WindowStartEntry) => void
   /** Told of how many counters were seeded. */
   readonly onRebuilt?: (counters: number) => void
-  /** How long a decision waits for it, in milliseconds. It goes on for those that come later. Default: 5 s. */
+  /** How long a decision waits for it in all, in milliseconds. It goes on for those that come later. Default: 5 s. */
   readonly withinMs?: number
+  /**
+   * How long a ledger may take for one answer, in milliseconds: one that takes longer is given up, and asked again for
+   * the next decision. Default: four times {@link withinMs}.
+   */
+  readonly answerWithinMs?: number
 }
 
 /** Counters that a store can't vouch for, as it has answered. */
@@ -34,189 +46,188 @@ export interface UnknownCounters {
   readonly subject?: string | undefined
 }
 
-/** What was settled up to so long before it was read can be told by its instant; of the rest, the ids are listed. */
-const COUNTED_AFTER_MS = 60_000
+/** What a rebuild has read. It outlives one that has failed, so that the next one reads only what is new. */
+interface Read {
+  readonly readings: readonly CounterReading[]
+  /** Ids that may still be settled again, as they come; none is ever taken away. */
+  readonly recent: Set<string>
+  readAtMs: number
+}
 
-/** So many that the event loop is not held up by what a page brings. */
-const ENTRIES_AT_ONCE = 5_000
+/** What a store has answered last; keys of the counters that are still unknown. */
+type Asked = Pick<UnknownCounters, 'fence' | 'nowMs'> & { readonly lost: ReadonlySet<string> }
 
-/** Seeds the counters that a store has lost, or never had, with what the ledger says. Each is worked out once at a time. */
+/** A script in Redis that takes more ids keeps all other calls waiting. */
+const IDS_AT_ONCE = 2_000
+/** What other processes settle can make seeds void again and again: then decisions are made without the counters. */
+const MOST_ROUNDS = 100
+const OVERTAKEN_AFTER_MS = 5_000
+/** How long what was read is kept for a decision that asks again. */
+const KEPT_FOR_MS = 60_000
+
+/**
+ * Seeds the counters that a store has lost, or never had, with what the ledger says. Each is worked out once at a time.
+ * What is settled meanwhile makes a seed void; then only what is new is read, and this process holds its own settlements
+ * back until the seed has arrived.
+ */
 export class CounterRebuild {
+  readonly gate = new SettlementGate()
   readonly #store: CounterStore
   readonly #options: RebuildOptions
+  readonly #withinMs: number
+  readonly #answerWithinMs: number
   readonly #underWay = new Map<string, Promise<void>>()
+  readonly #kept = new Map<string, Read>()
 
   constructor(store: CounterStore, options: RebuildOptions) {
     this.#store = store
     this.#options = options
+    this.#withinMs = options.withinMs ?? 5_000
+    this.#answerWithinMs = options.answerWithinMs ?? 4 * this.#withinMs
+  }
+
+  /** Until when a decision waits that finds counters unknown now, by the process's clock. */
+  untilMs(): number {
+    return monotonicClock() + this.#withinMs
   }
 
   /**
-   * Resolves when it is worth asking the store again: the counters were seeded, or the fence was void.
+   * Resolves when it is worth asking the store again.
    *
+   * @param untilMs From {@link untilMs}, once for each decision.
    * @throws QuotaError `ERR_QUOTA_LEDGER_UNAVAILABLE`, or `ERR_QUOTA_STORE_UNAVAILABLE`, also where it takes too long.
    */
-  async seed(lost: UnknownCounters): Promise<void> {
-    const key = lost.unknown.map((index) => lost.charges[index]!.counter.key).join('\n')
+  async seed(unknown: UnknownCounters, untilMs: number): Promise<void> {
+    const key = keyOf(unknown)
     let underWay = this.#underWay.get(key)
     if (underWay === undefined) {
-      underWay = this.#seedAll(lost).finally(() => this.#underWay.delete(key))
+      underWay = this.#rebuild(key, unknown).finally(() => this.#underWay.delete(key))
       this.#underWay.set(key, underWay)
     }
-    await within(this.#options.withinMs ?? 5_000, underWay)
+    const late = (): QuotaError =>
+      new QuotaError('ERR_QUOTA_LEDGER_UNAVAILABLE', `counters were not rebuilt within ${this.#withinMs} ms`)
+    await within(Math.max(0, untilMs - monotonicClock()), underWay, late)
   }
 
-  async #seedAll({ charges, unknown, fence, nowMs, subject }: UnknownCounters): Promise<void> {
-    const { beforeRead } = this.#options
-    await beforeRead?.()
+  async #rebuild(key: string, { charges, unknown, fence, nowMs, subject }: UnknownCounters): Promise<void> {
     const lost = unknown.map((index) => charges[index]!)
-    const groups = Map.groupBy(lost, ({ counter: { partition } }) => groupOf(partition, subject))
-    const counters: SeededCounter[] = []
-    const closed = new Set<string>()
-    for (const [, group] of groups) counters.push(...(await this.#read(group, nowMs, subject, closed)))
-    const byOwner = Map.groupBy(counters, ({ charge }) => charge.counter.owner)
-    for (const [owner, ofOwner] of byOwner) {
-      const countedUntilMs = nowMs - COUNTED_AFTER_MS
-      const isSeeded = await this.#store.seed({ owner, counters: ofOwner, fence, closed: [...closed], countedUntilMs })
-      if (isSeeded) this.#options.onRebuilt?.(ofOwner.length)
+    const owners = new Set(lost.map(({ counter }) => counter.owner))
+    const read = this.#readOf(key, lost, subject)
+    const sent = new Map<string, number>()
+    const closeGate = (): (() => void) => this.gate.close(owners)
+    let openGate = read.readings.every(({ isBegun }) => isBegun) ? closeGate() : undefined
+    let overtakenAtMs: number | undefined
+    try {
+      let asked: Asked | undefined = { lost: keysOf(lost), fence, nowMs }
+      for (let rounds = 0; asked !== undefined; rounds += 1) {
+        asked = await this.#readOn(read, asked, lost)
+        if (asked === undefined) break
+        this.#kept.set(key, read)
+        if (await this.#seedAll(read, asked, sent)) break
+        openGate ??= closeGate()
+        overtakenAtMs ??= monotonicClock() + OVERTAKEN_AFTER_MS
+        if (rounds === MOST_ROUNDS || monotonicClock() > overtakenAtMs) throw overtaken(rounds)
+        asked = await this.#ask(lost)
+      }
+      this.#kept.delete(key)
+    } finally {
+      openGate?.()
     }
   }
 
-  /** What history makes of counters of one tenant, which have the same subject or none. */
-  async #read(
-    charges: readonly Charge[],
-    nowMs: number,
-    subject: string | undefined,
-    closed: Set<string>,
-  ): Promise<readonly SeededCounter[]> {
-    const { seeded, started } = await readHistory(
-      this.#options.ledger,
-      charges,
-      nowMs,
-      subject,
-      ({ id, atMs, kind }) => {
-        if (kind !== 'window-start' && atMs > nowMs - COUNTED_AFTER_MS) closed.add(id)
-      },
-    )
-    const tenant = tenantOf(charges[0]!.counter.partition)
-    for (const [index, counter] of seeded.entries()) {
-      if (!started.some((start) => start.counter === index)) this.#recordStart(counter, tenant)
+  /** What was read of these counters for a decision that did not come to its end, or nothing yet. */
+  #readOf(key: string, lost: readonly Charge[], subject: string | undefined): Read {
+    const nowMs = monotonicClock()
+    for (const [each, { readAtMs }] of this.#kept) if (nowMs - readAtMs > KEPT_FOR_MS) this.#kept.delete(each)
+    const kept = this.#kept.get(key)
+    if (kept !== undefined) return kept
+    const recent = new Set<string>()
+    const options = { subject, recent, answerWithinMs: this.#answerWithinMs }
+    return { readings: readingsOf(this.#options.ledger, lost, options), recent, readAtMs: nowMs }
+  }
+
+  /** Asks once more where a bucket has ended meanwhile: what was counted in the next one stands in no seed of this one. */
+  async #readOn(read: Read, asked: Asked, charges: readonly Charge[]): Promise<Asked | undefined> {
+    await this.#readAt(read, asked)
+    if (!read.readings.some((reading) => reading.isOvertaken(asked.lost))) return asked
+    const again = await this.#ask(charges)
+    if (again !== undefined) await this.#readAt(read, again)
+    return again
+  }
+
+  async #readAt(read: Read, { nowMs, lost }: Asked): Promise<void> {
+    const { beforeRead } = this.#options
+    if (beforeRead !== undefined) await inTime(beforeRead(), this.#answerWithinMs)
+    for (const reading of read.readings) await reading.readOn(nowMs, lost)
+    read.readAtMs = monotonicClock()
+  }
+
+  /** Those that are still unknown, with a fence that is not void yet. `undefined`: none, or their windows are over. */
+  async #ask(lost: readonly Charge[]): Promise<Asked | undefined> {
+    try {
+      const { nowMs, unknown, fence } = await this.#store.read(lost)
+      return unknown.length === 0 ? undefined : { lost: keysOf(unknown.map((index) => lost[index]!)), fence, nowMs }
+    } catch (error) {
+      if (isQuotaError(error, 'ERR_QUOTA_STALE')) return undefined
+      throw error
     }
-    return seeded
+  }
+
+  /** @param sent How many of the ids each owner has taken already. */
+  async #seedAll(
+    { readings, recent }: Read,
+    { lost, fence, nowMs }: Asked,
+    sent: Map<string, number>,
+  ): Promise<boolean> {
+    const standings = readings
+      .flatMap((reading) => reading.standings())
+      .filter(({ seeded: { charge } }) => lost.has(charge.counter.key))
+    const ids = [...recent]
+    let isSeeded = true
+    for (const [owner, ofOwner] of Map.groupBy(standings, ({ seeded }) => seeded.charge.counter.owner)) {
+      const countedUntilMs = nowMs - ENTRIES_LATE_BY_MS
+      const request = { owner, counters: ofOwner.map(({ seeded }) => seeded), fence, closed: ids, countedUntilMs }
+      if (!(await this.#seedOwner(request, sent))) isSeeded = false
+      else {
+        this.#options.onRebuilt?.(ofOwner.length)
+        for (const standing of ofOwner) this.#recordStart(standing)
+      }
+    }
+    return isSeeded
+  }
+
+  /** Sends all but the last ids first: they are in the ledger, whether or not the seed arrives. */
+  async #seedOwner(request: SeedRequest, sent: Map<string, number>): Promise<boolean> {
+    const { owner, closed } = request
+    let at = sent.get(owner) ?? 0
+    for (; closed.length - at > IDS_AT_ONCE; at += IDS_AT_ONCE) {
+      const some = { ...request, counters: [], closed: closed.slice(at, at + IDS_AT_ONCE) }
+      if (!(await this.#store.seed(some))) return false
+      sent.set(owner, at + IDS_AT_ONCE)
+    }
+    return this.#store.seed({ ...request, closed: closed.slice(at) })
   }
 
   /** A start that nobody has written down, as its process died before it did: the next rebuild shall know it. */
-  #recordStart({ charge, startMs, endMs, used, quota, toppedUp }: SeededCounter, tenant: string): void {
-    if (startMs === null || used === 0 || !keepsItsStart(charge)) return
+  #recordStart({ seeded, isStartKnown }: Standing): void {
+    const { charge, startMs, endMs, used, quota, toppedUp } = seeded
+    if (isStartKnown || startMs === null || used === 0 || !keepsItsStart(charge)) return
+    const tenant = tenantOf(charge.counter.partition)
     this.#options.record?.(windowStart(charge, tenant, { startMs, endMs, quota, toppedUp }))
   }
 }
 
-/**
- * What a ledger says of counters that are of one tenant.
- *
- * @param subject Nobody else's calls are charged to those of them that are of its key.
- * @throws QuotaError `ERR_QUOTA_LEDGER_UNAVAILABLE`.
- */
-export async function readCounters(
-  ledger: Ledger,
-  charges: readonly Charge[],
-  nowMs: number,
-  subject?: string,
-): Promise<readonly SeededCounter[]> {
-  const groups = Map.groupBy(charges, ({ counter: { partition } }) => groupOf(partition, subject))
-  const read = await Promise.all([...groups.values()].map((group) => readHistory(ledger, group, nowMs, subject)))
-  const all = read.flatMap(({ seeded }) => seeded)
-  return charges.map(({ counter }) => all.find(({ charge }) => charge.counter.key === counter.key)!)
+/** Of the counters, and of what their windows and plans say now. */
+function keyOf({ charges, unknown }: UnknownCounters): string {
+  const lost = unknown.map((index) => charges[index]!)
+  return JSON.stringify(lost.map(({ counter, window, quota, onChange }) => [counter.key, window, quota, onChange]))
 }
 
-async function readHistory(
-  ledger: Ledger,
-  charges: readonly Charge[],
-  nowMs: number,
-  subject: string | undefined,
-  seen?: (event: CounterEvent) => void,
-): Promise<{ seeded: readonly SeededCounter[]; started: readonly WindowStartEvent[] }> {
-  const counters = charges.map(({ counter: { partition, name } }) => ({ partition, name }))
-  const { partition } = counters[0]!
-  const tenant = tenantOf(partition)
-  const started = charges.some(keepsItsStart) ? await ledger.windowStarts({ tenant, counters, toMs: nowMs }) : []
-  const history = new CounterHistory(charges, nowMs, started)
-  const isOfSubject = subject !== undefined && hasKey(partition, subject)
-  const query = {
-    tenant,
-    counters,
-    fromMs: history.fromMs,
-    limit: ENTRIES_AT_ONCE,
-    ...(isOfSubject ? { subject } : {}),
-  }
-  let page = await ledger.counterEvents(query)
-  for (;;) {
-    const { events, next } = page
-    // The next page is on its way while this one is added up.
-    const coming = next === undefined ? undefined : ledger.counterEvents({ ...query, after: next })
-    history.add(events)
-    if (seen !== undefined) for (const event of events) seen(event)
-    if (coming === undefined) return { seeded: history.seeded(), started }
-    page = await coming
-  }
+function keysOf(charges: readonly Charge[]): ReadonlySet<string> {
+  return new Set(charges.map(({ counter: { key } }) => key))
 }
 
-/** Whether a ledger has to know when a window of this kind started, and with which quota. */
-export function keepsItsStart({ window, onChange }: Charge): boolean {
-  if (window.kind === 'first-use') return true
-  return window.kind === 'fixed' && (onChange.quota === 'next-window' || onChange.duration === 'next-window')
-}
-
-/** The entry of a window's start. Whoever finds it first writes it: its id is made of counter and instant. */
-export function windowStart(
-  { counter: { owner, partition, name } }: Charge,
-  tenant: string,
-  {
-    startMs,
-    endMs,
-    quota,
-    toppedUp,
-  }: { startMs: number; endMs: number | null; quota: number | null; toppedUp: number },
-): WindowStartEntry {
-  const id = `${partition} ${name} ${startMs}`
-  const start = {
-    kind: 'window-start',
-    id,
-    tenant,
-    atMs: startMs,
-    owner,
-    partition,
-    counter: name,
-    endMs,
-    quota,
-  } as const
-  return toppedUp === 0 ? start : { ...start, toppedUp }
-}
-
-/** Tenant of a partition, which is always the first of its dimensions. */
-export function tenantOf(partition: string): string {
-  const comma = partition.indexOf(',')
-  const value = partition.slice('tenant='.length, comma === -1 ? undefined : comma)
-  return value === '' ? DEFAULT_TENANT : decodeURIComponent(value)
-}
-
-function groupOf(partition: string, subject: string | undefined): string {
-  return `${subject !== undefined && hasKey(partition, subject)} ${tenantOf(partition)}`
-}
-
-function hasKey(partition: string, subject: string): boolean {
-  return partition.split(',').includes(`key=${encodeURIComponent(subject.toWellFormed())}`)
-}
-
-async function within(ms: number, work: Promise<void>): Promise<void> {
-  const { promise, reject } = Promise.withResolvers<never>()
-  const late = (): void =>
-    reject(new QuotaError('ERR_QUOTA_LEDGER_UNAVAILABLE', `counters were not rebuilt from the ledger within ${ms} ms`))
-  const timer = setTimeout(late, ms)
-  try {
-    await Promise.race([work, promise])
-  } finally {
-    clearTimeout(timer)
-  }
+function overtaken(rounds: number): QuotaError {
+  const message = `what other processes settled made what was read of the ledger void ${rounds + 1} times`
+  return new QuotaError('ERR_QUOTA_LEDGER_UNAVAILABLE', message)
 }

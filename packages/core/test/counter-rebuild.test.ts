@@ -1,59 +1,7 @@
-import {
-  Admission,
-  MemoryCounterStore,
-  MemoryLedger,
-  QuotaError,
-  type AdmissionOptions,
-  type Decision,
-  type Limit,
-  type UsageEntry,
-} from '@tallygate/core'
-import { SettableClock } from '@tallygate/testkit'
+import { Admission, MemoryCounterStore, QuotaError, type Limit, type UsageEntry } from '@tallygate/core'
 import { expect } from 'chai'
 import { admitted, boundTo, DAY, NOON, TOKENS } from './admission-bed.ts'
-
-/** A ledger that counts what it is asked, and can be taken away. */
-class WatchedLedger extends MemoryLedger {
-  isAway = false
-  reads = 0
-  whileReading: () => Promise<void> = async () => {}
-
-  override async counterEvents(
-    query: Parameters<MemoryLedger['counterEvents']>[0],
-  ): ReturnType<MemoryLedger['counterEvents']> {
-    this.reads += 1
-    if (this.isAway) throw new QuotaError('ERR_QUOTA_LEDGER_UNAVAILABLE', 'gone fishing')
-    const page = await super.counterEvents(query)
-    await this.whileReading()
-    return page
-  }
-}
-
-interface Node {
-  readonly clock: SettableClock
-  readonly ledger: WatchedLedger
-  readonly admission: Admission
-  readonly admit: (id: string, limits?: readonly Limit[]) => Promise<Decision>
-  readonly used: (limits?: readonly Limit[]) => Promise<number[]>
-}
-
-/** A node that has just begun, with a ledger that knows of a call this morning. */
-async function restarted(rebuild: Partial<AdmissionOptions['rebuild']> = {}): Promise<Node> {
-  const clock = new SettableClock(NOON)
-  const ledger = new WatchedLedger()
-  await ledger.append([entry('this-morning', { atMs: NOON - 3_600_000, charges: charged(30) })])
-  const store = new MemoryCounterStore({ clock: clock.now })
-  const admission = new Admission({ store, clock: clock.now, rebuild: { ledger, ...rebuild } })
-  return {
-    clock,
-    ledger,
-    admission,
-    admit: (id, limits = [DAY, TOKENS]) =>
-      admission.admit({ id, bound: boundTo(limits), amounts: { tokens: 5 }, context: '', subject: 'alice' }),
-    used: async (limits = [DAY, TOKENS]) =>
-      (await admission.read(boundTo(limits), { subject: 'alice' })).statuses.map(({ used }) => used),
-  }
-}
+import { charged, entry, restarted, type WatchedLedger } from './rebuild-bed.ts'
 
 describe('Admission, with a ledger to rebuild counters from', () => {
   it('knows what was used before the process began', async () => {
@@ -130,21 +78,6 @@ describe('Admission, with a ledger to rebuild counters from', () => {
     expect(await admission.settle(reservation!, { requests: 1, tokens: 7 }, NOON)).to.equal('closed')
   })
 
-  it('gives up on a ledger that is overtaken again and again', async () => {
-    const { ledger, admission, admit } = await restarted()
-    ledger.isAway = true
-    const limits = [{ ...DAY, onUnavailable: 'admit' as const }]
-    const uncounted = await Promise.all(Array.from({ length: 20 }, (_, index) => admit(`u${index}`, limits)))
-    ledger.isAway = false
-    ledger.whileReading = async () => {
-      const decision = uncounted.shift()
-      if (decision !== undefined) await admission.settle(admitted(decision).reservation!, { requests: 1 }, NOON)
-    }
-    expect(admitted(await admit('b', limits)).counted).to.equal(false)
-    // Once for the twenty, who waited together.
-    expect(ledger.reads).to.equal(1 + 10)
-  })
-
   it('brings in first what waits elsewhere', async () => {
     const late = entry('late', { charges: charged(9) })
     let ledger: WatchedLedger | undefined
@@ -198,32 +131,3 @@ describe('Admission, with a ledger to rebuild counters from', () => {
     expect(starts).to.deep.equal([`pro/trial ${NOON}`, `pro/trial ${NOON + 60_000}`])
   })
 })
-
-function charged(tokens: number): UsageEntry['charges'] {
-  const owner = 'tenant=acme,key=alice'
-  const of = { owner, partition: owner }
-  return [
-    { ...of, counter: 'pro/day', unit: 'requests', reserved: 1, actual: 1 },
-    { ...of, counter: 'pro/tokens', unit: 'tokens', reserved: 5, actual: tokens },
-  ]
-}
-
-function entry(id: string, overrides: Partial<UsageEntry>): UsageEntry {
-  return {
-    kind: 'usage',
-    id,
-    tenant: 'acme',
-    atMs: NOON,
-    callId: id,
-    subject: 'alice',
-    dimensions: { tenant: 'acme', key: 'alice' },
-    plans: [],
-    outcome: 'complete',
-    streamed: false,
-    admittedAtMs: overrides.atMs ?? NOON,
-    durationMs: 0,
-    charges: [],
-    overage: false,
-    ...overrides,
-  }
-}
