@@ -1,4 +1,4 @@
-import { configError, QuotaError, type Entry, type UsageEntry } from '@tallygate/core'
+import { configError, isQuotaError, QuotaError, type Entry, type UsageEntry } from '@tallygate/core'
 import { ENTRY_COLUMNS, rowOf } from './entry-row.ts'
 
 /** Values of one row, in the order of the ledger's columns. */
@@ -36,7 +36,6 @@ const SHAPE = ENTRY_COLUMNS.map((name) => ({
  * @throws QuotaError `ERR_QUOTA_CONFIG` with the member that makes it impossible.
  */
 export function storableRow(entry: Entry): Row {
-  if (entry.kind === 'usage') assertFigures(entry)
   const row = rowOrFault(entry)
   const wrong = wrongColumn(row)
   if (wrong === -1) return row
@@ -79,8 +78,10 @@ function assertFinite(value: unknown, member: string): void {
 
 function rowOrFault(entry: Entry): Row {
   try {
+    if (entry.kind === 'usage') assertFigures(entry)
     return rowOf(entry)
   } catch (error) {
+    if (isQuotaError(error)) throw error
     const reason = error instanceof Error ? error.message : String(error)
     throw new QuotaError('ERR_QUOTA_CONFIG', `entry ${entry.id} can't be written: ${reason}`, { cause: error })
   }

@@ -143,6 +143,42 @@ describe('the journal of a SqliteLedger', () => {
     expect(journals()).to.deep.equal([])
   })
 
+  it('has what was acknowledged, of processes that share a file and are killed at any time while others start', async () => {
+    const acknowledged: string[] = []
+    const live = async (name: string): Promise<void> => {
+      const script = new URL('append-until-killed.ts', import.meta.url).pathname
+      const child = spawn(process.execPath, [script, file, name], { stdio: ['ignore', 'pipe', 'inherit'] })
+      let output = ''
+      child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()))
+      await once(child.stdout, 'data')
+      await new Promise((resolve) => setTimeout(resolve, Math.random() * 300))
+      child.kill('SIGKILL')
+      await once(child, 'close')
+      // The last line may have been cut off.
+      acknowledged.push(
+        ...output
+          .split('\n')
+          .slice(0, -1)
+          .flatMap((line) => line.split(' ')),
+      )
+    }
+    const lives = async (slot: number): Promise<void> => {
+      for (let life = 0; life < 4; life += 1) await live(`${slot}-${life}`)
+    }
+    await Promise.all([lives(1), lives(2), lives(3)])
+    const ledger = await SqliteLedger.open({ file, onDamage: (...damage) => told.push(damage) })
+    const found: string[] = []
+    for (let from = 0; from < acknowledged.length; from += 1_000) {
+      const entries = await ledger.find('t', acknowledged.slice(from, from + 1_000))
+      found.push(...entries.map(({ id }) => id))
+    }
+    await ledger.close()
+    expect(found.sort()).to.deep.equal(acknowledged.sort())
+    expect(told).to.deep.equal([])
+    expect(acknowledged).to.have.length.above(100)
+    expect(readdirSync(folder)).to.deep.equal(['usage.db'])
+  })
+
   it('of a ledger in this process is left to it, however old it looks', async () => {
     const ledger = await SqliteLedger.open({ file })
     utimesSync(join(folder, journals()[0]!), 1, 1)

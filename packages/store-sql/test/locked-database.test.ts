@@ -52,7 +52,9 @@ describe('a SqliteLedger whose database another process has locked', () => {
     lock()
     await append(ledger, 0, 700)
     const batch = [usageEntry('x'), usageEntry('y')]
-    expect(await codeOf(ledger.append(batch))).to.equal('ERR_QUOTA_LEDGER_UNAVAILABLE')
+    // Nor do these wait for the lock: with 20 ms each, this would take a minute.
+    for (let tries = 0; tries < 3_000; tries += 1)
+      expect(await codeOf(ledger.append(batch))).to.equal('ERR_QUOTA_LEDGER_UNAVAILABLE')
     unlock()
     await ledger.append(batch)
     expect(await calls(ledger)).to.equal(702)

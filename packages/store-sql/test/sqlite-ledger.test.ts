@@ -82,6 +82,20 @@ describe('SqliteLedger', () => {
     })
   }
 
+  it('refuses an entry that has no charges, or dimensions that refer to themselves, with its id', async () => {
+    const ledger = await SqliteLedger.open({ file: newFile() })
+    const circular: Record<string, unknown> = { user: 'u' }
+    circular['self'] = circular
+    for (const wrong of [{ charges: undefined }, { dimensions: circular }]) {
+      const broken = entry({ id: 'broken', ...(wrong as unknown as Partial<UsageEntry>) })
+      const failure = await ledger.append([entry({ id: 'a' }), broken]).catch((error: unknown) => error)
+      expect(failure).to.have.property('code', 'ERR_QUOTA_CONFIG')
+      expect(failure).to.have.property('message').that.includes('entry broken')
+    }
+    expect(await ledger.entries(ALWAYS)).to.have.length(0)
+    await ledger.close()
+  })
+
   it('refuses a bound that none can wait under', async () => {
     const failure = await SqliteLedger.open({ file: newFile(), mostWaiting: 0 }).catch((error: unknown) => error)
     expect(failure).to.have.property('code', 'ERR_QUOTA_CONFIG')
