@@ -8,6 +8,8 @@ export interface Outbox {
   /** The oldest entries, at most `most`. They stay until they are removed. */
   peek(most: number): Promise<readonly Entry[]>
   remove(entries: readonly Entry[]): Promise<void>
+  /** Keeps an entry that the ledger will never take, for people to look at. Absent: nothing is kept of it. */
+  setAside?(entry: Entry): Promise<void>
   readonly size: number
   close(): Promise<void>
 }

@@ -30,6 +30,9 @@ interface SegmentFile {
 
 const SEGMENT = /^\d{6,}\.jsonl$/
 const SEGMENT_BYTES = 1_000_000
+/** Entries that the ledger will never take, in each process's folder. Nothing reads it but people. */
+const REFUSED = 'refused.jsonl'
+const MOST_REFUSED_BYTES = 10_000_000
 const MOST_FOLDERS = 1_000
 
 /**
@@ -106,6 +109,19 @@ export class FileOutbox implements Outbox {
   /** Removes what was peeked. Entries that are not among the oldest are not there any more, and left alone. */
   remove(entries: readonly Entry[]): Promise<void> {
     return this.#next(() => this.#remove(entries))
+  }
+
+  /** Adds it to `refused.jsonl`, up to 10 MB: what is more is not kept. */
+  setAside(entry: Entry): Promise<void> {
+    return this.#next(async () => {
+      const file = await open(join(this.#folder, REFUSED), 'a', 0o600)
+      try {
+        const { size } = await file.stat()
+        if (size < MOST_REFUSED_BYTES) await file.write(lineOf(entry))
+      } finally {
+        await file.close()
+      }
+    })
   }
 
   /** Leaves what is in it for the next process. */

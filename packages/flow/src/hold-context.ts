@@ -1,4 +1,4 @@
-import { DEFAULT_TENANT, UNITS, type BoundLimit, type Dimensions, type Unit } from '@tallygate/core'
+import { DEFAULT_TENANT, UNITS, type BoundLimit, type CompiledPlan, type Dimensions, type Unit } from '@tallygate/core'
 
 /** What the entry of a call will need if its process dies before it is settled. */
 export interface HoldContext {
@@ -10,7 +10,7 @@ export interface HoldContext {
   readonly operation?: string | undefined
   readonly model?: string | undefined
   readonly plans: readonly { readonly name: string; readonly version: string }[]
-  /** Units by the names of counters, but for those that count requests: a plan can be gone when its hold expires. */
+  /** Units by the names of its plans' counters, without those that count requests: a plan can be gone when a hold expires. */
   readonly units?: Readonly<Record<string, Unit>>
 }
 
@@ -25,9 +25,10 @@ export function writeContext(context: Omit<HoldContext, 'units'>, bound: readonl
   let text = `${line(tenant)}\n${line(subject)}\n${line(callId)}\n${provider}\n${operation}\n${line(cut(model))}\n`
   for (const { name, version } of plans) text += `${name}=${version} `
   text += '\n'
-  for (const { counter, limit } of bound) {
-    const { unit } = limit.definition
-    if (unit !== 'requests') text += `${counter.name}=${unit} `
+  let before: CompiledPlan | undefined
+  for (const { plan } of bound) {
+    if (plan !== before) text += unitsOf(plan)
+    before = plan
   }
   if (!isPlain(dimensions)) text += `\n${JSON.stringify(dimensions)}`
   // A model that a caller cut in the middle of a character must not be what a store stumbles over.
@@ -55,6 +56,20 @@ export function readContext(text: string): HoldContext {
   }
 }
 
+const BREAKS = /[\n\\]/
+const unitsOfPlans = new WeakMap<CompiledPlan, string>()
+
+/** Worked out once: it is asked for with each call, and plans stay. */
+function unitsOf(plan: CompiledPlan): string {
+  let text = unitsOfPlans.get(plan)
+  if (text === undefined) {
+    const others = plan.limits.filter(({ definition }) => definition.unit !== 'requests')
+    text = others.map(({ name, definition }) => `${plan.name}/${name}=${definition.unit} `).join('')
+    unitsOfPlans.set(plan, text)
+  }
+  return text
+}
+
 function isPlain(dimensions: Dimensions): boolean {
   for (const name in dimensions) if (name !== 'tenant' && name !== 'key') return false
   return true
@@ -66,7 +81,7 @@ function cut(model: string): string {
 
 /** A text that keeps to its line. */
 function line(text: string): string {
-  if (!text.includes('\n') && !text.includes('\\')) return text
+  if (!BREAKS.test(text)) return text
   return text.replaceAll('\\', '\\\\').replaceAll('\n', '\\n')
 }
 

@@ -1,4 +1,4 @@
-import { MemoryLedger, MemoryOutbox, QuotaError, type Entry } from '@tallygate/core'
+import { MemoryLedger, MemoryOutbox, QuotaError, type Entry, type QuotaErrorCode } from '@tallygate/core'
 import { Telemetry } from '@tallygate/telemetry'
 import { expect } from 'chai'
 import { EntryWriter } from '../src/entry-writer.ts'
@@ -7,10 +7,14 @@ import { usageEntry } from './usage-entry.ts'
 /** A ledger that can be taken away. */
 class AwayLedger extends MemoryLedger {
   isAway = false
+  /** Ids that it will never take, and what it throws then. */
+  bad: readonly string[] = []
+  says: QuotaErrorCode = 'ERR_QUOTA_LEDGER_UNAVAILABLE'
   readonly appends: string[][] = []
 
   override async append(entries: readonly Entry[]): Promise<void> {
     if (this.isAway) throw new QuotaError('ERR_QUOTA_LEDGER_UNAVAILABLE', 'gone fishing')
+    if (entries.some(({ id }) => this.bad.includes(id))) throw new QuotaError(this.says, 'a secret of the entry')
     this.appends.push(entries.map(({ id }) => id))
     return super.append(entries)
   }
@@ -147,6 +151,87 @@ describe('EntryWriter', () => {
     ledger.isAway = false
     await writer.bringIn()
     expect(await ledger.ids()).to.deep.equal(['e1'])
+  })
+
+  it('sets aside at once what the ledger refuses, and nothing else', async () => {
+    const { writer, ledger, outbox, logged } = opened()
+    ledger.says = 'ERR_QUOTA_CONFIG'
+    ledger.bad = ['e003', 'e077', 'e099', 'e130']
+    await Promise.all(ids(150).map((id) => writer.write(usageEntry(id))))
+    expect(await ledger.ids()).to.deep.equal(ids(150).filter((id) => !ledger.bad.includes(id)))
+    expect([outbox.size, writer.pending]).to.deep.equal([0, 0])
+    expect(logged).to.deep.equal(
+      ledger.bad.map(
+        (id) => `the ledger refuses an entry: it is set aside {"id":"${id}","kind":"usage","code":"ERR_QUOTA_CONFIG"}`,
+      ),
+    )
+  })
+
+  it('finds what the ledger will never take also where that says it is away, and goes on', async () => {
+    const { writer, ledger, outbox, logged } = opened()
+    const aside: string[] = []
+    Object.assign(outbox, { setAside: async ({ id }: Entry) => void aside.push(id) })
+    ledger.bad = ['e000', 'e055']
+    await Promise.all(ids(250).map((id) => writer.write(usageEntry(id))))
+    for (let round = 0; round < 9; round += 1) await writer.flush()
+    expect(await ledger.ids()).to.deep.equal(ids(250).filter((id) => !ledger.bad.includes(id)))
+    expect([aside, writer.pending, writer.isBlocked]).to.deep.equal([ledger.bad, 0, false])
+    expect(logged.filter((line) => line.includes('set aside')).join()).not.to.include('secret')
+    await writer.bringIn()
+  })
+
+  it('finds one that is alone, when the ledger has taken others', async () => {
+    const { writer, ledger, outbox } = opened()
+    await writer.write(usageEntry('good'))
+    ledger.bad = ['bad']
+    await writer.write(usageEntry('bad'))
+    for (let round = 0; round < 7; round += 1) {
+      await writer.flush()
+      expect(outbox.size).to.equal(1)
+    }
+    await writer.flush()
+    expect([writer.pending, await ledger.ids()]).to.deep.equal([0, ['good']])
+  })
+
+  it('takes no entry for one that the ledger will never take while the ledger is away, or comes and goes', async () => {
+    const { writer, ledger } = opened()
+    await writer.write(usageEntry('good'))
+    ledger.isAway = true
+    await Promise.all(ids(60).map((id) => writer.write(usageEntry(id))))
+    for (let round = 0; round < 10; round += 1) await writer.flush()
+    expect(writer.pending).to.equal(60)
+    // It goes away again and again in the middle of it.
+    const append = ledger.append.bind(ledger)
+    let appends = 0
+    ledger.append = async (entries) => {
+      appends += 1
+      ledger.isAway = entries.length > 1 || appends % 7 > 2
+      return append(entries)
+    }
+    for (let round = 0; round < 40 && writer.pending > 0; round += 1) await writer.flush()
+    ledger.append = append
+    ledger.isAway = false
+    await writer.flush()
+    expect(await ledger.ids()).to.deep.equal([...ids(60), 'good'])
+  })
+
+  it('logs once that the outbox takes nothing, with the cause, and once that there is a place again', async () => {
+    const { writer, ledger, logged } = opened(2)
+    const told = (): string[] => logged.splice(0).filter((line) => !line.startsWith('the ledger takes no entries'))
+    for (let outage = 0; outage < 2; outage += 1) {
+      ledger.isAway = true
+      await writer.write(usageEntry(`first${outage}`))
+      await Promise.all(ids(2, outage * 10).map((id) => writer.write(usageEntry(id))))
+      // One finds the last place, while others have found none.
+      for (const id of ids(6, outage * 10 + 2)) await writer.write(usageEntry(id))
+      expect(told()).to.deep.equal([
+        'the outbox takes no entries: they stay in memory ' +
+          '{"cause":"the outbox holds 2 entries: bring the ledger back, or allow more"}',
+      ])
+      ledger.isAway = false
+      await writer.flush()
+      expect(told()).to.deep.equal(['entries have a place again undefined'])
+    }
   })
 
   it('writes an entry once, however often it is brought', async () => {

@@ -32,6 +32,17 @@ describe('FileOutbox', () => {
   const files = (number = 1): string[] =>
     readdirSync(join(folder, String(number))).filter((name) => name.endsWith('.jsonl'))
 
+  it('keeps what the ledger will never take apart, where nobody brings it in again', async () => {
+    const outbox = await open()
+    await outbox.put([usageEntry('e1'), usageEntry('e2')])
+    await outbox.setAside(usageEntry('e1'))
+    await outbox.remove([usageEntry('e1')])
+    await opened.pop()!.close()
+    const next = await open()
+    expect((await next.peek(9)).map(({ id }) => id)).to.include('e2')
+    expect(readFileSync(join(folder, '1', 'refused.jsonl'), 'utf8')).to.match(/^[0-9a-f]{8} \{.*"id":"e1".*\}\n$/)
+  })
+
   it('does what an outbox in memory does, and is the same after it was opened anew', async () => {
     const command = fc.oneof(
       fc.record({ kind: fc.constant('put' as const), count: fc.nat(5) }),

@@ -219,9 +219,7 @@ function insertSql(db: Kysely<Schema>): string {
     .onConflict((conflict) =>
       conflict
         .columns(['tenant', 'id'])
-        .doUpdateSet(({ ref }) =>
-          Object.fromEntries(ENTRY_COLUMNS.map((column) => [column, ref(`excluded.${column}`)])),
-        )
+        .doUpdateSet(Object.fromEntries(ENTRY_COLUMNS.map((column) => [column, sql.ref(`excluded.${column}`)])))
         .where(sql<boolean>`entries.outcome = 'expired' and excluded.kind = 'usage' and excluded.outcome <> 'expired'`),
     )
     .compile().sql
