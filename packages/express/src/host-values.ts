@@ -18,7 +18,7 @@ export class HostValues {
   /** @throws QuotaError `ERR_QUOTA_CONFIG`, naming the member, for what is neither a text nor a finite number; logged once. */
   text(value: unknown, member: string): string | undefined {
     if (typeof value === 'string' || value === undefined) return value
-    if (Number.isFinite(value) || typeof value === 'bigint') return String(value)
+    if (typeof value === 'bigint' || (typeof value === 'number' && Number.isFinite(value))) return String(value)
     throw this.#wrong(member, value, 'return a text or a number, or undefined where there is none')
   }
 

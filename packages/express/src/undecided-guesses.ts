@@ -75,6 +75,7 @@ export class UndecidedGuesses {
 
 /** Calls back with the status of an answer when its head goes out, or without one when none will; once. */
 export function onHead(res: Response, decide: (status: number | undefined) => void): void {
+  // oxlint-disable-next-line typescript/unbound-method -- it is called with the response as `this`
   const { writeHead } = res
   let isDecided = false
   const once = (status: number | undefined): void => {

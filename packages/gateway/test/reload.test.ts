@@ -107,7 +107,7 @@ describe('reloading quota.yaml', () => {
     const held: ServerResponse[] = []
     let holds = false
     const upstream = createServer((_req, res) => void (holds ? held.push(res) : res.end('{}'))).listen(0, '127.0.0.1')
-    onClose(() => void upstream.close().closeAllConnections())
+    onClose(() => upstream.close().closeAllConnections())
     await once(upstream, 'listening')
     const open = async (expected: number): Promise<void> => {
       let found = -1
