@@ -215,6 +215,24 @@ describe('EntryWriter', () => {
     expect(await ledger.ids()).to.deep.equal([...ids(60), 'good'])
   })
 
+  it('takes no entry for one that the ledger will never take where the ledger is gone when it is tried once more', async () => {
+    const { writer, ledger } = opened()
+    await writer.write(usageEntry('good'))
+    const append = ledger.append.bind(ledger)
+    let probes = 0
+    ledger.append = async (entries) => {
+      if (entries[0]!.id === 'good') probes += 1
+      // It is there before, and in between, and not after.
+      if (entries[0]!.id !== 'good' || probes % 3 === 0) throw new QuotaError('ERR_QUOTA_LEDGER_UNAVAILABLE', 'gone')
+    }
+    await writer.write(usageEntry('e1'))
+    for (let round = 0; round < 10; round += 1) await writer.flush()
+    expect([probes, writer.pending]).to.deep.equal([30, 1])
+    ledger.append = append
+    await writer.flush()
+    expect(await ledger.ids()).to.deep.equal(['e1', 'good'])
+  })
+
   it('logs once that the outbox takes nothing, with the cause, and once that there is a place again', async () => {
     const { writer, ledger, logged } = opened(2)
     const told = (): string[] => logged.splice(0).filter((line) => !line.startsWith('the ledger takes no entries'))

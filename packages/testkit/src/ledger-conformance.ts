@@ -49,6 +49,15 @@ export function describeLedger(name: string, open: OpenLedger): void {
       expect(events.map((event) => event.kind === 'usage' && event.actual)).to.deep.equal([9])
     })
 
+    it('leaves a call that expired as it was written first, until it has ended', async () => {
+      const [first, second] = [3, 4].map((actual) =>
+        usage('a', { outcome: 'expired', charges: [charged('x', { actual })] }),
+      )
+      await ledger.append([first!])
+      await ledger.append([second!])
+      expect(await ledger.find('t', ['a'])).to.deep.equal([first])
+    })
+
     it('replaces a call that expired also where both come at once', async () => {
       const [guess, end] = [usage('a', { outcome: 'expired' }), usage('a', { usage: tokens(4, 5) })]
       await ledger.append([guess, end, guess])
