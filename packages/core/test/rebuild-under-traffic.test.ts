@@ -211,9 +211,9 @@ describe('Counters that are rebuilt while calls end', () => {
     const bound = boundTo([{ ...DAY, quota: 10_000 }])
     expect((await admission.read(bound)).statuses[0]!.used).to.equal(5_001)
     expect(store.seeds.map(({ counters, closed }) => [counters.length, closed.length])).to.deep.equal([
+      [1, 2_000],
       [0, 2_000],
-      [0, 2_000],
-      [1, 1_001],
+      [0, 1_001],
     ])
     for (const id of [ids[0]!, ids[2_000]!, ids[5_000]!]) {
       const charges = chargesOf(bound, {}, NOON, 0).map((charge) => ({ charge, actual: 1 }))

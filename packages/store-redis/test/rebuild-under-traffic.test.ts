@@ -9,6 +9,7 @@ import {
   type BoundLimit,
   type CounterEventQuery,
   type Reservation,
+  type SeedRequest,
   type UsageEntry,
 } from '@tallygate/core'
 import { RedisCounterStore } from '@tallygate/store-redis'
@@ -52,6 +53,16 @@ class SlowLedger extends MemoryLedger {
   }
 }
 
+class WatchedStore extends RedisCounterStore {
+  /** How many ids came with each seed. */
+  readonly closed: number[] = []
+
+  override seed(request: SeedRequest): Promise<boolean> {
+    this.closed.push(request.closed.length)
+    return super.seed(request)
+  }
+}
+
 describe('Counters in Redis that are rebuilt while calls end', () => {
   let server: TestRedis
   let client: Redis
@@ -87,11 +98,12 @@ describe('Counters in Redis that are rebuilt while calls end', () => {
   })
 
   it('are known again to several processes that rebuild them at once', async () => {
-    const ledger = new SlowLedger(40)
+    const ledger = new SlowLedger(150)
     const prefix = `test:${randomUUID()}:`
     const nodes = Array.from({ length: 3 }, () => admissionOn(ledger, prefix))
     const ends: Promise<void>[] = []
     const work = async (admission: Admission, node: number): Promise<boolean> => {
+      await later(node * 100)
       for (let index = 0; index < 200; index += 1) {
         const decision = await admission.admit({ id: `n${node}-${index}`, bound: BOUND, amounts: {}, context: '' })
         if (!decision.admitted) throw new Error(decision.reason)
@@ -107,12 +119,14 @@ describe('Counters in Redis that are rebuilt while calls end', () => {
 
   it('are told what ended in the last minute in pieces', async () => {
     const ledger = new SlowLedger(0)
-    const admission = admissionOn(ledger, `test:${randomUUID()}:`)
+    const store = new WatchedStore({ client, prefix: `test:${randomUUID()}:` })
+    const admission = new Admission({ store, rebuild: { ledger } })
     const atMs = Date.now()
     await ledger.append(Array.from({ length: 5_001 }, (_, index) => entry(`r${index}`, atMs)))
     expect(await used(admission)).to.deep.equal([5_001, 5_001])
+    expect(store.closed).to.deep.equal([2_000, 2_000, 1_001])
     for (const id of ['r0', 'r2000', 'r5000']) {
-      expect(await admission.store.holdState({ id, owner: OWNER })).to.deep.equal({ state: 'settled' })
+      expect(await store.holdState({ id, owner: OWNER })).to.deep.equal({ state: 'settled' })
     }
   })
 })
