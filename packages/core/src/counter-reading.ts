@@ -9,8 +9,6 @@ import { keepsItsStart } from './window-start.ts'
 export interface ReadingOptions {
   /** Nobody else's calls are charged to counters of this key. */
   readonly subject?: string | undefined
-  /** Takes the ids of what may still be settled again: of the last minute before the reading, and since. */
-  readonly recent?: Set<string>
   /** How long a ledger may take for one answer, in milliseconds. Default: 20 s. */
   readonly answerWithinMs?: number | undefined
 }
@@ -43,6 +41,8 @@ export class CounterReading {
   #started: readonly WindowStartEvent[] = []
   /** Ids of events that were taken and may be met again, by counter. */
   #taken: readonly Set<string>[] = []
+  /** Of them, what may still be settled again: of the last minute before the reading, and since. */
+  #recent: readonly Set<string>[] = []
   #takenFromMs = 0
   #readAtMs = 0
 
@@ -93,6 +93,11 @@ export class CounterReading {
     })
   }
 
+  /** Ids of what may still be settled again on these counters, the latest last. */
+  recent(asked: ReadonlySet<string>): readonly string[] {
+    return this.charges.flatMap(({ counter: { key } }, index) => (asked.has(key) ? [...this.#recent[index]!] : []))
+  }
+
   #all(asked: ReadonlySet<string>, holds: (counter: number) => boolean): boolean {
     return this.charges.every(({ counter: { key } }, index) => !asked.has(key) || holds(index))
   }
@@ -105,6 +110,7 @@ export class CounterReading {
       ? await this.#answer(this.#ledger.windowStarts({ tenant, counters, toMs: nowMs }))
       : []
     this.#taken = charges.map(() => new Set())
+    this.#recent = charges.map(() => new Set())
     this.#takenFromMs = nowMs - ENTRIES_LATE_BY_MS
     const history = new CounterHistory(charges, nowMs, this.#started)
     await this.#take(history, history.fromMs, () => true)
@@ -138,7 +144,7 @@ export class CounterReading {
   #remember({ counter, id, kind, atMs }: CounterEvent): void {
     if (atMs < this.#takenFromMs) return
     this.#taken[counter]!.add(id)
-    if (kind !== 'window-start') this.#options.recent?.add(id)
+    if (kind !== 'window-start') this.#recent[counter]!.add(id)
   }
 
   #page(query: CounterEventQuery): Promise<CounterEventPage> {

@@ -49,8 +49,6 @@ export interface UnknownCounters {
 /** What a rebuild has read. It outlives one that has failed, so that the next one reads only what is new. */
 interface Read {
   readonly readings: readonly CounterReading[]
-  /** Ids that may still be settled again, as they come; none is ever taken away. */
-  readonly recent: Set<string>
   readAtMs: number
 }
 
@@ -113,7 +111,6 @@ export class CounterRebuild {
     const lost = unknown.map((index) => charges[index]!)
     const owners = new Set(lost.map(({ counter }) => counter.owner))
     const read = this.#readOf(key, lost, subject)
-    const sent = new Map<string, number>()
     const closeGate = (): (() => void) => this.gate.close(owners)
     let openGate = read.readings.every(({ isBegun }) => isBegun) ? closeGate() : undefined
     let overtakenAtMs: number | undefined
@@ -123,7 +120,8 @@ export class CounterRebuild {
         asked = await this.#readOn(read, asked, lost)
         if (asked === undefined) break
         this.#kept.set(key, read)
-        if (await this.#seedAll(read, asked, sent)) break
+        const still = await this.#ask(lost)
+        if (still === undefined || (isSame(still, asked) && (await this.#seedAll(read, asked)))) break
         openGate ??= closeGate()
         overtakenAtMs ??= monotonicClock() + OVERTAKEN_AFTER_MS
         if (rounds === MOST_ROUNDS || monotonicClock() > overtakenAtMs) throw overtaken(rounds)
@@ -141,9 +139,8 @@ export class CounterRebuild {
     for (const [each, { readAtMs }] of this.#kept) if (nowMs - readAtMs > KEPT_FOR_MS) this.#kept.delete(each)
     const kept = this.#kept.get(key)
     if (kept !== undefined) return kept
-    const recent = new Set<string>()
-    const options = { subject, recent, answerWithinMs: this.#answerWithinMs }
-    return { readings: readingsOf(this.#options.ledger, lost, options), recent, readAtMs: nowMs }
+    const options = { subject, answerWithinMs: this.#answerWithinMs }
+    return { readings: readingsOf(this.#options.ledger, lost, options), readAtMs: nowMs }
   }
 
   /** Asks once more where a bucket has ended meanwhile: what was counted in the next one stands in no seed of this one. */
@@ -173,21 +170,16 @@ export class CounterRebuild {
     }
   }
 
-  /** @param sent How many of the ids each owner has taken already. */
-  async #seedAll(
-    { readings, recent }: Read,
-    { lost, fence, nowMs }: Asked,
-    sent: Map<string, number>,
-  ): Promise<boolean> {
+  async #seedAll({ readings }: Read, { lost, fence, nowMs }: Asked): Promise<boolean> {
     const standings = readings
       .flatMap((reading) => reading.standings())
       .filter(({ seeded: { charge } }) => lost.has(charge.counter.key))
-    const ids = [...recent]
+    const closed = [...new Set(readings.flatMap((reading) => reading.recent(lost)))]
+    const countedUntilMs = nowMs - ENTRIES_LATE_BY_MS
     let isSeeded = true
     for (const [owner, ofOwner] of Map.groupBy(standings, ({ seeded }) => seeded.charge.counter.owner)) {
-      const countedUntilMs = nowMs - ENTRIES_LATE_BY_MS
-      const request = { owner, counters: ofOwner.map(({ seeded }) => seeded), fence, closed: ids, countedUntilMs }
-      if (!(await this.#seedOwner(request, sent))) isSeeded = false
+      const counters = ofOwner.map(({ seeded }) => seeded)
+      if (!(await this.#seedOwner({ owner, counters, fence, closed, countedUntilMs }))) isSeeded = false
       else {
         this.#options.onRebuilt?.(ofOwner.length)
         for (const standing of ofOwner) this.#recordStart(standing)
@@ -196,16 +188,21 @@ export class CounterRebuild {
     return isSeeded
   }
 
-  /** Sends all but the last ids first: they are in the ledger, whether or not the seed arrives. */
-  async #seedOwner(request: SeedRequest, sent: Map<string, number>): Promise<boolean> {
+  /** The latest ids, which are the likeliest to be settled just now, go with the counters; the others follow. */
+  async #seedOwner(request: SeedRequest): Promise<boolean> {
     const { owner, closed } = request
-    let at = sent.get(owner) ?? 0
-    for (; closed.length - at > IDS_AT_ONCE; at += IDS_AT_ONCE) {
-      const some = { ...request, counters: [], closed: closed.slice(at, at + IDS_AT_ONCE) }
-      if (!(await this.#store.seed(some))) return false
-      sent.set(owner, at + IDS_AT_ONCE)
+    if (closed.length <= IDS_AT_ONCE) return this.#store.seed(request)
+    const openGate = this.gate.close(new Set([owner]))
+    try {
+      if (!(await this.#store.seed({ ...request, closed: closed.slice(-IDS_AT_ONCE) }))) return false
+      for (let end = closed.length - IDS_AT_ONCE; end > 0; end -= IDS_AT_ONCE) {
+        const some = closed.slice(Math.max(0, end - IDS_AT_ONCE), end)
+        await this.#store.seed({ ...request, counters: [], closed: some })
+      }
+      return true
+    } finally {
+      openGate()
     }
-    return this.#store.seed({ ...request, closed: closed.slice(at) })
   }
 
   /** A start that nobody has written down, as its process died before it did: the next rebuild shall know it. */
@@ -221,6 +218,11 @@ export class CounterRebuild {
 function keyOf({ charges, unknown }: UnknownCounters): string {
   const lost = unknown.map((index) => charges[index]!)
   return JSON.stringify(lost.map(({ counter, window, quota, onChange }) => [counter.key, window, quota, onChange]))
+}
+
+/** Whether what one has asked for is what is unknown still: others may have seeded it with what they read. */
+function isSame(one: Asked, other: Asked): boolean {
+  return one.fence === other.fence && one.lost.size === other.lost.size
 }
 
 function keysOf(charges: readonly Charge[]): ReadonlySet<string> {

@@ -204,8 +204,8 @@ export interface SeedRequest {
   /** From the answer `unknown`. */
   readonly fence: string
   /**
-   * Ids among the seeded units that may still be settled again: a settlement answers `closed`. Where they are many, they
-   * come before in pieces, without counters.
+   * Ids among the seeded units that may still be settled again: a settlement answers `closed`. Where they are many, most
+   * follow in pieces, without counters.
    */
   readonly closed: readonly string[]
   /** A settlement of up to this instant whose hold is not there is among the seeded units, and charges nothing. */

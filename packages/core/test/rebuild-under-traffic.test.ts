@@ -10,7 +10,7 @@ import {
 import { runs, SettableClock } from '@tallygate/testkit'
 import { expect } from 'chai'
 import fc from 'fast-check'
-import { admitted, boundTo, DAY, NOON, TOKENS } from './admission-bed.ts'
+import { admitted, boundTo, DAY, MIDNIGHT, NOON, TOKENS } from './admission-bed.ts'
 import { charged, entry, restarted, WatchedLedger, type Node } from './rebuild-bed.ts'
 
 const MINUTE = 60_000
@@ -187,6 +187,20 @@ describe('Counters that are rebuilt while calls end', () => {
     expect(ledger.reads).to.equal(3)
   })
 
+  it('leave a call to its settlement that was read after midnight, while the day before was rebuilt', async () => {
+    let beforeRead = async (): Promise<void> => {}
+    const node = await restarted({ beforeRead: () => beforeRead() })
+    const { clock, ledger, admission, used } = node
+    const [reservation] = await uncounted(node, 1)
+    beforeRead = async () => {
+      clock.set(MIDNIGHT)
+      await ledger.append([entry(reservation!.id, { atMs: MIDNIGHT, charges: charged(7) })])
+    }
+    await used(LIMITS)
+    expect(await admission.settle(reservation!, ACTUAL, MIDNIGHT)).to.equal('late')
+    expect(await used(LIMITS)).to.deep.equal([1, 7])
+  })
+
   it('tell a store of many ids in pieces', async () => {
     const clock = new SettableClock(NOON)
     const store = new WatchedStore({ clock: clock.now })
@@ -197,9 +211,9 @@ describe('Counters that are rebuilt while calls end', () => {
     const bound = boundTo([{ ...DAY, quota: 10_000 }])
     expect((await admission.read(bound)).statuses[0]!.used).to.equal(5_001)
     expect(store.seeds.map(({ counters, closed }) => [counters.length, closed.length])).to.deep.equal([
+      [1, 2_000],
       [0, 2_000],
-      [0, 2_000],
-      [1, 1_001],
+      [0, 1_001],
     ])
     for (const id of [ids[0]!, ids[2_000]!, ids[5_000]!]) {
       const charges = chargesOf(bound, {}, NOON, 0).map((charge) => ({ charge, actual: 1 }))
@@ -239,7 +253,7 @@ async function runHistory(readings: readonly (readonly string[])[]): Promise<voi
         await node.ledger.append([entry(reservation.id, { atMs, charges: charged(7) })])
         ends.push(Promise.resolve(node.admission.settle(reservation, ACTUAL, atMs)).then(() => {}))
       } else if (what === 'a-minute') node.clock.advance(MINUTE)
-      else if (what === 'midnight') node.clock.set(Math.max(node.clock.now(), NOON + 12 * 60 * MINUTE))
+      else if (what === 'midnight') node.clock.set(Math.max(node.clock.now(), MIDNIGHT))
       else {
         node.ledger.isAway = true
         setTimeout(() => (node.ledger.isAway = false), 0)

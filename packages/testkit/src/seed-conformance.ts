@@ -188,6 +188,14 @@ export function describeSeeding(bed: ConformanceBed): void {
       expect(await bed.used(rebuilt())).to.equal(7)
     })
 
+    it('closes ids that follow it, without counters', async () => {
+      const fence = await fenceOf(rebuilt())
+      expect(await bed.seed({ counters: [fixed(7)], fence, closed: ['r2'] })).to.equal(true)
+      expect(await bed.seed({ counters: [], fence, closed: ['r1'] })).to.equal(true)
+      for (const id of ['r1', 'r2']) expect(await bed.settle(id, rebuilt(), 5)).to.equal('closed')
+      expect(await bed.used(rebuilt())).to.equal(7)
+    })
+
     it('knows settlements up to an instant to be among the units', async () => {
       await bed.seed({ counters: [fixed(7)], fence: await fenceOf(rebuilt()), countedUntilMs: START - 1 })
       await bed.settle('before', rebuilt(), 5, START - 1)
