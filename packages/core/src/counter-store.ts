@@ -263,7 +263,10 @@ export interface CounterStore {
   /** Changes a counter, once. `false`: the id was known already, or the counter is unknown and will be seeded. */
   adjust(request: AdjustRequest): Eventually<boolean>
 
-  /** `false`: something was settled on these counters meanwhile; ask again, and read the ledger again. */
+  /**
+   * `false`: something was settled on these counters meanwhile, or one of them is known by now; nothing was done. Ask
+   * again, and read the ledger again.
+   */
   seed(request: SeedRequest): Eventually<boolean>
 
   /** Where a reservation is in its life; `undefined` where the store has never heard of it, or not for long. */

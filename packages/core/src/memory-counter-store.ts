@@ -152,10 +152,9 @@ export class MemoryCounterStore implements CounterStore {
   seed({ counters, fence, closed, countedUntilMs }: SeedRequest): Eventually<boolean> {
     const nowMs = this.#tick()
     if (fence !== this.#fence.value) return false
-    for (const seeded of counters) {
-      const { charge } = seeded
-      if (this.#isUnknown(charge, this.#load(charge, nowMs), nowMs)) seed(this.#slab, seeded, countedUntilMs, nowMs)
-    }
+    // One that is known by now was seeded with what somebody else read: of its ids, ours may not be.
+    if (counters.some(({ charge }) => !this.#isUnknown(charge, this.#load(charge, nowMs), nowMs))) return false
+    for (const seeded of counters) seed(this.#slab, seeded, countedUntilMs, nowMs)
     for (const id of closed) if (this.#reservations.find(id) === -1) this.#reservations.close(id, -1, 'settled', nowMs)
     return true
   }

@@ -165,8 +165,10 @@ export function describeSeeding(bed: ConformanceBed): void {
       const fence = await fenceOf(rebuilt(), rebuilt({ counter: 'other' }))
       expect(await bed.seed({ counters: [fixed(7)], fence })).to.equal(true)
       await bed.reserve('r1', rebuilt())
-      await bed.seed({ counters: [fixed(2)], fence })
+      expect(await bed.seed({ counters: [fixed(2)], fence, closed: ['r2'] })).to.equal(false)
       expect(await bed.used(rebuilt())).to.equal(8)
+      // Read by who came too late; not among the units.
+      expect(await bed.settle('r2', rebuilt(), 5)).to.equal('late')
     })
 
     for (const what of ['settled', 'adjusted'] as const) {
