@@ -1,12 +1,16 @@
 import type { Kysely } from 'kysely'
 import type { Migration, MigrationProvider } from 'kysely/migration'
 
-/** Every change of the schema, in order. Applied once each, under a lock, when a database is opened. */
+/**
+ * Every change of the schema, in order, when a database is opened. Each can be applied again: a process can be killed in
+ * the middle of one, and two can open a new file at the same time.
+ */
 const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0001_entries': {
     async up(db: Kysely<unknown>): Promise<void> {
       await db.schema
         .createTable('entries')
+        .ifNotExists()
         .addColumn('tenant', 'text', (column) => column.notNull())
         .addColumn('id', 'text', (column) => column.notNull())
         .addColumn('kind', 'text', (column) => column.notNull())
@@ -30,9 +34,15 @@ const MIGRATIONS: Readonly<Record<string, Migration>> = {
         .addColumn('detail', 'text', (column) => column.notNull())
         .addUniqueConstraint('entries_tenant_id', ['tenant', 'id'])
         .execute()
-      await db.schema.createIndex('entries_tenant_at').on('entries').columns(['tenant', 'at_ms']).execute()
+      await db.schema
+        .createIndex('entries_tenant_at')
+        .ifNotExists()
+        .on('entries')
+        .columns(['tenant', 'at_ms'])
+        .execute()
       await db.schema
         .createIndex('entries_tenant_subject_at')
+        .ifNotExists()
         .on('entries')
         .columns(['tenant', 'subject', 'at_ms'])
         .execute()

@@ -197,8 +197,7 @@ async function opened(
   const isSynced = durability === 'power'
   database.exec(`pragma journal_mode = wal; pragma synchronous = ${isSynced ? 'full' : 'normal'}`)
   const db = new Kysely<Schema>({ dialect: new SqliteDialect({ database: forKysely(database) }) })
-  const { error } = await new Migrator({ db, provider: migrationProvider }).migrateToLatest()
-  if (error !== undefined) throw error
+  await migrate(db)
   const insert = database.prepare(insertSql(db))
   takeJournalsLeft(file, { store: (rows) => insertRows(database, insert, rows), onDamage })
   // From here on nothing waits for another process with the event loop.
@@ -252,4 +251,17 @@ function unavailable(message: string, cause: unknown): QuotaError {
   if (cause instanceof QuotaError) return cause
   const reason = cause instanceof Error ? cause.message : String(cause)
   return new QuotaError('ERR_QUOTA_LEDGER_UNAVAILABLE', `${message}: ${reason}`, { cause })
+}
+
+/** How often it is tried to bring the schema up to date. */
+const MOST_MIGRATIONS = 5
+
+/** Brings the schema up to date. Another process may do the same just now: then one of the two finds it done. */
+async function migrate(db: Kysely<Schema>): Promise<void> {
+  for (let tries = 1; ; tries += 1) {
+    const { error } = await new Migrator({ db, provider: migrationProvider }).migrateToLatest()
+    if (error === undefined) return
+    if (tries === MOST_MIGRATIONS) throw error
+    await new Promise((resolve) => setTimeout(resolve, 20 * tries))
+  }
 }
