@@ -99,7 +99,8 @@ function firstUseCode(charge: ShapedCharge, i: number): ChargeCode {
   const { keepsQuota, keepsDuration, w1, w2 } = charge
   const begin = `s${i},e${i},u${i},q${i},roll,turns=now,now+${w1},0,Q${i},true,true`
   const view = [
-    `if s${i}==-1 then ${begin} else`,
+    // What is over stays over, though a longer duration would reach further.
+    `if s${i}==-1${w2 === 1 ? '' : ` or now>=e${i}`} then ${begin} else`,
     keepsDuration ? '' : `if e${i}~=s${i}+${w1} then e${i},roll,turns=s${i}+${w1},true,true end`,
     `if now>=e${i} then ${w2 === 1 ? 'break' : begin} end`,
     'end',

@@ -84,7 +84,7 @@ function excessCode(charge: ShapedCharge, i: number): string {
   const { kind, w1, keepsDuration } = charge
   if (kind === 'U') {
     const ends = keepsDuration ? `e${i}` : `s${i}+${w1}`
-    return `if s${i}==-1 or at_>=${ends} then break end e${i}=${ends}`
+    return `if s${i}==-1 or ${charge.w2 === 1 ? '' : `now>=e${i} or `}at_>=${ends} then break end e${i}=${ends}`
   }
   const edges =
     w1 === 0

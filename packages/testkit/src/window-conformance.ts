@@ -1,3 +1,4 @@
+import type { Charge } from '@tallygate/core'
 import { expect } from 'chai'
 import { describe, it } from 'mocha'
 import {
@@ -215,6 +216,15 @@ function describeFirstUse(bed: ConformanceBed): void {
         expect(await bed.used(charge({ window: longer, onChange }))).to.equal(left)
       })
     }
+
+    it('that are over stay so, though a longer one would reach further', async () => {
+      const lasting = (durationMs: number, amount: number): Charge =>
+        charge({ window: { kind: 'first-use', durationMs, then: 'restart' }, amount })
+      await bed.reserve('attempt-1', lasting(10_000, 4))
+      bed.clock.advance(15_000)
+      const anew = { used: 3, startMs: START + 15_000 }
+      expect(await bed.reserved('attempt-2', lasting(MINUTE, 3))).to.include(anew)
+    })
 
     if (bed.has('next-window')) {
       it('keep the quota they began with where a change waits for the next window', async () => {
