@@ -99,7 +99,7 @@ export { isQuotaError, QuotaError, type QuotaErrorCode, type QuotaErrorOptions }
 export { DEFAULT_TENANT, type CallFacts, type Dimensions, type Subject } from './subject.ts'
 export { instantOf, isTimeZone, localTime, zoneOffset } from './time-zone.ts'
 export { MAX_UNITS, UNITS, type Amounts, type Unit } from './unit.ts'
-export { amountsOf, wholeUnits, type Usage, type UsageBasis, type UsageFlag } from './usage.ts'
+export { amountsOf, wholeUnits, type Usage, type UsageBasis, type UsageConfidence, type UsageFlag } from './usage.ts'
 export {
   addSums,
   completeUsageQuery,

@@ -10,6 +10,7 @@ export const UNITS = [
   'credits',
   'seconds',
   'images',
+  'searches',
 ] as const
 
 /** One of {@link UNITS}. */

@@ -16,8 +16,28 @@ export type UsageFlag =
   | 'total-gap'
   /** The text was not all counted: the rest is bounded by its bytes. */
   | 'byte-bound'
-  /** Hidden reasoning is not in the text: the true figure is higher. */
+  /** Hidden reasoning, or state that the provider keeps, is not in the text: the true figure is higher. */
   | 'lower-bound'
+  /** Audio or reasoning that the parts left out and the reported total has. */
+  | 'total-explained'
+  /** The total is less than its parts, or no rule explains the gap. */
+  | 'total-mismatch'
+  /** The answer states figures of several runs (compaction, server tools) apart from its sums; all are counted. */
+  | 'iterations-summed'
+  /** A frame of the stream was damaged: figures may be missing. */
+  | 'damaged-frame'
+  /** The stream was cut at the quota. */
+  | 'cut-at-quota'
+  /** A model without a price; its cost is what the plan says of such models. */
+  | 'unpriced'
+  /** A route that its provider charges for, and that nothing meters. */
+  | 'unmetered'
+
+/**
+ * How far figures can be off. `exact`: the provider's. `high`: counted with the model's own tokenizer. `medium`: counted
+ * with another family's, calibrated. `low`: a bound, a guess from bytes, or a text that was not all there.
+ */
+export type UsageConfidence = 'exact' | 'high' | 'medium' | 'low'
 
 /**
  * What one attempt used. Whole numbers ≥ 0; absent means that nobody said, which is not 0. Input includes cache reads
@@ -33,13 +53,39 @@ export interface Usage {
   readonly cacheReadTokens?: number | undefined
   /** Part of `inputTokens`. */
   readonly cacheWriteTokens?: number | undefined
+  /** Parts of `cacheWriteTokens`, by how long the cache keeps them. */
+  readonly cacheWrite5mTokens?: number | undefined
+  readonly cacheWrite1hTokens?: number | undefined
   /** Part of `outputTokens`. */
   readonly reasoningTokens?: number | undefined
-  readonly costNanos?: number | undefined
-  readonly credits?: number | undefined
+  /** Parts of `inputTokens`, by modality and by who put them in. */
+  readonly audioInputTokens?: number | undefined
+  readonly imageInputTokens?: number | undefined
+  readonly toolUseInputTokens?: number | undefined
+  /** Parts of `outputTokens`, by modality. */
+  readonly audioOutputTokens?: number | undefined
+  readonly imageOutputTokens?: number | undefined
+  /** What the provider bills, where it says so apart from what it counts. */
+  readonly billedInputTokens?: number | undefined
+  readonly billedOutputTokens?: number | undefined
+  /** Audio that was read or spoken, in seconds. */
   readonly seconds?: number | undefined
+  /** Images that were made. */
   readonly images?: number | undefined
+  /** Searches of the web or of documents, by the provider's own tools or as its units of ranking. */
+  readonly searches?: number | undefined
+  /** What the call costs by the price book, in nanodollars. */
+  readonly costNanos?: number | undefined
+  /** What the call costs in the units of the price book's own. */
+  readonly credits?: number | undefined
+  /** What the provider says that the call costs, in nanodollars. */
+  readonly reportedCostNanos?: number | undefined
+  /** The class of service that the provider names, such as `batch` or `priority`; as it writes it, at most 64 characters. */
+  readonly serviceTier?: string | undefined
+  readonly confidence?: UsageConfidence | undefined
   readonly flags?: readonly UsageFlag[] | undefined
+  /** The provider's own object, on request (`keepRawUsage`): figures and names, no text. */
+  readonly raw?: unknown
 }
 
 const FIELD_OF_UNIT = {
@@ -51,6 +97,7 @@ const FIELD_OF_UNIT = {
   credits: 'credits',
   seconds: 'seconds',
   images: 'images',
+  searches: 'searches',
 } as const satisfies Partial<Record<Unit, keyof Usage>>
 
 /** The amounts that one request with this usage charges. Units that nobody stated stay absent. */

@@ -80,7 +80,14 @@ export function entryOf(row: EntryTable): Entry {
 }
 
 /** Figures that have no column, and are seldom there. */
-type FurtherUsage = Pick<Usage, 'costNanos' | 'credits' | 'seconds' | 'images' | 'flags'>
+type FurtherUsage = Omit<Usage, ColumnedFigure | 'totalTokens'>
+type ColumnedFigure =
+  | 'basis'
+  | 'inputTokens'
+  | 'outputTokens'
+  | 'cacheReadTokens'
+  | 'cacheWriteTokens'
+  | 'reasoningTokens'
 
 /**
  * What of a usage entry has no column, as a JSON list, written by hand: most of it is plain words and numbers, and to
@@ -127,10 +134,18 @@ function totalOf(usage: Usage | undefined): number | null {
 }
 
 function furtherOf(usage: Usage | undefined): string {
-  const { costNanos, credits, seconds, images, flags } = usage ?? NO_FIGURES
-  const none = costNanos === undefined && credits === undefined && seconds === undefined && images === undefined
-  if (none && flags === undefined) return '0'
-  return JSON.stringify({ costNanos, credits, seconds, images, flags })
+  const {
+    basis: _basis,
+    inputTokens: _input,
+    outputTokens: _output,
+    totalTokens: _total,
+    cacheReadTokens: _cacheRead,
+    cacheWriteTokens: _cacheWrite,
+    reasoningTokens: _reasoning,
+    ...further
+  } = usage ?? NO_FIGURES
+  for (const name in further) if (further[name as keyof FurtherUsage] !== undefined) return JSON.stringify(further)
+  return '0'
 }
 
 const NO_FIGURES: Usage = { basis: 'reported' }

@@ -1,6 +1,6 @@
-import { isRaw } from './reported-usage.ts'
-import { sseDocuments } from './sse-event.ts'
-import type { UsageShape } from './usage-shapes.ts'
+import { isRaw } from '../usage/reported-usage.ts'
+import { sseDocuments } from '../framing/sse-event.ts'
+import type { UsageShape } from '../usage/usage-shapes.ts'
 
 /** What a model has written, as far as it can be seen. */
 export interface OutputText {

@@ -4,7 +4,7 @@ import type { Tiktoken } from 'tiktoken/lite'
 import { cutRuns, isLowSurrogate } from './cut-runs.ts'
 import { outputText } from './output-text.ts'
 import { promptText } from './prompt-text.ts'
-import { isRaw } from './reported-usage.ts'
+import { isRaw } from '../usage/reported-usage.ts'
 import { tokenFamily, type Encoding } from './token-family.ts'
 import { BYTES_PER_TOKEN, type TokenCount, type TokenReply, type TokenRequest, type TokenTask } from './token-work.ts'
 

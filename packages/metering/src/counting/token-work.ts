@@ -1,4 +1,4 @@
-import type { UsageShape } from './usage-shapes.ts'
+import type { UsageShape } from '../usage/usage-shapes.ts'
 
 /** Bytes for one token, where nothing can be counted: English text has about 4. */
 export const BYTES_PER_TOKEN = 4

@@ -2,7 +2,7 @@ import type { UsageFlag } from '@tallygate/core'
 
 /**
  * Figures as a provider states them, brought to one meaning: input includes cache reads and writes, output includes
- * reasoning. Not clamped; absent where the provider says nothing.
+ * reasoning. Not clamped; absent where the provider says nothing. Each is that of `Usage` with the longer name.
  */
 export interface ReportedUsage {
   readonly input?: number | undefined
@@ -12,6 +12,21 @@ export interface ReportedUsage {
   readonly cacheRead?: number | undefined
   readonly cacheWrite?: number | undefined
   readonly reasoning?: number | undefined
+  readonly cacheWrite5m?: number | undefined
+  readonly cacheWrite1h?: number | undefined
+  readonly audioInput?: number | undefined
+  readonly imageInput?: number | undefined
+  readonly toolUseInput?: number | undefined
+  readonly audioOutput?: number | undefined
+  readonly imageOutput?: number | undefined
+  readonly billedInput?: number | undefined
+  readonly billedOutput?: number | undefined
+  readonly seconds?: number | undefined
+  readonly images?: number | undefined
+  readonly searches?: number | undefined
+  /** In US dollars, as the provider states it. */
+  readonly cost?: number | undefined
+  readonly serviceTier?: string | undefined
   readonly flags?: readonly UsageFlag[] | undefined
 }
 

@@ -1,5 +1,5 @@
-import type { Dialect } from './dialect.ts'
-import type { UsageShape } from './usage-shapes.ts'
+import type { Dialect } from '../dialect.ts'
+import type { UsageShape } from '../usage/usage-shapes.ts'
 
 /**
  * One row of the table of providers: what an operation looks like on the wire. Adding a provider is adding a row; code

@@ -1,5 +1,5 @@
-import { isRaw, type Raw } from './reported-usage.ts'
-import type { UsageShape } from './usage-shapes.ts'
+import { isRaw, type Raw } from '../usage/reported-usage.ts'
+import type { UsageShape } from '../usage/usage-shapes.ts'
 
 /** What of a request becomes input tokens. */
 export interface PromptText {

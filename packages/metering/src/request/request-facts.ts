@@ -1,5 +1,5 @@
-import type { AdapterMatch } from './adapter.ts'
-import { isRaw, type Raw } from './reported-usage.ts'
+import type { AdapterMatch } from '../table/adapter.ts'
+import { isRaw, type Raw } from '../usage/reported-usage.ts'
 
 /** What a request says of itself, as far as quotas depend on it. */
 export interface RequestFacts {
