@@ -212,22 +212,26 @@ export interface SeedRequest {
   readonly countedUntilMs: number
 }
 
+/** Everything that a counter store can do. */
+export const COUNTER_STORE_CAPABILITIES = [
+  'calendar',
+  'sliding',
+  'first-use',
+  'lifetime',
+  'concurrent',
+  'alternatives',
+  'next-window',
+  'expiry',
+  'top-up',
+  'rebuild',
+] as const
+
 /**
  * What a store can do beyond fixed windows of a number of milliseconds. A plan that needs what is missing is refused when
  * it is loaded. `next-window`: it keeps the quota and the end that a window began with. `rebuild`: it knows which counters
  * it has lost, and can be seeded.
  */
-export type CounterStoreCapability =
-  | 'calendar'
-  | 'sliding'
-  | 'first-use'
-  | 'lifetime'
-  | 'concurrent'
-  | 'alternatives'
-  | 'next-window'
-  | 'expiry'
-  | 'top-up'
-  | 'rebuild'
+export type CounterStoreCapability = (typeof COUNTER_STORE_CAPABILITIES)[number]
 
 /** A value, or a promise of it: a store in memory answers at once, and nobody waits for what is there. */
 export type Eventually<T> = T | Promise<T>

@@ -114,7 +114,7 @@ export function hasShape(state: CounterState, window: ChargeWindow & { kind: 'sl
   return state.bucketMs === window.bucketMs && state.places === window.buckets + 1
 }
 
-/** Whether a charge has no room where so much is used. */
+/** Whether a charge has no room where so much of a quota is used: what every counter store must answer alike. */
 export function isOver(used: number, quota: number | null, { trip, amount }: Charge): boolean {
   if (quota === null) return false
   switch (trip) {

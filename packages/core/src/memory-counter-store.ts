@@ -3,21 +3,22 @@ import { monotonicClock, type Clock } from './clock.ts'
 import { add, giveBack, refund, reset, seed, topUp } from './counter-change.ts'
 import { CounterFence } from './counter-fence.ts'
 import { CounterSlab } from './counter-slab.ts'
-import type {
-  AdjustRequest,
-  Charge,
-  CounterStatus,
-  CounterStore,
-  CounterStoreCapability,
-  Eventually,
-  ExpiredHold,
-  HoldState,
-  ReadReply,
-  ReserveReply,
-  ReserveRequest,
-  SeedRequest,
-  SettleOutcome,
-  SettleRequest,
+import {
+  COUNTER_STORE_CAPABILITIES,
+  type AdjustRequest,
+  type Charge,
+  type CounterStatus,
+  type CounterStore,
+  type CounterStoreCapability,
+  type Eventually,
+  type ExpiredHold,
+  type HoldState,
+  type ReadReply,
+  type ReserveReply,
+  type ReserveRequest,
+  type SeedRequest,
+  type SettleOutcome,
+  type SettleRequest,
 } from './counter-store.ts'
 import { isStale, refuses, statusOf, viewCounter } from './counter-view.ts'
 import { isHeld, NOT_HELD, placeIn, type HeldCharges } from './held-charges.ts'
@@ -45,18 +46,7 @@ const CLEARED_PER_SWEEP = 20_000
  * timers: each call clears away a little of what is over. Everything is gone when the process ends.
  */
 export class MemoryCounterStore implements CounterStore {
-  readonly capabilities: ReadonlySet<CounterStoreCapability> = new Set([
-    'calendar',
-    'sliding',
-    'first-use',
-    'lifetime',
-    'concurrent',
-    'alternatives',
-    'next-window',
-    'expiry',
-    'top-up',
-    'rebuild',
-  ] as const)
+  readonly capabilities: ReadonlySet<CounterStoreCapability> = new Set(COUNTER_STORE_CAPABILITIES)
   readonly rebuildsFromMs = 0
   readonly #clock: Clock
   readonly #slab = new CounterSlab()

@@ -1,4 +1,5 @@
 import type { Charge, ChargeWindow } from '@tallygate/core'
+import { testCharge } from '@tallygate/testkit'
 import { expect } from 'chai'
 import { isStale, refuses, statusOf, trips, viewCounter, type CounterState } from '../src/counter-view.ts'
 
@@ -239,19 +240,7 @@ describe('refuses', () => {
 })
 
 function charge(overrides: Partial<Charge>): Charge {
-  return {
-    counter: COUNTER,
-    window: FIXED,
-    amount: 1,
-    quota: 10,
-    trip: 'fits',
-    effect: 'refuse',
-    onChange: { quota: 'now', duration: 'now' },
-    onExpiry: 'keep',
-    alternative: 0,
-    isRebuilt: false,
-    ...overrides,
-  }
+  return { ...testCharge(), counter: COUNTER, window: FIXED, ...overrides }
 }
 
 function stateOf(overrides: Partial<CounterState>): CounterState {

@@ -1,5 +1,5 @@
 import { MemoryCounterStore, type Charge, type ChargeWindow, type CounterStatus } from '@tallygate/core'
-import { describeCounterStore, SettableClock } from '@tallygate/testkit'
+import { describeCounterStore, SettableClock, testCharge, type TestChargeOptions } from '@tallygate/testkit'
 import { expect } from 'chai'
 
 describeCounterStore('MemoryCounterStore', async (clock) => new MemoryCounterStore({ clock: clock.now }))
@@ -502,31 +502,8 @@ describe('MemoryCounterStore', () => {
   })
 })
 
-interface ChargeOptions extends Partial<Omit<Charge, 'counter'>> {
-  readonly owner?: string
-  readonly partition?: string
-  readonly counter?: string
-}
-
-function charge({
-  owner = 'o',
-  partition = 'tenant=t,key=k',
-  counter: name = 'plan/limit',
-  ...rest
-}: ChargeOptions): Charge {
-  return {
-    counter: { owner, partition, name, key: `${owner} ${partition} ${name}` },
-    window: minuteAt(START),
-    amount: 1,
-    quota: 10,
-    trip: 'fits',
-    effect: 'refuse',
-    onChange: { quota: 'now', duration: 'now' },
-    onExpiry: 'keep',
-    alternative: 0,
-    isRebuilt: false,
-    ...rest,
-  }
+function charge(overrides: TestChargeOptions): Charge {
+  return testCharge({ window: minuteAt(START), ...overrides })
 }
 
 function minuteAt(atMs: number): ChargeWindow {

@@ -5,10 +5,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { MemoryOutbox, type Entry, type Outbox } from '@tallygate/core'
 import { FileOutbox, type FileOutboxOptions } from '@tallygate/flow'
-import { runs } from '@tallygate/testkit'
+import { runs, testEntry } from '@tallygate/testkit'
 import { expect } from 'chai'
 import fc from 'fast-check'
-import { usageEntry } from './usage-entry.ts'
 
 const PUT_AND_PRINT = new URL('put-and-print.ts', import.meta.url).pathname
 
@@ -34,9 +33,9 @@ describe('FileOutbox', () => {
 
   it('keeps what the ledger will never take apart, where nobody brings it in again', async () => {
     const outbox = await open()
-    await outbox.put([usageEntry('e1'), usageEntry('e2')])
-    await outbox.setAside(usageEntry('e1'))
-    await outbox.remove([usageEntry('e1')])
+    await outbox.put([testEntry('e1'), testEntry('e2')])
+    await outbox.setAside(testEntry('e1'))
+    await outbox.remove([testEntry('e1')])
     await opened.pop()!.close()
     const next = await open()
     expect((await next.peek(9)).map(({ id }) => id)).to.include('e2')
@@ -57,7 +56,7 @@ describe('FileOutbox', () => {
         let ids = 0
         for (const each of commands) {
           if (each.kind === 'put') {
-            const entries = Array.from({ length: each.count }, () => usageEntry(`e${(ids += 1)}`))
+            const entries = Array.from({ length: each.count }, () => testEntry(`e${(ids += 1)}`))
             for (const outbox of [file, memory] as Outbox[]) await outbox.put(entries)
           } else if (each.kind === 'remove') {
             for (const outbox of [file, memory] as Outbox[]) await outbox.remove(await memory.peek(each.most))
@@ -80,17 +79,17 @@ describe('FileOutbox', () => {
 
   it('leaves no file behind when it is empty', async () => {
     const outbox = await open()
-    await outbox.put([usageEntry('a'), usageEntry('b')])
+    await outbox.put([testEntry('a'), testEntry('b')])
     await outbox.remove(await outbox.peek(9))
     expect([outbox.size, files()]).to.deep.equal([0, []])
-    await outbox.put([usageEntry('c')])
+    await outbox.put([testEntry('c')])
     expect((await outbox.peek(9)).map(({ id }) => id)).to.deep.equal(['c'])
   })
 
   it('begins a new file when one has become long, and reads them in order', async () => {
     const outbox = await open()
     for (let index = 0; index < 30; index += 1)
-      await outbox.put([{ ...usageEntry(`e${index}`), model: 'm'.repeat(100_000) }])
+      await outbox.put([{ ...testEntry(`e${index}`), model: 'm'.repeat(100_000) }])
     expect(files().length).to.be.greaterThan(2)
     expect((await all(outbox)).map(({ id }) => id)).to.deep.equal(Array.from({ length: 30 }, (_, index) => `e${index}`))
     expect(files()).to.deep.equal([])
@@ -99,12 +98,12 @@ describe('FileOutbox', () => {
   for (const options of [{ most: 3 }, { mostBytes: 1_000 }]) {
     it(`takes all of a batch or nothing when it is full: ${JSON.stringify(options)}`, async () => {
       const outbox = await open(options)
-      await outbox.put([usageEntry('a'), usageEntry('b')])
-      const batch = ['c', 'd', 'e', 'f'].map(usageEntry)
+      await outbox.put([testEntry('a'), testEntry('b')])
+      const batch = ['c', 'd', 'e', 'f'].map((id) => testEntry(id))
       expect(await failure(outbox.put(batch))).to.match(/^ERR_QUOTA_OUTBOX_FULL: .* bring the ledger back/)
       expect(outbox.size).to.equal(2)
       await outbox.remove(await outbox.peek(9))
-      await outbox.put([usageEntry('c')])
+      await outbox.put([testEntry('c')])
       expect((await outbox.peek(9)).map(({ id }) => id)).to.deep.equal(['c'])
     })
   }
@@ -138,19 +137,19 @@ describe('FileOutbox', () => {
 
   it('cuts off a line that was not finished, and goes on behind it', async () => {
     const first = await FileOutbox.open({ folder })
-    await first.put([usageEntry('a'), usageEntry('b')])
+    await first.put([testEntry('a'), testEntry('b')])
     await first.close()
     const [name] = files()
     const path = join(folder, '1', name!)
     truncateSync(path, readFileSync(path).length - 20)
     const outbox = await open()
-    await outbox.put([usageEntry('c')])
+    await outbox.put([testEntry('c')])
     expect((await all(outbox)).map(({ id }) => id)).to.deep.equal(['a', 'c'])
   })
 
   it('passes over a line that is damaged, says so, and keeps its file', async () => {
     const first = await FileOutbox.open({ folder })
-    await first.put(['a', 'b', 'c'].map(usageEntry))
+    await first.put(['a', 'b', 'c'].map((id) => testEntry(id)))
     await first.close()
     const path = join(folder, '1', files()[0]!)
     writeFileSync(path, readFileSync(path, 'utf8').replace('"id":"b"', '"id":"x"'))
@@ -164,8 +163,8 @@ describe('FileOutbox', () => {
 
   it('gives each process a folder of its own, and takes over those of processes that are gone', async () => {
     const [one, other] = [await open(), await open()]
-    await one.put([usageEntry('a')])
-    await other.put([usageEntry('b')])
+    await one.put([testEntry('a')])
+    await other.put([testEntry('b')])
     expect([files(1).length, files(2).length]).to.deep.equal([1, 1])
     await Promise.all([one.close(), other.close()])
     opened.splice(0)
@@ -176,7 +175,7 @@ describe('FileOutbox', () => {
 
   it('survives a loss of power, if it is told to: what is put is written through', async () => {
     const outbox = await open({ durability: 'power' })
-    await outbox.put([usageEntry('a')])
+    await outbox.put([testEntry('a')])
     expect(outbox.size).to.equal(1)
   })
 

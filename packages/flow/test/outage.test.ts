@@ -5,11 +5,11 @@ import { join } from 'node:path'
 import { FileOutbox } from '@tallygate/flow'
 import { SqliteLedger } from '@tallygate/store-sql'
 import { Telemetry } from '@tallygate/telemetry'
+import { testEntry } from '@tallygate/testkit'
 import { expect } from 'chai'
 import { EntryWriter } from '../src/entry-writer.ts'
-import { usageEntry } from './usage-entry.ts'
 
-const RANGE = { tenant: 'default', fromMs: 0, toMs: 9 }
+const RANGE = { tenant: 't', fromMs: 0, toMs: 9 }
 /** Entries that the ledger itself takes before it takes none, as its file is locked. */
 const IN_JOURNAL = 50
 const logger = { warn: (): void => {}, error: (): void => {} }
@@ -44,13 +44,13 @@ describe('a ledger that takes nothing for a while', () => {
 
   /** Fills the journal of the ledger: from here on it takes nothing, as long as its file is locked. */
   async function fillJournal(): Promise<void> {
-    for (let index = 0; index < IN_JOURNAL; index += 1) await ledger.append([usageEntry(`j${index}`)])
-    const failure = await ledger.append([usageEntry('refused')]).catch((error: unknown) => error)
+    for (let index = 0; index < IN_JOURNAL; index += 1) await ledger.append([testEntry(`j${index}`)])
+    const failure = await ledger.append([testEntry('refused')]).catch((error: unknown) => error)
     expect(failure).to.have.property('code', 'ERR_QUOTA_LEDGER_UNAVAILABLE')
   }
 
   const writeAll = (writer: EntryWriter, entries: number): Promise<unknown> =>
-    Promise.all(Array.from({ length: entries }, (_, index) => writer.write(usageEntry(`e${index}`))))
+    Promise.all(Array.from({ length: entries }, (_, index) => writer.write(testEntry(`e${index}`))))
 
   it('loses nothing up to the bound of the outbox, and says when that is reached', async () => {
     const outbox = await open(1_000)
@@ -59,7 +59,7 @@ describe('a ledger that takes nothing for a while', () => {
     await fillJournal()
     await writeAll(writer, 1_000)
     expect([outbox.size, writer.isBlocked]).to.deep.equal([1_000, false])
-    await writer.write(usageEntry('one too many'))
+    await writer.write(testEntry('one too many'))
     expect([outbox.size, writer.isBlocked, writer.pending]).to.deep.equal([1_000, true, 1_001])
     await writer.flush()
     expect([outbox.size, writer.isBlocked, writer.pending]).to.deep.equal([1_000, true, 1_001])

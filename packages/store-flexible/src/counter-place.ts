@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto'
-import { QuotaError, type Charge, type CounterStatus } from '@tallygate/core'
+import { isOver, QuotaError, type Charge, type CounterStatus } from '@tallygate/core'
 import type { CountedKey } from './flexible-limiter.ts'
 
 /** One bucket of a counter: a key of its own in the limiter. */
@@ -52,9 +52,9 @@ export function placeOf({ counter, window }: Charge, atMs: number, nowMs: number
 /** Where a charge stands with `used` units counted before its own. */
 export function statusOf(charge: Charge, { startMs, endMs }: CounterPlace, used: number, nowMs: number): CounterStatus {
   const { quota } = charge
-  const tripped = isOver(used, charge)
+  const tripped = isOver(used, charge.quota, charge)
   const resetAtMs = endMs === Infinity ? null : endMs
-  const roomAtMs = !tripped ? nowMs : isOver(0, charge) ? null : resetAtMs
+  const roomAtMs = !tripped ? nowMs : isOver(0, charge.quota, charge) ? null : resetAtMs
   return { used, quota, startMs, tripped, resetAtMs, roomAtMs }
 }
 
@@ -74,18 +74,6 @@ function missingFor({ window, onChange }: Charge, byTimer: boolean): string | un
   // By the length of the window, not by what is left of it: it is refused on any day of the month.
   const longestMs = Math.max(window.endMs - window.startMs, window.nextEndMs - window.endMs)
   return byTimer && longestMs > MOST_MS_BY_TIMER ? 'a window of more than 24 days' : undefined
-}
-
-function isOver(used: number, { trip, amount, quota }: Charge): boolean {
-  if (quota === null) return false
-  switch (trip) {
-    case 'fits':
-      return used + amount > quota
-    case 'reached':
-      return used >= quota
-    case 'exceeded':
-      return used > quota
-  }
 }
 
 function shortened(key: string): string {

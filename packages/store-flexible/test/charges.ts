@@ -1,4 +1,5 @@
 import type { Charge, ChargeWindow, ReserveRequest } from '@tallygate/core'
+import { testCharge } from '@tallygate/testkit'
 
 export const MINUTE = 60_000
 /** On a minute, and on a day. */
@@ -6,20 +7,7 @@ export const START = Date.UTC(2026, 0, 15)
 
 /** A charge of one unit against ten a minute, unless it is told otherwise. */
 export function charge({ name = 'limit', ...overrides }: Partial<Charge> & { name?: string } = {}): Charge {
-  const partition = 'tenant=t,key=k'
-  return {
-    counter: { owner: 'o', partition, name: `plan/${name}`, key: `o ${partition} plan/${name}` },
-    window: minuteAt(START),
-    amount: 1,
-    quota: 10,
-    trip: 'fits',
-    effect: 'refuse',
-    onChange: { quota: 'now', duration: 'now' },
-    onExpiry: 'keep',
-    alternative: 0,
-    isRebuilt: false,
-    ...overrides,
-  }
+  return { ...testCharge({ counter: `plan/${name}` }), window: minuteAt(START), ...overrides }
 }
 
 /** A request whose hold outlives the test. */

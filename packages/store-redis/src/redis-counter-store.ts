@@ -1,18 +1,19 @@
-import { QuotaError } from '@tallygate/core'
-import type {
-  AdjustRequest,
-  Charge,
-  Clock,
-  CounterStore,
-  CounterStoreCapability,
-  ExpiredHold,
-  HoldState,
-  ReadReply,
-  ReserveReply,
-  ReserveRequest,
-  SeedRequest,
-  SettleOutcome,
-  SettleRequest,
+import {
+  COUNTER_STORE_CAPABILITIES,
+  QuotaError,
+  type AdjustRequest,
+  type Charge,
+  type Clock,
+  type CounterStore,
+  type CounterStoreCapability,
+  type ExpiredHold,
+  type HoldState,
+  type ReadReply,
+  type ReserveReply,
+  type ReserveRequest,
+  type SeedRequest,
+  type SettleOutcome,
+  type SettleRequest,
 } from '@tallygate/core'
 import type { Cluster, Redis } from 'ioredis'
 import { baseOf } from './charge-arguments.ts'
@@ -47,18 +48,7 @@ export interface RedisConnectionOptions extends Omit<RedisCounterStoreOptions, '
  * A failure of any kind throws `ERR_QUOTA_STORE_UNAVAILABLE`.
  */
 export class RedisCounterStore implements CounterStore {
-  readonly capabilities: ReadonlySet<CounterStoreCapability> = new Set([
-    'calendar',
-    'sliding',
-    'first-use',
-    'lifetime',
-    'concurrent',
-    'alternatives',
-    'next-window',
-    'expiry',
-    'top-up',
-    'rebuild',
-  ] as const)
+  readonly capabilities: ReadonlySet<CounterStoreCapability> = new Set(COUNTER_STORE_CAPABILITIES)
   readonly rebuildsFromMs: number
   readonly #client: Redis | Cluster
   readonly #prefix: string

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Charge, ReserveReply, ReserveRequest } from '@tallygate/core'
 import { RedisCounterStore } from '@tallygate/store-redis'
-import { describeCounterStore, startRedisCluster, type TestRedisCluster } from '@tallygate/testkit'
+import { describeCounterStore, startRedisCluster, type TestRedisCluster, testCharge } from '@tallygate/testkit'
 import { expect } from 'chai'
 import { Cluster } from 'ioredis'
 
@@ -195,20 +195,8 @@ function failingAfter(client: Cluster, scripts: number): Cluster {
   })
 }
 
-function charge(owner: string, overrides: Partial<Charge>, name = 'plan/limit'): Charge {
-  return {
-    counter: { owner, partition: owner, name, key: `${owner} ${owner} ${name}` },
-    window: { kind: 'lifetime' },
-    amount: 1,
-    quota: 10,
-    trip: 'fits',
-    effect: 'refuse',
-    onChange: { quota: 'now', duration: 'now' },
-    onExpiry: 'keep',
-    alternative: 0,
-    isRebuilt: false,
-    ...overrides,
-  }
+function charge(owner: string, overrides: Partial<Charge>, counter = 'plan/limit'): Charge {
+  return { ...testCharge({ owner, partition: owner, counter }), ...overrides }
 }
 
 function request(id: string, charges: readonly Charge[]): ReserveRequest {

@@ -7,17 +7,11 @@ import {
   type ReserveReply,
 } from '@tallygate/core'
 import { RedisCounterStore } from '@tallygate/store-redis'
-import {
-  runs,
-  SettableClock,
-  startRedis,
-  startRedisCluster,
-  type TestRedis,
-  type TestRedisCluster,
-} from '@tallygate/testkit'
+import { runs, SettableClock, startRedisCluster, type TestRedisCluster } from '@tallygate/testkit'
 import { expect } from 'chai'
 import fc from 'fast-check'
-import { Cluster, Redis } from 'ioredis'
+import { Cluster } from 'ioredis'
+import { useRedis } from './redis-bed.ts'
 
 const MINUTE = 60_000
 const LIFETIME = 45_000
@@ -133,16 +127,7 @@ const ordinary = fc
 const steps = fc.array(step, { minLength: 10, maxLength: 60 })
 
 describe('MemoryCounterStore and RedisCounterStore', () => {
-  let server: TestRedis
-  let client: Redis
-  before(async () => {
-    server = await startRedis()
-    client = new Redis(server.url)
-  })
-  after(async () => {
-    client.disconnect()
-    await server.stop()
-  })
+  const bed = useRedis()
 
   for (const { mostShapes, scripts } of [
     { mostShapes: 500, scripts: 'a script for each shape of charges' },
@@ -151,28 +136,24 @@ describe('MemoryCounterStore and RedisCounterStore', () => {
     it(`agree on any sequence of operations, with ${scripts}`, async function () {
       this.timeout(600_000)
       await agree(runs(300), (clock) => {
-        return new RedisCounterStore({ client, prefix: `test:${randomUUID()}:`, clock: clock.now, mostShapes })
+        return new RedisCounterStore({
+          client: bed.client,
+          prefix: `test:${randomUUID()}:`,
+          clock: clock.now,
+          mostShapes,
+        })
       })
     })
   }
 })
 
 describe('MemoryCounterStore and RedisCounterStore, in the ordinary case', () => {
-  let server: TestRedis
-  let client: Redis
-  before(async () => {
-    server = await startRedis()
-    client = new Redis(server.url)
-  })
-  after(async () => {
-    client.disconnect()
-    await server.stop()
-  })
+  const bed = useRedis()
 
   it('agree on calls that are reserved and settled', async function () {
     this.timeout(600_000)
     const open = (clock: SettableClock): CounterStore =>
-      new RedisCounterStore({ client, prefix: `test:${randomUUID()}:`, clock: clock.now })
+      new RedisCounterStore({ client: bed.client, prefix: `test:${randomUUID()}:`, clock: clock.now })
     await agree(runs(300), open, { withRebuild: false, sequences: ordinary })
   })
 })

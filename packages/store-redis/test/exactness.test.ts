@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Admission, bindLimits, CompiledPlan, type Charge } from '@tallygate/core'
 import { RedisCounterStore } from '@tallygate/store-redis'
-import { runs, startRedis, type TestRedis } from '@tallygate/testkit'
+import { runs, startRedis, type TestRedis, testCharge } from '@tallygate/testkit'
 import { expect } from 'chai'
 import { Redis } from 'ioredis'
 import type { Witnessed } from './reserve-many.ts'
@@ -176,20 +176,8 @@ describe('RedisCounterStore, counted by others', () => {
   }
 })
 
-function charge(name: string, { owner = 'o', ...rest }: Partial<Charge> & { owner?: string }): Charge {
-  return {
-    counter: { owner, partition: owner, name, key: `${owner} ${owner} ${name}` },
-    window: { kind: 'lifetime' },
-    amount: 1,
-    quota: 10,
-    trip: 'fits',
-    effect: 'refuse',
-    onChange: { quota: 'now', duration: 'now' },
-    onExpiry: 'keep',
-    alternative: 0,
-    isRebuilt: false,
-    ...rest,
-  }
+function charge(counter: string, { owner = 'o', ...rest }: Partial<Charge> & { owner?: string }): Charge {
+  return { ...testCharge({ owner, partition: owner, counter }), ...rest }
 }
 
 function sum(seen: readonly Witnessed[]): number {

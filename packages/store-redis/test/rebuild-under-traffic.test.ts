@@ -13,9 +13,8 @@ import {
   type UsageEntry,
 } from '@tallygate/core'
 import { RedisCounterStore } from '@tallygate/store-redis'
-import { startRedis, type TestRedis } from '@tallygate/testkit'
 import { expect } from 'chai'
-import { Redis } from 'ioredis'
+import { useRedis } from './redis-bed.ts'
 
 const PLAN = new CompiledPlan({
   name: 'pro',
@@ -64,19 +63,10 @@ class WatchedStore extends RedisCounterStore {
 }
 
 describe('Counters in Redis that are rebuilt while calls end', () => {
-  let server: TestRedis
-  let client: Redis
-  before(async () => {
-    server = await startRedis()
-    client = new Redis(server.url)
-  })
-  after(async () => {
-    client.disconnect()
-    await server.stop()
-  })
+  const bed = useRedis()
 
   const admissionOn = (ledger: MemoryLedger, prefix: string): Admission => {
-    const store = new RedisCounterStore({ client, prefix })
+    const store = new RedisCounterStore({ client: bed.client, prefix })
     return new Admission({ store, rebuild: { ledger, withinMs: 50, answerWithinMs: 10_000 } })
   }
 
@@ -119,7 +109,7 @@ describe('Counters in Redis that are rebuilt while calls end', () => {
 
   it('are told what ended in the last minute in pieces', async () => {
     const ledger = new SlowLedger(0)
-    const store = new WatchedStore({ client, prefix: `test:${randomUUID()}:` })
+    const store = new WatchedStore({ client: bed.client, prefix: `test:${randomUUID()}:` })
     const admission = new Admission({ store, rebuild: { ledger } })
     const atMs = Date.now()
     await ledger.append(Array.from({ length: 5_001 }, (_, index) => entry(`r${index}`, atMs)))

@@ -1,18 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import { RedisCounterStore } from '@tallygate/store-redis'
-import { describeRebuild, startRedis, type TestRedis } from '@tallygate/testkit'
-import { Redis } from 'ioredis'
+import { describeRebuild } from '@tallygate/testkit'
+import { useRedis } from './redis-bed.ts'
 
-let server: TestRedis
-let client: Redis
-before(async () => {
-  server = await startRedis()
-  client = new Redis(server.url)
-})
-after(async () => {
-  client.disconnect()
-  await server.stop()
-})
+const bed = useRedis()
 
 /** Short windows are rebuilt, too. */
 const REBUILDS_ALL = { rebuildsFromMs: 1 } as const
@@ -20,6 +11,7 @@ const REBUILDS_ALL = { rebuildsFromMs: 1 } as const
 /** Each has keys of its own, so that it has lost all that others have counted. */
 describeRebuild(
   'RedisCounterStore',
-  async ({ now }) => new RedisCounterStore({ client, clock: now, prefix: `test:${randomUUID()}:`, ...REBUILDS_ALL }),
+  async ({ now }) =>
+    new RedisCounterStore({ client: bed.client, clock: now, prefix: `test:${randomUUID()}:`, ...REBUILDS_ALL }),
   30,
 )

@@ -3,54 +3,46 @@ import { once } from 'node:events'
 import { createServer, type AddressInfo, type Socket } from 'node:net'
 import type { Charge, ReserveReply, SeededCounter } from '@tallygate/core'
 import { RedisCounterStore } from '@tallygate/store-redis'
-import { describeCounterStore, startRedis, type TestRedis } from '@tallygate/testkit'
+import { describeCounterStore, startRedis, testCharge } from '@tallygate/testkit'
 import { expect } from 'chai'
 import { Redis } from 'ioredis'
+import { useRedis } from './redis-bed.ts'
 
 describe('with a real Redis', () => {
-  let server: TestRedis
-  let client: Redis
-  before(async () => {
-    server = await startRedis()
-    client = new Redis(server.url)
-  })
-  after(async () => {
-    client.disconnect()
-    await server.stop()
-  })
+  const bed = useRedis()
   const prefix = (): string => `test:${randomUUID()}:`
 
   describeCounterStore('RedisCounterStore', async (clock) => {
-    return new RedisCounterStore({ client, prefix: prefix(), clock: clock.now })
+    return new RedisCounterStore({ client: bed.client, prefix: prefix(), clock: clock.now })
   })
 
   describe('RedisCounterStore', () => {
     it('goes by the clock of the server', async () => {
-      const store = new RedisCounterStore({ client, prefix: prefix() })
+      const store = new RedisCounterStore({ client: bed.client, prefix: prefix() })
       const { nowMs } = await store.read([charge({ window: { kind: 'lifetime' } })])
-      const seconds = Number.parseInt(String(await client.time()), 10)
+      const seconds = Number.parseInt(String(await bed.client.time()), 10)
       expect(nowMs / 1_000).to.be.closeTo(seconds, 2)
     })
 
     it('never goes back behind a time it has seen, even if the server does', async () => {
       const name = prefix()
       const at = (nowMs: number): RedisCounterStore =>
-        new RedisCounterStore({ client, prefix: name, clock: () => nowMs })
+        new RedisCounterStore({ client: bed.client, prefix: name, clock: () => nowMs })
       await at(5_000).reserve(request('r1', charge({ window: sliding })))
       expect(await at(1_000).read([charge({ window: sliding })])).to.have.property('nowMs', 5_000)
     })
 
     it('survives a server that has forgotten its scripts', async () => {
-      const store = new RedisCounterStore({ client, prefix: prefix() })
+      const store = new RedisCounterStore({ client: bed.client, prefix: prefix() })
       await store.reserve(request('r1', charge({})))
-      await client.script('FLUSH')
+      await bed.client.script('FLUSH')
       expect(await store.reserve(request('r2', charge({})))).to.have.property('outcome', 'granted')
     })
 
     it('connects again by itself, and counts on', async () => {
-      const store = await RedisCounterStore.connect({ url: server.url, prefix: prefix(), commandTimeoutMs: 2_000 })
+      const store = await RedisCounterStore.connect({ url: bed.server.url, prefix: prefix(), commandTimeoutMs: 2_000 })
       await store.reserve(request('r1', charge({})))
-      await client.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
+      await bed.client.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
       const reply = await eventually(() => store.reserve(request('r2', charge({}))))
       expect(reply).to.have.property('outcome', 'granted')
       expect((await store.read([charge({})])).statuses[0]).to.include({ used: 2 })
@@ -74,7 +66,7 @@ describe('with a real Redis', () => {
 
     it('leaves nothing behind that does not expire, once windows and holds are over', async () => {
       const name = prefix()
-      const store = new RedisCounterStore({ client, prefix: name })
+      const store = new RedisCounterStore({ client: bed.client, prefix: name })
       const held = [charge({}), charge({ window: sliding })]
       await store.reserve({ ...request('r1', ...held) })
       await store.settle({
@@ -83,14 +75,14 @@ describe('with a real Redis', () => {
         charges: held.map((each) => ({ charge: each, actual: 1 })),
         atMs: Date.now(),
       })
-      const keys = (await client.keys(`${name}*`)).filter((key) => !key.endsWith('owners'))
+      const keys = (await bed.client.keys(`${name}*`)).filter((key) => !key.endsWith('owners'))
       expect(keys).to.have.length.above(1)
-      for (const key of keys) expect(await client.pttl(key), key).to.be.above(0)
+      for (const key of keys) expect(await bed.client.pttl(key), key).to.be.above(0)
     })
 
     it('lets any node sweep the holds of an owner that nobody decides on again', async () => {
       let nowMs = 1_000_000
-      const options = { client, prefix: prefix(), clock: () => nowMs }
+      const options = { client: bed.client, prefix: prefix(), clock: () => nowMs }
       await new RedisCounterStore(options).reserve(request('r1', charge({ window: sliding })))
       const other = new RedisCounterStore(options)
       nowMs += 1_000_000
@@ -108,7 +100,7 @@ describe('with a real Redis', () => {
 
     it('sweeps a dead hold of an owner that others go on using', async () => {
       let nowMs = 1_000_000
-      const options = { client, prefix: prefix(), clock: () => nowMs }
+      const options = { client: bed.client, prefix: prefix(), clock: () => nowMs }
       const dead = new RedisCounterStore(options)
       await dead.reserve(request('dead', charge({ window: sliding })))
       const alive = (): RedisCounterStore => new RedisCounterStore(options)
@@ -126,26 +118,26 @@ describe('with a real Redis', () => {
     it('forgets an owner that has no holds any more, after a second look', async () => {
       let nowMs = 1_000_000
       const name = prefix()
-      const store = new RedisCounterStore({ client, prefix: name, clock: () => nowMs })
+      const store = new RedisCounterStore({ client: bed.client, prefix: name, clock: () => nowMs })
       await store.reserve(request('r1', charge({ window: sliding })))
       await store.release({ id: 'r1', owner: 'o' })
       await eventually(async () => {
-        if ((await client.zcard(`${name}owners`)) === 0) throw new Error('not announced yet')
+        if ((await bed.client.zcard(`${name}owners`)) === 0) throw new Error('not announced yet')
       })
       const left: number[] = []
       for (let look = 0; look < 3; look += 1) {
         nowMs += 130_000
         await store.sweep(10)
-        left.push(await client.zcard(`${name}owners`))
+        left.push(await bed.client.zcard(`${name}owners`))
       }
       expect(left).to.deep.equal([1, 0, 0])
     })
 
     it('keeps no secret of its own in keys: owner, partition and id only', async () => {
       const name = prefix()
-      const store = new RedisCounterStore({ client, prefix: name })
+      const store = new RedisCounterStore({ client: bed.client, prefix: name })
       await store.reserve(request('r1', charge({})))
-      expect((await client.keys(`${name}{*`)).sort()).to.deep.equal(
+      expect((await bed.client.keys(`${name}{*`)).sort()).to.deep.equal(
         [`${name}{o}:c:`, `${name}{o}:c:tenant=t,key=k`, `${name}{o}:h:r1`].sort(),
       )
     })
@@ -153,20 +145,20 @@ describe('with a real Redis', () => {
 
   describe('RedisCounterStore, in the ordinary case', () => {
     it('decides on four limits in one round trip and four commands of the server', async () => {
-      const store = new RedisCounterStore({ client, prefix: prefix() })
+      const store = new RedisCounterStore({ client: bed.client, prefix: prefix() })
       const four = ['a', 'b', 'c', 'd'].map((name) => charge({ counter: counter(name) }))
       await store.reserve(request('r1', ...four))
       await store.reserve(request('r2', ...four))
-      await client.config('RESETSTAT')
+      await bed.client.config('RESETSTAT')
       await store.reserve(request('r3', ...four))
-      const stats = await client.info('commandstats')
+      const stats = await bed.client.info('commandstats')
       const calls = [...stats.matchAll(/^cmdstat_([a-z|]+):calls=(\d+)/gm)].map(([, name, times]) => `${name} ${times}`)
       const expected = ['config|resetstat 1', 'evalsha 1', 'get 1', 'set 2', 'time 1']
       expect(calls.sort()).to.deep.equal(expected)
     })
 
     it('counts in windows of the most steps that there are', async () => {
-      const store = new RedisCounterStore({ client, prefix: prefix() })
+      const store = new RedisCounterStore({ client: bed.client, prefix: prefix() })
       const window = { kind: 'sliding', bucketMs: 3_600, buckets: 1_000 } as const
       for (let call = 0; call < 3; call += 1) await store.reserve(request(`r${call}`, charge({ window })))
       const settled = [{ charge: charge({ window }), actual: 5 }]
@@ -175,7 +167,7 @@ describe('with a real Redis', () => {
     })
 
     it('counts the same with more shapes of limits than it makes scripts for', async () => {
-      const store = new RedisCounterStore({ client, prefix: prefix(), mostShapes: 2 })
+      const store = new RedisCounterStore({ client: bed.client, prefix: prefix(), mostShapes: 2 })
       for (let length = 1; length <= 5; length += 1) {
         const some = ['a', 'b', 'c', 'd', 'e'].slice(0, length).map((name) => charge({ counter: counter(name) }))
         expect(await store.reserve(request(`r${length}`, ...some))).to.have.property('outcome', 'granted')
@@ -198,7 +190,7 @@ describe('with a real Redis', () => {
     }
 
     it('a seed is void if something was settled in between', async () => {
-      const store = new RedisCounterStore({ client, prefix: prefix() })
+      const store = new RedisCounterStore({ client: bed.client, prefix: prefix() })
       const fence = fenceOf(await store.reserve(request('r1', long())))
       await store.settle({ id: 'r0', owner: 'o', charges: [{ charge: long(), actual: 3 }], atMs: 1 })
       expect(await seed(store, fence, 5)).to.equal(false)
@@ -209,11 +201,12 @@ describe('with a real Redis', () => {
     it('another server with the same data is not trusted: the larger of data and ledger counts', async () => {
       const own = await startRedis()
       const name = prefix()
-      const store = new RedisCounterStore({ client, prefix: name })
+      const store = new RedisCounterStore({ client: bed.client, prefix: name })
       await seed(store, fenceOf(await store.reserve(request('r1', long()))), 20)
       await store.reserve(request('r1', long(), charge({ counter: counter('short') })))
       const copy = new Redis(own.url)
-      for (const key of await client.keys(`${name}*`)) await copy.restore(key, 0, (await client.dumpBuffer(key))!)
+      for (const key of await bed.client.keys(`${name}*`))
+        await copy.restore(key, 0, (await bed.client.dumpBuffer(key))!)
       const restored = new RedisCounterStore({ client: copy, prefix: name })
       const short = charge({ counter: counter('short') })
       expect((await restored.read([short])).statuses[0]).to.include({ used: 1 })
@@ -229,7 +222,7 @@ describe('with a real Redis', () => {
     it('a caller who is new since this server counts is known to have used nothing', async () => {
       const name = prefix()
       const at = (nowMs: number): RedisCounterStore =>
-        new RedisCounterStore({ client, prefix: name, clock: () => nowMs })
+        new RedisCounterStore({ client: bed.client, prefix: name, clock: () => nowMs })
       const window = { kind: 'fixed', startMs: 10_000, endMs: 20_000, nextEndMs: 30_000 } as const
       const fixed = (partition: string): Charge =>
         long({ window, counter: { ...counter('fixed'), partition, key: `o ${partition} fixed` } })
@@ -265,7 +258,7 @@ describe('with a real Redis', () => {
     })
 
     it('gives up on a server that hangs after its timeout, and not after 45 seconds', async () => {
-      const hole = await blackHole(server.url)
+      const hole = await blackHole(bed.server.url)
       const store = await RedisCounterStore.connect({ url: hole.url, commandTimeoutMs: 100 })
       hole.hang()
       const failure = await store.reserve(request('r1', charge({}))).catch((error: unknown) => error)
@@ -288,19 +281,8 @@ function counter(name: string): Charge['counter'] {
 
 function charge(overrides: Partial<Charge>): Charge {
   const startMs = Math.floor(Date.now() / 3_600_000) * 3_600_000
-  return {
-    counter: { owner: 'o', partition: 'tenant=t,key=k', name: 'plan/limit', key: 'o tenant=t,key=k plan/limit' },
-    window: { kind: 'fixed', startMs, endMs: startMs + 3_600_000, nextEndMs: startMs + 7_200_000 },
-    amount: 1,
-    quota: 10,
-    trip: 'fits',
-    effect: 'refuse',
-    onChange: { quota: 'now', duration: 'now' },
-    onExpiry: 'keep',
-    alternative: 0,
-    isRebuilt: false,
-    ...overrides,
-  }
+  const window = { kind: 'fixed', startMs, endMs: startMs + 3_600_000, nextEndMs: startMs + 7_200_000 } as const
+  return { ...testCharge(), window, ...overrides }
 }
 
 async function eventually<T>(attempt: () => Promise<T>): Promise<T> {

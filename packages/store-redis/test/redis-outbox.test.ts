@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
-import type { Entry, Outbox, UsageEntry } from '@tallygate/core'
+import type { Entry, Outbox } from '@tallygate/core'
 import { RedisOutbox, type RedisOutboxOptions } from '@tallygate/store-redis'
-import { startRedis, type TestRedis } from '@tallygate/testkit'
+import { startRedis, testEntry, type TestRedis } from '@tallygate/testkit'
 import { expect } from 'chai'
 import { Redis } from 'ioredis'
 
@@ -33,11 +33,11 @@ describe('RedisOutbox', () => {
 
   it('gives out what was put, oldest first, until it is removed', async () => {
     const outbox = await open()
-    await outbox.put(['a', 'b'].map(entry))
-    await outbox.put([entry('c')])
+    await outbox.put(['a', 'b'].map((id) => testEntry(id)))
+    await outbox.put([testEntry('c')])
     expect(outbox.size).to.equal(3)
     const first = await outbox.peek(2)
-    expect(first).to.deep.equal(['a', 'b'].map(entry))
+    expect(first).to.deep.equal(['a', 'b'].map((id) => testEntry(id)))
     expect(await outbox.peek(2)).to.deep.equal(first)
     await outbox.remove(first)
     expect([outbox.size, ids(await outbox.peek(9))]).to.deep.equal([1, ['c']])
@@ -45,48 +45,48 @@ describe('RedisOutbox', () => {
 
   it('takes all of a batch or nothing when it is full', async () => {
     const outbox = await open({ most: 3 })
-    await outbox.put(['a', 'b'].map(entry))
-    const failure: unknown = await outbox.put(['c', 'd'].map(entry)).catch((error: unknown) => error)
+    await outbox.put(['a', 'b'].map((id) => testEntry(id)))
+    const failure: unknown = await outbox.put(['c', 'd'].map((id) => testEntry(id))).catch((error: unknown) => error)
     expect(failure).to.have.property('code', 'ERR_QUOTA_OUTBOX_FULL')
     expect([outbox.size, ids(await outbox.peek(9))]).to.deep.equal([2, ['a', 'b']])
-    await outbox.put([entry('c')])
+    await outbox.put([testEntry('c')])
     expect(outbox.size).to.equal(3)
   })
 
   it('keeps what each process has put apart', async () => {
     const [one, other] = [await open(), await open()]
-    await one.put([entry('a')])
-    await other.put([entry('b')])
+    await one.put([testEntry('a')])
+    await other.put([testEntry('b')])
     expect([ids(await one.peek(9)), ids(await other.peek(9))]).to.deep.equal([['a'], ['b']])
   })
 
   it('takes over what a process has left that ended', async () => {
     const gone = await open()
-    await gone.put(['a', 'b'].map(entry))
+    await gone.put(['a', 'b'].map((id) => testEntry(id)))
     await gone.close()
     const next = await open()
     expect(next.size).to.equal(2)
-    await next.put([entry('c')])
+    await next.put([testEntry('c')])
     expect(ids(await all(next))).to.deep.equal(['a', 'b', 'c'])
     expect(next.size).to.equal(0)
   })
 
   it('takes over what a process has left that was killed, when it was silent for long enough', async () => {
     const killed = await open({ goneAfterMs: 1_000_000 })
-    await killed.put([entry('a')])
+    await killed.put([testEntry('a')])
     const patient = await open({ goneAfterMs: 1_000_000 })
     expect(patient.size).to.equal(0)
     const next = await open({ goneAfterMs: 1 })
     while (next.size === 0) await new Promise((resolve) => setTimeout(resolve, 5))
     // It was only slow: what it puts now is brought in by the one or the other.
-    await killed.put([entry('b')])
+    await killed.put([testEntry('b')])
     while (next.size === 1) await new Promise((resolve) => setTimeout(resolve, 5))
     expect(ids(await all(next))).to.deep.equal(['a', 'b'])
   })
 
   it('leaves nothing behind when all was brought in', async () => {
     const outbox = await open()
-    await outbox.put([entry('a')])
+    await outbox.put([testEntry('a')])
     await all(outbox)
     await outbox.close()
     expect(await client.keys(`${prefix}*`)).to.deep.equal([])
@@ -95,9 +95,9 @@ describe('RedisOutbox', () => {
   it('is full as long as Redis does not answer', async () => {
     const own = await startRedis({ isOwn: true })
     const outbox = await RedisOutbox.connect({ url: own.url, prefix })
-    await outbox.put([entry('a')])
+    await outbox.put([testEntry('a')])
     await own.stop()
-    const failure: unknown = await outbox.put([entry('b')]).catch((error: unknown) => error)
+    const failure: unknown = await outbox.put([testEntry('b')]).catch((error: unknown) => error)
     expect(failure).to.have.property('code', 'ERR_QUOTA_OUTBOX_FULL')
     await outbox.close()
   })
@@ -121,23 +121,4 @@ async function all(outbox: Outbox): Promise<Entry[]> {
 
 function ids(entries: readonly Entry[]): string[] {
   return entries.map(({ id }) => id)
-}
-
-function entry(id: string): UsageEntry {
-  return {
-    kind: 'usage',
-    id,
-    tenant: 'default',
-    atMs: 1,
-    callId: id,
-    subject: 'key_1',
-    dimensions: {},
-    plans: [],
-    outcome: 'complete',
-    streamed: false,
-    admittedAtMs: 1,
-    durationMs: 1,
-    charges: [],
-    overage: false,
-  }
 }

@@ -6,8 +6,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { SqliteLedger } from '@tallygate/store-sql'
+import { testEntry } from '@tallygate/testkit'
 import { expect } from 'chai'
-import { usageEntry } from './usage-entry.ts'
 
 describe('the journal of a SqliteLedger', () => {
   let folder: string
@@ -38,7 +38,7 @@ describe('the journal of a SqliteLedger', () => {
 
   it('holds what was appended until the database has it, and is gone when the ledger is closed', async () => {
     const ledger = await SqliteLedger.open({ file })
-    await ledger.append([usageEntry('a'), usageEntry('b')])
+    await ledger.append([testEntry('a'), testEntry('b')])
     const [journal] = journals()
     expect(readFileSync(join(folder, journal!), 'utf8').split('\n')).to.have.length(3)
     expect(await ledger.entries({ tenant: 't', fromMs: 0, toMs: 10 })).to.have.length(2)
@@ -50,7 +50,7 @@ describe('the journal of a SqliteLedger', () => {
 
   it('reaches the database by itself', async () => {
     const ledger = await SqliteLedger.open({ file })
-    await ledger.append([usageEntry('a')])
+    await ledger.append([testEntry('a')])
     const journal = join(folder, journals()[0]!)
     while (readFileSync(journal, 'utf8') !== '') await new Promise((resolve) => setTimeout(resolve, 5))
     await ledger.close()
@@ -82,7 +82,7 @@ describe('the journal of a SqliteLedger', () => {
     const journal = appendAndDie()
     const text = readFileSync(journal)
     rmSync(journal)
-    const expired = { ...usageEntry('one'), outcome: 'expired' } as const
+    const expired = { ...testEntry('one'), outcome: 'expired' } as const
     const ledger = await SqliteLedger.open({ file })
     await ledger.append([expired])
     await ledger.close()
@@ -187,7 +187,7 @@ describe('the journal of a SqliteLedger', () => {
     utimesSync(join(folder, journals()[0]!), 1, 1)
     expect(await calls()).to.equal(0)
     expect(journals()).to.have.length(1)
-    await ledger.append([usageEntry('a')])
+    await ledger.append([testEntry('a')])
     await ledger.close()
     expect(await calls()).to.equal(1)
   })
@@ -200,7 +200,7 @@ describe('the journal of a SqliteLedger', () => {
 
   it('of a ledger that was closed while the database was locked is taken up by the same process', async () => {
     const ledger = await SqliteLedger.open({ file })
-    await ledger.append([usageEntry('a')])
+    await ledger.append([testEntry('a')])
     const other = new DatabaseSync(file)
     other.exec('begin immediate')
     const failure = await ledger.close().catch((error: unknown) => error)

@@ -3,8 +3,8 @@ import { DatabaseSync } from 'node:sqlite'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { SqliteLedger } from '@tallygate/store-sql'
+import { testEntry } from '@tallygate/testkit'
 import { expect } from 'chai'
-import { usageEntry } from './usage-entry.ts'
 
 const ALWAYS = { tenant: 't', fromMs: 0, toMs: 10 }
 
@@ -29,7 +29,7 @@ describe('a SqliteLedger whose database another process has locked', () => {
     (await ledger.sum({ filter: ALWAYS, by: [] })).total.calls
   /** Appends, one by one, entries with numbers up to one. */
   const append = async (ledger: SqliteLedger, from: number, to: number): Promise<void> => {
-    for (let number = from; number < to; number += 1) await ledger.append([usageEntry(`e${number}`)])
+    for (let number = from; number < to; number += 1) await ledger.append([testEntry(`e${number}`)])
   }
   const codeOf = async (work: Promise<unknown>): Promise<unknown> =>
     work.then(
@@ -51,7 +51,7 @@ describe('a SqliteLedger whose database another process has locked', () => {
     const ledger = await SqliteLedger.open({ file, mostWaiting: 700 })
     lock()
     await append(ledger, 0, 700)
-    const batch = [usageEntry('x'), usageEntry('y')]
+    const batch = [testEntry('x'), testEntry('y')]
     // Nor do these wait for the lock: with 20 ms each, this would take a minute.
     for (let tries = 0; tries < 3_000; tries += 1)
       expect(await codeOf(ledger.append(batch))).to.equal('ERR_QUOTA_LEDGER_UNAVAILABLE')
@@ -80,7 +80,7 @@ describe('a SqliteLedger whose database another process has locked', () => {
       [undefined, () => ledger.close()],
     ] as const) {
       lock()
-      await ledger.append([usageEntry(`e${(expected ?? 3) - 1}`)])
+      await ledger.append([testEntry(`e${(expected ?? 3) - 1}`)])
       setTimeout(unlock, 100)
       expect(await question()).to.equal(expected)
     }
@@ -102,6 +102,6 @@ describe('a SqliteLedger whose database another process has locked', () => {
   it('takes nothing when it is closed', async () => {
     const ledger = await SqliteLedger.open({ file })
     await ledger.close()
-    expect(await codeOf(ledger.append([usageEntry('a')]))).to.equal('ERR_QUOTA_LEDGER_UNAVAILABLE')
+    expect(await codeOf(ledger.append([testEntry('a')]))).to.equal('ERR_QUOTA_LEDGER_UNAVAILABLE')
   })
 })

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { MemoryLedger, USAGE_GROUPS, type UsageEntry, type UsageGroup } from '@tallygate/core'
 import { SqliteLedger } from '@tallygate/store-sql'
-import { describeLedger, runs } from '@tallygate/testkit'
+import { describeLedger, runs, testEntry } from '@tallygate/testkit'
 import { expect } from 'chai'
 import fc from 'fast-check'
 
@@ -153,21 +153,5 @@ describe('SqliteLedger', () => {
 const ALWAYS = { tenant: 't', fromMs: 0, toMs: Date.UTC(2100, 0) }
 
 function entry(overrides: Partial<UsageEntry>): UsageEntry {
-  return {
-    kind: 'usage',
-    id: 'a',
-    tenant: 't',
-    atMs: Date.UTC(2026, 0, 15),
-    callId: 'a',
-    subject: 'k',
-    dimensions: { tenant: 't' },
-    plans: [],
-    outcome: 'complete',
-    streamed: false,
-    admittedAtMs: 0,
-    durationMs: 0,
-    charges: [],
-    overage: false,
-    ...overrides,
-  }
+  return { ...testEntry('a'), atMs: Date.UTC(2026, 0, 15), dimensions: { tenant: 't' }, ...overrides }
 }

@@ -9,14 +9,10 @@ import type {
   SettleOutcome,
 } from '@tallygate/core'
 import { SettableClock } from './settable-clock.ts'
+import { testCharge, type TestChargeOptions } from './test-charge.ts'
 
 /** How a test opens the store under test: empty, and going by the clock it is given. */
 export type OpenCounterStore = (clock: SettableClock) => Promise<CounterStore>
-
-export interface ChargeOptions extends Omit<Charge, 'counter'> {
-  readonly counter: string
-  readonly partition: string
-}
 
 export const MINUTE = 60_000
 /** How long holds of the suite live. */
@@ -98,24 +94,8 @@ export class ConformanceBed {
 }
 
 /** 1 of 10 in the minute in which the suite starts, unless told otherwise. */
-export function charge({
-  counter = 'plan/limit',
-  partition = 'tenant=t,key=k',
-  ...overrides
-}: Partial<ChargeOptions> = {}): Charge {
-  return {
-    counter: { owner: 'o', partition, name: counter, key: `o ${partition} ${counter}` },
-    window: minuteAt(START),
-    amount: 1,
-    quota: 10,
-    trip: 'fits',
-    effect: 'refuse',
-    onChange: { quota: 'now', duration: 'now' },
-    onExpiry: 'keep',
-    alternative: 0,
-    isRebuilt: false,
-    ...overrides,
-  }
+export function charge(overrides: TestChargeOptions = {}): Charge {
+  return testCharge({ window: minuteAt(START), ...overrides })
 }
 
 export function minuteAt(nowMs: number): ChargeWindow {
@@ -124,20 +104,20 @@ export function minuteAt(nowMs: number): ChargeWindow {
 }
 
 /** A minute in ten steps. */
-export function sliding(overrides: Partial<ChargeOptions> = {}): Charge {
+export function sliding(overrides: TestChargeOptions = {}): Charge {
   return charge({ window: { kind: 'sliding', bucketMs: 6_000, buckets: 10 }, ...overrides })
 }
 
 /** A minute from the first use on. */
-export function firstUse(then: 'restart' | 'end', overrides: Partial<ChargeOptions> = {}): Charge {
+export function firstUse(then: 'restart' | 'end', overrides: TestChargeOptions = {}): Charge {
   return charge({ window: { kind: 'first-use', durationMs: MINUTE, then }, ...overrides })
 }
 
-export function lifetime(overrides: Partial<ChargeOptions> = {}): Charge {
+export function lifetime(overrides: TestChargeOptions = {}): Charge {
   return charge({ window: { kind: 'lifetime' }, ...overrides })
 }
 
 /** Two at a time. */
-export function concurrent(overrides: Partial<ChargeOptions> = {}): Charge {
+export function concurrent(overrides: TestChargeOptions = {}): Charge {
   return charge({ window: { kind: 'concurrent' }, quota: 2, ...overrides })
 }

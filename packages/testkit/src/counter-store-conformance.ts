@@ -1,4 +1,4 @@
-import type { CounterStoreCapability } from '@tallygate/core'
+import { COUNTER_STORE_CAPABILITIES, type CounterStoreCapability } from '@tallygate/core'
 import { expect } from 'chai'
 import { afterEach, beforeEach, describe, it } from 'mocha'
 import { describeAdjusting } from './adjust-conformance.ts'
@@ -9,20 +9,6 @@ import { describeReserving } from './reserve-conformance.ts'
 import { describeSettling } from './settle-conformance.ts'
 import { describeWindows } from './window-conformance.ts'
 
-/** Everything that a counter store can do. */
-export const ALL_CAPABILITIES: readonly CounterStoreCapability[] = [
-  'calendar',
-  'sliding',
-  'first-use',
-  'lifetime',
-  'concurrent',
-  'alternatives',
-  'next-window',
-  'expiry',
-  'top-up',
-  'rebuild',
-]
-
 /**
  * The contract of `CounterStore`, as tests for mocha. Call it in the test file of an implementation.
  *
@@ -32,7 +18,7 @@ export const ALL_CAPABILITIES: readonly CounterStoreCapability[] = [
 export function describeCounterStore(
   name: string,
   open: OpenCounterStore,
-  capabilities: readonly CounterStoreCapability[] = ALL_CAPABILITIES,
+  capabilities: readonly CounterStoreCapability[] = COUNTER_STORE_CAPABILITIES,
 ): void {
   const bed = new ConformanceBed(open, capabilities)
   describe(`${name} as a CounterStore`, () => {

@@ -1,6 +1,6 @@
 export { startFaultProxy, type FaultProxy } from './fault-proxy.ts'
 export type { OpenCounterStore } from './conformance-bed.ts'
-export { ALL_CAPABILITIES, describeCounterStore } from './counter-store-conformance.ts'
+export { describeCounterStore } from './counter-store-conformance.ts'
 export { CounterOracle } from './counter-oracle.ts'
 export { describeCounterStoreModel, type CounterStoreModelOptions } from './counter-store-model.ts'
 export { describeLedger, type OpenLedger } from './ledger-conformance.ts'
@@ -16,3 +16,5 @@ export {
 export { SettableClock } from './settable-clock.ts'
 export { freePort, startRedis, type TestRedis } from './start-redis.ts'
 export { startRedisCluster, type TestRedisCluster } from './start-redis-cluster.ts'
+export { testCharge, type TestChargeOptions } from './test-charge.ts'
+export { testEntry } from './test-entry.ts'

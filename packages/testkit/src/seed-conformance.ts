@@ -9,9 +9,9 @@ import {
   MINUTE,
   sliding,
   START,
-  type ChargeOptions,
   type ConformanceBed,
 } from './conformance-bed.ts'
+import type { TestChargeOptions } from './test-charge.ts'
 
 const HOUR = 60 * MINUTE
 /** An hour that began before the store did. */
@@ -24,7 +24,7 @@ const WINDOW = {
 
 /** Counters that the store can't vouch for: it is empty, and their windows are older than it is. */
 export function describeSeeding(bed: ConformanceBed): void {
-  const rebuilt = (overrides: Partial<ChargeOptions> = {}): Charge =>
+  const rebuilt = (overrides: TestChargeOptions = {}): Charge =>
     charge({ window: WINDOW, isRebuilt: true, ...overrides })
   const fenceOf = async (...charges: Charge[]): Promise<string> => (await bed.store.read(charges)).fence
 

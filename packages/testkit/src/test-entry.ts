@@ -1,14 +1,14 @@
 import type { UsageEntry } from '@tallygate/core'
 
-/** An entry for tests that only pass it on. */
-export function usageEntry(id: string): UsageEntry {
+/** An entry of a call of key `k` of tenant `t` that used nothing, unless told otherwise. */
+export function testEntry(id: string, overrides: Partial<UsageEntry> = {}): UsageEntry {
   return {
     kind: 'usage',
     id,
-    tenant: 'default',
+    tenant: 't',
     atMs: 1,
     callId: id,
-    subject: 'key_1',
+    subject: 'k',
     dimensions: {},
     plans: [],
     outcome: 'complete',
@@ -17,5 +17,6 @@ export function usageEntry(id: string): UsageEntry {
     durationMs: 1,
     charges: [],
     overage: false,
+    ...overrides,
   }
 }
