@@ -104,6 +104,8 @@ export class CompiledCard {
   readonly #exact: readonly bigint[]
   /** The rate of tokens of which nobody knows whether they are input or output. */
   readonly #dearestToken: Part
+  /** Of input and of output, with and without writes (1) and audio (2). */
+  readonly #dearest: readonly (readonly [input: number, output: number])[]
   /** Whether some part of the input, or of the output, is dearer than its whole: see {@link MayHave}. */
   readonly hasDearerWrites: boolean
   readonly hasDearerAudio: boolean
@@ -114,6 +116,16 @@ export class CompiledCard {
     this.#exact = PARTS.map((part) => scaled[part] ?? 0n)
     this.#rates = PARTS.map((part) => (scaled[part] === undefined ? undefined : Number(scaled[part])))
     this.#dearestToken = (scaled.output ?? -1n) > (scaled.input ?? -1n) ? 'output' : 'input'
+    const dearest = (parts: readonly Part[]): number =>
+      indexOf(parts.reduce((most, part) => ((scaled[part] ?? 0n) > (scaled[most] ?? 0n) ? part : most)))
+    this.#dearest = [0, 1, 2, 3].map((set) => {
+      const writes: Part[] = (set & 1) === 0 ? [] : ['cacheWrite', 'cacheWrite1h']
+      const [heard, spoken]: [Part[], Part[]] = (set & 2) === 0 ? [[], []] : [['audioInput'], ['audioOutput']]
+      return [
+        dearest(['input', 'cacheRead', 'imageInput', ...writes, ...heard]),
+        dearest(['output', 'reasoning', 'imageOutput', ...spoken]),
+      ]
+    })
     const over = (part: Part, whole: Part): boolean => (scaled[part] ?? 0n) > (scaled[whole] ?? 0n)
     this.hasDearerWrites = over('cacheWrite', 'input') || over('cacheWrite1h', 'input')
     this.hasDearerAudio = over('audioInput', 'input') || over('audioOutput', 'output')
@@ -127,26 +139,15 @@ export class CompiledCard {
   /** Not less than a call can cost that uses no more than this: without discounts of caches, and of parts the dearest. */
   bound(most: MostUsed, mayHave: MayHave): bigint | number | undefined {
     const { cacheWrites = true, audio = true } = mayHave
-    const inputs: Part[] = ['input', 'cacheRead', 'imageInput']
-    const outputs: Part[] = ['output', 'reasoning', 'imageOutput']
-    if (cacheWrites) inputs.push('cacheWrite', 'cacheWrite1h')
-    if (audio) {
-      inputs.push('audioInput')
-      outputs.push('audioOutput')
-    }
-    const figures: (number | undefined)[] = PARTS.map(() => undefined)
-    figures[indexOf(this.#dearest(inputs))] = most.inputTokens
-    figures[indexOf(this.#dearest(outputs))] = most.outputTokens
-    figures[indexOf('time')] = milliseconds(most.seconds)
-    figures[indexOf('image')] = most.images
-    figures[indexOf('search')] = most.searches
-    figures[indexOf('call')] = 1
+    const [input, output] = this.#dearest[(cacheWrites ? 1 : 0) + (audio ? 2 : 0)]!
+    const figures: (number | undefined)[] = NO_FIGURES.slice()
+    figures[input] = most.inputTokens
+    figures[output] = most.outputTokens
+    figures[TIME] = milliseconds(most.seconds)
+    figures[TIME + 1] = most.images
+    figures[TIME + 2] = most.searches
+    figures[TIME + 3] = 1
     return this.#sum(figures)
-  }
-
-  #dearest(parts: readonly Part[]): Part {
-    const rateOf = (part: Part): bigint => this.#exact[indexOf(part)]!
-    return parts.reduce((dearest, part) => (rateOf(part) > rateOf(dearest) ? part : dearest))
   }
 
   /** In plain numbers as long as they are exact, else in big ones. */
@@ -310,6 +311,7 @@ function figuresOf(usage: Usage, isTotalOutput: boolean): Figures {
 const INPUT = 0
 const OUTPUT = PARTS.indexOf('output')
 const TIME = PARTS.indexOf('time')
+const NO_FIGURES: Figures = PARTS.map(() => undefined)
 
 function whole(figure: number | undefined): number | undefined {
   return figure === undefined ? undefined : wholeUnits(figure)

@@ -19,14 +19,19 @@ export interface RecordedUsage extends Omit<Usage, 'basis'> {
   readonly responseModel?: string
 }
 
-/** An attempt that used no token: its provider has answered with an error. */
-const NO_TOKENS: Amounts = {
+/** An attempt that used nothing: its provider has answered with an error. */
+const NOTHING: Amounts = {
   requests: 1,
   tokens: 0,
   'input-tokens': 0,
   'output-tokens': 0,
   'cached-input-tokens': 0,
   'reasoning-tokens': 0,
+  cost: 0,
+  credits: 0,
+  seconds: 0,
+  images: 0,
+  searches: 0,
 }
 
 const FIGURES = [
@@ -75,7 +80,7 @@ export function recordedUsage(told: RecordedUsage): Usage {
  * @param usedNothing The provider has answered with an error, or not at all.
  */
 export function actualAmounts(usage: Usage | undefined, usedNothing: boolean): Amounts {
-  return usage === undefined && usedNothing ? NO_TOKENS : amountsOf(usage)
+  return usage === undefined && usedNothing ? NOTHING : amountsOf(usage)
 }
 
 /**

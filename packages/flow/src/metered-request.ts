@@ -36,6 +36,7 @@ export class MeteredRequest {
   #body: Buffer | undefined
   #parsed: Raw | undefined
   #bytes = 0
+  #isRead = false
   #isUsageInjected = false
 
   constructor({ method, url, headers }: CallRequest) {
@@ -46,6 +47,11 @@ export class MeteredRequest {
   /** What the request says of itself; empty before it was read. */
   get facts(): RequestFacts {
     return this.#facts
+  }
+
+  /** Whether {@link facts} are the request's. */
+  get isRead(): boolean {
+    return this.#isRead
   }
 
   /** Size of the body. */
@@ -106,6 +112,7 @@ export class MeteredRequest {
   #take(body: Buffer, value: Raw): void {
     this.#facts = readRequestFacts(this.match!, value)
     this.#bytes = body.length
+    this.#isRead = true
     this.#body = body
     this.#parsed = value
   }

@@ -11,6 +11,7 @@ export type ProblemKind =
   | 'body-too-large'
   | 'unsupported-media-type'
   | 'not-found'
+  | 'unpriced-model'
   | 'unavailable'
   | 'provider-unreachable'
   | 'provider-timeout'
@@ -94,6 +95,12 @@ const WORDS: Readonly<Record<ProblemKind, Words>> = {
     openai: ['invalid_request_error', 'unknown_url'],
     anthropic: 'not_found_error',
     gemini: 'NOT_FOUND',
+  },
+  'unpriced-model': {
+    title: 'Forbidden',
+    openai: ['invalid_request_error', 'model_not_priced'],
+    anthropic: 'permission_error',
+    gemini: 'PERMISSION_DENIED',
   },
   unavailable: {
     title: 'Service Unavailable',

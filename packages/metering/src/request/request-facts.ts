@@ -8,9 +8,18 @@ export interface RequestFacts {
   readonly stream: boolean
   /** Most output tokens that the provider will make, over all answers asked for; absent where the request sets none. */
   readonly outputCeiling: number | undefined
+  /** Images that it asks for, at most; absent where it says nothing of images. */
+  readonly images?: number | undefined
+  /** Of audio that it sends or asks for, at most. */
+  readonly seconds?: number | undefined
+  /** Searches that it allows, at most. */
+  readonly searches?: number | undefined
+  /** The class of service that it asks for, at most 64 characters. */
+  readonly serviceTier?: string | undefined
 }
 
 const MOST_MODEL_CHARACTERS = 256
+const MOST_TIER_CHARACTERS = 64
 
 /** Reads what a request says of itself, by the row of its operation. */
 export function readRequestFacts({ adapter: { request }, named }: AdapterMatch, body: Raw): RequestFacts {
@@ -19,10 +28,12 @@ export function readRequestFacts({ adapter: { request }, named }: AdapterMatch, 
     request.model === 'path' ? decoded(named['model']) : (decoded(named['deployment']) ?? at(body, request.model))
   const ceiling = largest(body, request.ceiling)
   const answers = largest(body, request.answers) ?? 1
+  const tier = at(body, ['service_tier'])
   return {
     model: typeof model === 'string' ? model.slice(0, MOST_MODEL_CHARACTERS) : undefined,
     stream: request.stream === 'path' ? named['stream'] !== undefined : at(body, request.stream) === true,
     outputCeiling: ceiling === undefined ? undefined : Math.ceil(ceiling) * Math.max(1, Math.ceil(answers)),
+    ...(typeof tier === 'string' ? { serviceTier: tier.slice(0, MOST_TIER_CHARACTERS) } : {}),
   }
 }
 
