@@ -33,19 +33,16 @@ export function billionths(amount: unknown): number | undefined {
 }
 
 /** Nanos as an exact decimal with at least two places: `5.00`, `0.000150`, `-0.10`. */
-export function decimalText(nanos: number): string {
-  const [sign, digits] = [
-    nanos < 0 ? '-' : '',
-    BigInt(Math.round(Math.abs(nanos)))
-      .toString()
-      .padStart(DECIMALS + 1, '0'),
-  ]
+export function decimalText(nanos: number | bigint): string {
+  const whole = typeof nanos === 'bigint' ? nanos : BigInt(Math.round(nanos))
+  const sign = whole < 0n ? '-' : ''
+  const digits = String(whole < 0n ? -whole : whole).padStart(DECIMALS + 1, '0')
   const fraction = digits.slice(-DECIMALS).replace(/0{1,7}$/, '')
   return `${sign}${digits.slice(0, -DECIMALS)}.${fraction}`
 }
 
 /** As people read it: `$5.00`, or `5.00 EUR`. */
-export function moneyText(nanos: number, currency = 'USD'): string {
+export function moneyText(nanos: number | bigint, currency = 'USD'): string {
   return currency === 'USD' ? `$${decimalText(nanos)}` : `${decimalText(nanos)} ${currency}`
 }
 

@@ -1,5 +1,6 @@
 import { configError } from './config-error.ts'
 import { billionths } from './money.ts'
+import { QuotaError } from './quota-error.ts'
 import { MAX_UNITS } from './unit.ts'
 import { wholeUnits, type Usage } from './usage.ts'
 
@@ -223,7 +224,7 @@ function scaledRates(card: RateCard, at: string, needsOne: boolean): Partial<Rec
     rates[name] = BigInt(nanos)
   }
   if (needsOne && Object.keys(rates).length === 0)
-    throw configError(at, card, `use at least one of ${RATES.join(', ')}`)
+    throw new QuotaError('ERR_QUOTA_CONFIG', `${at} has no rate: use at least one of ${RATES.join(', ')}`)
   if (rates.second !== undefined && rates.minute !== undefined)
     throw configError(`${at}.minute`, card.minute, 'second is given as well: leave one of them out')
   const complete = withDefaults(rates)

@@ -475,7 +475,11 @@ describe('PriceBook', () => {
       ['no list', { prices: {} }, /^prices\.prices is \{\}/],
       ['another member', { prices: [], priecs: 1 }, /^prices\.priecs is 1/],
       ['a currency that is none', { currency: 'dollar', prices: [] }, /^prices\.currency is "dollar"/],
-      ['a price without rates', { prices: [{ model: 'm' }] }, /^prices\.prices\[0\] is .*: use at least one of input/],
+      [
+        'a price without rates',
+        { prices: [{ model: 'm' }] },
+        /^prices\.prices\[0\] has no rate: use at least one of input/,
+      ],
       ['a rate below 0', { prices: [{ model: 'm', input: -1 }] }, /^prices\.prices\[0\]\.input is -1/],
       ['a rate that is too fine', { prices: [{ model: 'm', input: 1e-10 }] }, /\.input is 1e-10/],
       ['a misspelt rate', { prices: [{ model: 'm', inptu: 1 }] }, /\.inptu is 1: there is no such member/],
