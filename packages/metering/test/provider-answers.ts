@@ -229,7 +229,7 @@ export const PROVIDER_ANSWERS: readonly ProviderAnswer[] = [
         framing === 'sse'
           ? events(...pieces).replaceAll('\n', '\r\n')
           : `[${pieces.map((piece) => JSON.stringify(piece, null, 2)).join('\n,\r\n')}\n]`,
-      usage: { input: 11, output: 5, total: 16, serviceTier: 'ON_DEMAND' },
+      usage: { input: 11, output: 5, total: 16 },
       model: 'gemini-2.5',
     }
   }),

@@ -166,9 +166,7 @@ export class UsageCollector implements JsonPickTarget {
       this.#put(place.rank ?? 0, raw, place.words, place.take ?? 'merge')
       return true
     }
-    const { cost, serviceTier } = besides(raw)
-    this.#cost = cost ?? this.#cost
-    this.#tier = serviceTier ?? this.#tier
+    this.#cost = besides(raw).cost ?? this.#cost
     return false
   }
 
