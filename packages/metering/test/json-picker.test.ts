@@ -183,7 +183,7 @@ function expected(value: unknown): Picked {
 function members(value: unknown, picks: JsonPicks, path: string): Picked {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return []
   return Object.entries(value).flatMap(([key, member]): Picked => {
-    const wanted = Object.hasOwn(picks, key) ? picks[key] : undefined
+    const wanted = key !== '[]' && Object.hasOwn(picks, key) ? picks[key] : undefined
     return wanted === undefined ? [] : ofPick(member, wanted, path + key)
   })
 }
