@@ -17,7 +17,7 @@ export interface UnitEstimates {
   readonly seconds?: number
   /** Default: 1. */
   readonly images?: number
-  /** Default: 0. */
+  /** Default: 1 where an operation is billed by them, such as reranking, else 0. */
   readonly searches?: number
 }
 
@@ -60,8 +60,7 @@ export class CallPricing {
 
   /** An estimate with what the call can cost at most, where limits count that, and with the units that its request states. */
   amounts(bound: readonly BoundLimit[], estimated: Amounts, atMs: number): Amounts {
-    const { images, seconds, searches } = this.#request.facts
-    const stated = { ...estimated, ...defined({ images, seconds, searches }) }
+    const stated = { ...estimated, ...this.#units() }
     const policy = policyOf(bound)
     if (policy === undefined || !this.#request.isRead) return stated
     const found = this.#find(policy, atMs)
@@ -71,6 +70,19 @@ export class CallPricing {
   /** A usage with what it costs, where there is a price book. */
   priced(usage: Usage, call: Omit<PricedCall, 'provider'> & { readonly provider: string | undefined }): Usage {
     return this.#book === undefined ? usage : this.#book.priced(usage, call, this.#unpriced ?? 'flag')
+  }
+
+  /** Units that the request states; of those that its operation is billed by and does not state, an estimate. */
+  #units(): Amounts {
+    const { match, facts } = this.#request
+    const bills: readonly string[] = match?.adapter.bills ?? []
+    const { seconds = 60, images = 1, searches = 1 } = this.#estimates
+    const units = {
+      seconds: facts.seconds ?? (bills.includes('seconds') ? seconds : undefined),
+      images: facts.images ?? (bills.includes('images') ? images : undefined),
+      searches: facts.searches ?? (bills.includes('searches') ? searches : undefined),
+    }
+    return defined(units)
   }
 
   #bound(found: FoundPrice, amounts: Amounts): Amounts {

@@ -237,7 +237,9 @@ export class Call {
 
   /** Takes note of who serves the call, by the name that reports and price books have for it. */
   servedBy(provider: string | undefined): void {
-    if (provider !== undefined) this.#pricing.provider = provider
+    if (provider === undefined) return
+    this.metered.servedBy(provider)
+    this.#pricing.provider = provider
   }
 
   /**

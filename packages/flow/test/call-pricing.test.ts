@@ -210,6 +210,37 @@ describe('CallPricing', () => {
     }
   })
 
+  it('holds units that the operation is billed by, stated or estimated, and charges what was used', async () => {
+    const limits = (['seconds', 'images', 'searches'] as const).map((unit) => ({
+      name: unit,
+      unit,
+      quota: 1_000,
+      window: LIFETIME,
+    }))
+    const on = bed({ limits })
+    const held = async (url: string, body: object): Promise<object> => {
+      const { call } = await ask(on, body, url)
+      const used = await on.used()
+      call.release()
+      return used
+    }
+    expect(await held('/v1/images/generations', { model: 'x', n: 3 })).to.deep.equal({
+      'p/seconds': 0,
+      'p/images': 3,
+      'p/searches': 0,
+    })
+    expect(await held('/v2/rerank', { model: 'x', documents: [] })).to.deep.equal({
+      'p/seconds': 0,
+      'p/images': 0,
+      'p/searches': 1,
+    })
+    expect(await held('/v1/chat/completions', { model: 'x' })).to.deep.equal({
+      'p/seconds': 0,
+      'p/images': 0,
+      'p/searches': 0,
+    })
+  })
+
   it('holds at the tier of service that the request asks for', async () => {
     const on = bed({ prices: [{ model: 'm', output: 1, tiers: { priority: { multiplier: 2 } } }] })
     const { call } = await ask(on, { model: 'm', max_tokens: 100, service_tier: 'priority', messages: [] })
