@@ -14,7 +14,7 @@ import { expect } from 'chai'
 import { parse } from 'yaml'
 import { z } from 'zod'
 
-const STARTER = fileURLToPath(import.meta.resolve('@tallygate/gateway/prices/starter.yaml'))
+const STARTER = fileURLToPath(new URL('../prices/starter.yaml', import.meta.url))
 const NOW = Date.UTC(2026, 10, 21)
 
 function mistakesOf(read: () => unknown): readonly string[] {
