@@ -4,6 +4,7 @@ import { digest } from './digest.ts'
 import { CompiledPrice, type ModelPrice, type ScaledCost } from './model-price.ts'
 import { billionths } from './money.ts'
 import { familyOf, namesOfModel } from './model-names.ts'
+import { PriceCache } from './price-cache.ts'
 import {
   ceiling,
   dearestCard,
@@ -13,7 +14,7 @@ import {
   type MayHave,
   type MostUsed,
 } from './rate-card.ts'
-import type { Usage } from './usage.ts'
+import { wholeUnits, type Usage } from './usage.ts'
 
 /** What a price book says. */
 export interface PriceBookDefinition {
@@ -49,7 +50,6 @@ export interface CostBound {
 }
 
 const MEMBERS = ['version', 'currency', 'prefer', 'creditsPerUnit', 'prices']
-const MOST_REMEMBERED = 10_000
 
 /** A price, and where it comes from. */
 export interface FoundPrice {
@@ -69,8 +69,8 @@ export class PriceBook {
   readonly #changes: readonly number[]
   /** In thousandths of a thousandth. */
   readonly #creditsPerUnit: bigint | undefined
-  readonly #found = new Map<string, CompiledPrice | null>()
-  readonly #families = new Map<string, CompiledPrice | null>()
+  readonly #found = new PriceCache()
+  readonly #families = new PriceCache()
 
   /** @throws QuotaError `ERR_QUOTA_CONFIG`, naming the member, its value and the remedy. */
   constructor(definition: PriceBookDefinition, at = 'prices') {
@@ -110,11 +110,11 @@ export class PriceBook {
    *
    * @param unpriced `family-max`: then the dearest rates of the models whose names begin as its own do.
    */
-  find({ provider, model, responseModel, atMs }: PricedCall, unpriced: Unpriced = 'refuse'): FoundPrice | undefined {
-    const own = this.#find(provider, responseModel, atMs) ?? this.#find(provider, model, atMs)
+  find(call: PricedCall, unpriced: Unpriced = 'refuse'): FoundPrice | undefined {
+    const own = this.#find(call)
     if (own !== undefined) return { price: own, isOfFamily: false }
     if (unpriced !== 'family-max') return undefined
-    const family = this.#family(provider, responseModel ?? model, atMs)
+    const family = this.#family(call)
     return family === undefined ? undefined : { price: family, isOfFamily: true }
   }
 
@@ -132,17 +132,15 @@ export class PriceBook {
     if (usage.costNanos !== undefined) return usage
     const found = this.find(call, unpriced)
     const reported = this.currency === 'USD' ? usage.reportedCostNanos : undefined
-    const flags = found === undefined || found.isOfFamily ? withFlag(usage.flags) : usage.flags
-    const ownCredits = found?.price.credits(usage)
+    const isFlagged = found === undefined || found.isOfFamily
+    const flagged = isFlagged ? { ...usage, flags: withFlag(usage.flags) } : usage
+    const ownCredits = found?.price.hasCredits === true ? found.price.credits(usage) : undefined
     if (reported !== undefined && (this.prefer === 'reported' || found === undefined)) {
-      const { cost, credits } = this.#amountsOf({ numerator: BigInt(reported), denominator: 1n }, ownCredits)
-      return present({ ...usage, flags, costNanos: cost, credits, pricedBy: 'reported' })
+      const exact = { numerator: BigInt(wholeUnits(reported)), denominator: 1n }
+      return costing(flagged, this.#amountsOf(exact, ownCredits), 'reported')
     }
-    if (found === undefined) return present({ ...usage, flags })
-    const scaled = found.price.cost(usage)
-    const { cost, credits } = this.#amounts(scaled, ownCredits)
-    if (cost === undefined && credits === undefined) return present({ ...usage, flags })
-    return present({ ...usage, flags, costNanos: cost, credits, pricedBy: this.#sourceOf(found) })
+    if (found === undefined) return flagged
+    return costing(flagged, this.#amounts(found.price.cost(usage), ownCredits), this.#sourceOf(found))
   }
 
   /** `2026-11 openai/gpt-4o from 2025-01-01`. */
@@ -171,13 +169,17 @@ export class PriceBook {
     return ceiling(perBillion({ numerator: numerator * this.#creditsPerUnit, denominator: denominator * 1_000_000n }))
   }
 
-  #find(provider: string | undefined, model: string | undefined, atMs: number): CompiledPrice | undefined {
-    if (model === undefined) return undefined
-    return this.#remembered(this.#found, provider, model, atMs, () => this.#search(provider, model, atMs))
+  #find({ provider, model, responseModel, atMs }: PricedCall): CompiledPrice | undefined {
+    if (model === undefined && responseModel === undefined) return undefined
+    return this.#found.get({ provider, model, responseModel, epoch: this.#epochAt(atMs) }, () => {
+      const names = [responseModel, model].flatMap((each) => (each === undefined ? [] : namesOfModel(each)))
+      return this.#search(provider, [...new Set(names)], atMs)
+    })
   }
 
-  #family(provider: string | undefined, model: string | undefined, atMs: number): CompiledPrice | undefined {
-    return this.#remembered(this.#families, provider, model ?? '', atMs, () => {
+  #family({ provider, responseModel, model: asked, atMs }: PricedCall): CompiledPrice | undefined {
+    const model = responseModel ?? asked
+    return this.#families.get({ provider, model, responseModel: undefined, epoch: this.#epochAt(atMs) }, () => {
       const inForce = this.#prices.filter(({ fromMs }) => fromMs <= atMs)
       const ofProvider = inForce.filter((price) => isOf(price, provider) && price.providers.length > 0)
       const members = familyOf(model ?? '', ofProvider.length > 0 ? ofProvider : inForce)
@@ -191,51 +193,40 @@ export class PriceBook {
   }
 
   /** Between two changes, the same names have the same price. */
-  #remembered(
-    cache: Map<string, CompiledPrice | null>,
-    provider: string | undefined,
-    model: string,
-    atMs: number,
-    search: () => CompiledPrice | undefined,
-  ): CompiledPrice | undefined {
+  #epochAt(atMs: number): number {
     const changes = this.#changes
     let epoch = changes.length
     while (epoch > 0 && changes[epoch - 1]! > atMs) epoch -= 1
-    const key = `${epoch} ${provider ?? ''} ${model}`
-    const known = cache.get(key)
-    if (known !== undefined) return known ?? undefined
-    const found = search()
-    if (cache.size >= MOST_REMEMBERED) cache.clear()
-    cache.set(key, found ?? null)
-    return found
+    return epoch
   }
 
-  /** The nearest name first; then an exact one before a pattern, one with a provider, the longest, and the latest. */
-  #search(provider: string | undefined, model: string, atMs: number): CompiledPrice | undefined {
-    for (const name of namesOfModel(model)) {
-      let best: { readonly price: CompiledPrice; readonly rank: readonly number[] } | undefined
-      for (const price of this.#prices) {
-        if (price.fromMs > atMs || !isOf(price, provider)) continue
-        const length = lengthOfMatch(price.models, name)
-        if (length === undefined) continue
-        const rank = [length, price.providers.length > 0 ? 1 : 0, price.fromMs]
-        if (best === undefined || isHigher(rank, best.rank)) best = { price, rank }
-      }
-      if (best !== undefined) return best.price
+  /** The name itself, the nearest first, before patterns, the longest first; one with a provider, and the latest. */
+  #search(provider: string | undefined, names: readonly string[], atMs: number): CompiledPrice | undefined {
+    let best: { readonly price: CompiledPrice; readonly rank: readonly number[] } | undefined
+    for (const price of this.#prices) {
+      if (price.fromMs > atMs || !isOf(price, provider)) continue
+      const nearness = nearnessOf(price.models, names)
+      if (nearness === undefined) continue
+      const rank = [nearness, price.providers.length > 0 ? 1 : 0, price.fromMs]
+      if (best === undefined || isHigher(rank, best.rank)) best = { price, rank }
     }
-    return undefined
+    return best?.price
   }
 }
 
-/** Characters of the longest pattern that a name matches, infinite for the name itself. */
-function lengthOfMatch(models: readonly string[], name: string): number | undefined {
-  let longest: number | undefined
-  for (const pattern of models) {
-    if (!patternMatches(pattern, name)) continue
-    const length = pattern.includes('*') ? pattern.length : Infinity
-    if (length > (longest ?? -1)) longest = length
-  }
-  return longest
+/** More than any pattern is long. */
+const EXACT = 1_000_000
+
+/** How well one of the names is met: by itself, the first best; else by the length of a pattern. */
+function nearnessOf(models: readonly string[], names: readonly string[]): number | undefined {
+  let nearest: number | undefined
+  for (const pattern of models)
+    for (const [at, name] of names.entries()) {
+      if (!patternMatches(pattern, name)) continue
+      const nearness = pattern.includes('*') ? pattern.length : EXACT - at
+      if (nearness > (nearest ?? -1)) nearest = nearness
+    }
+  return nearest
 }
 
 function isHigher(rank: readonly number[], than: readonly number[]): boolean {
@@ -283,12 +274,8 @@ function withFlag(flags: Usage['flags']): Usage['flags'] {
   return flags?.includes('unpriced') === true ? flags : [...(flags ?? []), 'unpriced']
 }
 
-/** Without members that are absent. */
-function present(usage: Usage): Usage {
-  const kept: Record<string, unknown> = {}
-  for (const name in usage) {
-    const value = usage[name as keyof Usage]
-    if (value !== undefined) kept[name] = value
-  }
-  return kept as unknown as Usage
+/** A usage with what it costs, as far as that is known. */
+function costing(usage: Usage, { cost, credits }: CostBound, pricedBy: string): Usage {
+  if (credits === undefined) return cost === undefined ? usage : { ...usage, costNanos: cost, pricedBy }
+  return { ...usage, ...(cost === undefined ? {} : { costNanos: cost }), credits, pricedBy }
 }

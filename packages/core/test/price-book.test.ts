@@ -268,6 +268,8 @@ describe('PriceBook', () => {
       { model: 'gpt-4o-2024-05-13', input: 5 },
       { model: ['claude-*', 'claude-opus-*'], input: 15 },
       { model: 'claude-haiku*', provider: 'anthropic', input: 1 },
+      { model: '*', provider: 'catch-all', input: 7 },
+      { model: 'gpt-4o-mini', provider: 'catch-all', input: 8 },
     )
     const input = (call: object): number | undefined => {
       const { costNanos } = priced(book, { inputTokens: 1_000_000 }, call)
@@ -291,6 +293,10 @@ describe('PriceBook', () => {
       [{ model: 'gpt-4o-mini', responseModel: 'whatever' }, 0.15],
       [{ model: 'models/gpt-4o-mini' }, 0.15],
       [{ model: 'publishers/x/models/gpt-4o-mini@latest' }, undefined],
+      [{ model: 'gpt-4o-mini-20250101', provider: 'catch-all' }, 8],
+      [{ model: 'gpt-4o-mini', responseModel: 'x', provider: 'catch-all' }, 8],
+      [{ model: 'y', responseModel: 'claude-opus-1', provider: 'catch-all' }, 15],
+      [{ model: 'y', provider: 'catch-all' }, 7],
       [{ model: undefined }, undefined],
       [{ model: '' }, undefined],
     ] as const)
@@ -316,6 +322,32 @@ describe('PriceBook', () => {
       for (let count = 0; count < 25_000; count += 1) book.find({ model: `x${count}`, atMs: AT })
       expect(input({ model: 'gpt-4o' })).to.equal(2)
     })
+  })
+
+  it('tells the same of names that come again, however many came meanwhile', () => {
+    const book = bookOf(
+      { model: 'a', input: 1 },
+      { model: 'a', from: '2026-07-01', input: 2 },
+      { model: 'b*', input: 3 },
+    )
+    const name = fc.constantFrom('a', 'b', 'b1', 'c', undefined)
+    const question = fc.record({
+      model: name,
+      responseModel: name,
+      provider: fc.constantFrom('x', undefined),
+      atMs: fc.constantFrom(AT, Date.UTC(2026, 7)),
+    })
+    fc.assert(
+      fc.property(fc.array(question, { maxLength: 60 }), (questions) => {
+        for (const each of questions) {
+          const fresh = bookOf(...book.definition.prices)
+          expect(book.find(each, 'family-max')?.price.id).to.equal(fresh.find(each, 'family-max')?.price.id)
+          expect(book.find(each)?.price.id).to.equal(fresh.find(each)?.price.id)
+        }
+      }),
+    )
+    for (let count = 0; count < 100; count += 1) book.find({ model: `m${count}`, responseModel: 'a', atMs: AT })
+    expect(book.find({ model: 'm0', responseModel: 'a', atMs: AT })?.price.id).to.equal('a')
   })
 
   describe('family-max', () => {
@@ -344,6 +376,7 @@ describe('PriceBook', () => {
     it('stays with the provider, where the book knows it, else takes the whole book', () => {
       expect(rated({ model: 'claude-x' }).costNanos).to.equal(40_000_000_000)
       expect(rated({ model: 'zzz', provider: 'nobody' }).costNanos).to.equal(105_000_000_000)
+      expect(rated({ model: 'mine', responseModel: 'gpt-4.1-vision' }).costNanos).to.equal(11_000_000_000)
       expect(rated({ model: undefined, provider: 'anthropic' }).costNanos).to.equal(90_000_000_000)
     })
     it('has nothing to take in an empty book', () => {

@@ -58,6 +58,8 @@ const FIGURES = [
   'reportedCostNanos',
 ] as const satisfies readonly (keyof Usage)[]
 
+const MOST_TIER_CHARACTERS = 64
+
 /** The figures among what a handler has told, as whole numbers from 0. What is no number is not known, which is not 0. */
 export function recordedUsage(told: RecordedUsage): Usage {
   const figures: Partial<Record<(typeof FIGURES)[number], number>> = {}
@@ -71,7 +73,13 @@ export function recordedUsage(told: RecordedUsage): Usage {
   const { inputTokens, outputTokens } = figures
   if (inputTokens !== undefined || outputTokens !== undefined)
     figures.totalTokens ??= (inputTokens ?? 0) + (outputTokens ?? 0)
-  return { ...figures, basis: told.basis ?? 'reported', ...(flags.size === 0 ? {} : { flags: [...flags] }) }
+  const { serviceTier } = told
+  return {
+    ...figures,
+    ...(typeof serviceTier === 'string' ? { serviceTier: serviceTier.slice(0, MOST_TIER_CHARACTERS) } : {}),
+    basis: told.basis ?? 'reported',
+    ...(flags.size === 0 ? {} : { flags: [...flags] }),
+  }
 }
 
 /**

@@ -60,7 +60,7 @@ export class CallPricing {
 
   /** An estimate with what the call can cost at most, where limits count that, and with the units that its request states. */
   amounts(bound: readonly BoundLimit[], estimated: Amounts, atMs: number): Amounts {
-    const stated = { ...estimated, ...this.#units() }
+    const stated = this.#withUnits(estimated)
     const policy = policyOf(bound)
     if (policy === undefined || !this.#request.isRead) return stated
     const found = this.#find(policy, atMs)
@@ -72,17 +72,19 @@ export class CallPricing {
     return this.#book === undefined ? usage : this.#book.priced(usage, call, this.#unpriced ?? 'flag')
   }
 
-  /** Units that the request states; of those that its operation is billed by and does not state, an estimate. */
-  #units(): Amounts {
+  /** With the units that the request states; of those that its operation is billed by and does not state, an estimate. */
+  #withUnits(estimated: Amounts): Amounts {
     const { match, facts } = this.#request
     const bills: readonly string[] = match?.adapter.bills ?? []
+    const isOfTokens = bills.length === 1 && bills[0] === 'tokens'
+    if (isOfTokens && (facts.seconds ?? facts.images ?? facts.searches) === undefined) return estimated
     const { seconds = 60, images = 1, searches = 1 } = this.#estimates
     const units = {
       seconds: facts.seconds ?? (bills.includes('seconds') ? seconds : undefined),
       images: facts.images ?? (bills.includes('images') ? images : undefined),
       searches: facts.searches ?? (bills.includes('searches') ? searches : undefined),
     }
-    return defined(units)
+    return { ...estimated, ...defined(units) }
   }
 
   #bound(found: FoundPrice, amounts: Amounts): Amounts {
