@@ -48,7 +48,7 @@ const MIGRATIONS: Readonly<Record<string, Migration>> = {
         .execute()
     },
   },
-  '0002_prices': {
+  '0003_prices': {
     async up(db: Kysely<unknown>): Promise<void> {
       const { rows } = await sql<{ name: string }>`select name from pragma_table_info('entries')`.execute(db)
       const there = new Set(rows.map(({ name }) => name))

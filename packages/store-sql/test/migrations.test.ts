@@ -27,7 +27,7 @@ describe('a ledger of an older version', () => {
     const database = new DatabaseSync(file)
     const row = Object.values(database.prepare('select * from entries').get()!).slice(0, -LATER.length)
     for (const column of LATER) database.exec(`alter table entries drop column ${column}`)
-    database.exec("delete from kysely_migration where name = '0002_prices'")
+    database.exec("delete from kysely_migration where name = '0003_prices'")
     database.close()
     return row
   }
