@@ -61,6 +61,8 @@ export class CompiledPrice {
   readonly dearest: RateCard
   /** Rates in credits, where it has some of its own. */
   readonly creditsCard: RateCard | undefined
+  /** Whether it says what a call costs, and not only how many credits. */
+  readonly hasRates: boolean
   readonly #base: Tier
   readonly #tiers: ReadonlyMap<string, Tier>
   readonly #credits: CompiledCard | undefined
@@ -76,6 +78,7 @@ export class CompiledPrice {
     this.id =
       id ?? `${provider === undefined ? '' : `${first}/`}${this.models[0]}${from === undefined ? '' : ` from ${from}`}`
     const card = ratesOf(price)
+    this.hasRates = Object.keys(card).length > 0
     const long = longOf(longContext, `${at}.longContext`)
     const needs = credits === undefined ? 'a-rate' : 'nothing'
     this.#base = tierOf({ card, long, multiplier: MILLION, needs }, at)

@@ -100,7 +100,7 @@ export class PriceBook {
     this.#changes = [...new Set(froms)].sort((one, other) => one - other)
   }
 
-  /** Whether it can tell credits of every call that it can tell the cost of. */
+  /** Whether it says anything of credits. */
   get hasCredits(): boolean {
     return this.#creditsPerUnit !== undefined || this.#prices.some(({ hasCredits }) => hasCredits)
   }
@@ -116,6 +116,12 @@ export class PriceBook {
     if (unpriced !== 'family-max') return undefined
     const family = this.#family(call)
     return family === undefined ? undefined : { price: family, isOfFamily: true }
+  }
+
+  /** Whether a price tells a unit of limits: what calls cost, or how many credits they take. */
+  tells({ price }: FoundPrice, unit: 'cost' | 'credits'): boolean {
+    if (unit === 'cost') return price.hasRates
+    return price.hasCredits || (price.hasRates && this.#creditsPerUnit !== undefined)
   }
 
   /** What a call costs at most. @param tier The class of service that it asks for. */

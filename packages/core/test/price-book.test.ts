@@ -1,4 +1,5 @@
 import { MAX_UNITS, PriceBook, type ModelPrice, type RateCard, type Usage } from '@tallygate/core'
+import { runs } from '@tallygate/testkit'
 import { expect } from 'chai'
 import fc from 'fast-check'
 import { describe, it } from 'mocha'
@@ -256,6 +257,7 @@ describe('PriceBook', () => {
         const tiers = { t: { multiplier: millionths / 1e6 } }
         expect(costOf({ ...rated, tiers }, usage)).to.equal(exactCost(rated, usage, millionths))
       }),
+      { numRuns: runs(200) },
     )
   })
 
@@ -345,6 +347,7 @@ describe('PriceBook', () => {
           expect(book.find(each)?.price.id).to.equal(fresh.find(each)?.price.id)
         }
       }),
+      { numRuns: runs(200) },
     )
     for (let count = 0; count < 100; count += 1) book.find({ model: `m${count}`, responseModel: 'a', atMs: AT })
     expect(book.find({ model: 'm0', responseModel: 'a', atMs: AT })?.price.id).to.equal('a')
@@ -485,6 +488,7 @@ describe('PriceBook', () => {
             expect(cost).to.be.at.least(priced(book, usage).costNanos!)
           },
         ),
+        { numRuns: runs(200) },
       )
     })
     it('leaves out what a call can not have', () => {

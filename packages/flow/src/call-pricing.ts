@@ -53,7 +53,8 @@ export class CallPricing {
     this.#unpriced = policy ?? this.#unpriced
     const { match, isRead, facts } = this.#request
     if (policy === undefined || policy === 'flag' || match === undefined || !isRead) return undefined
-    if (this.#find(policy, atMs) !== undefined) return undefined
+    const found = this.#find(policy, atMs)
+    if (found !== undefined && unitsOf(bound).every((unit) => this.#book!.tells(found, unit))) return undefined
     const model = facts.model === undefined ? 'A call without a model' : `The model ${JSON.stringify(facts.model)}`
     return `${model} has no price here, and your quota counts what calls cost. Use a model that has one, or ask for a price to be set.`
   }
@@ -114,6 +115,11 @@ export class CallPricing {
     const { provider } = this
     return this.#book?.find({ provider, model: this.#request.facts.model, atMs }, policy)
   }
+}
+
+function unitsOf(bound: readonly BoundLimit[]): readonly ('cost' | 'credits')[] {
+  const units = bound.map(({ limit }) => limit.definition.unit)
+  return (['cost', 'credits'] as const).filter((unit) => units.includes(unit))
 }
 
 /** The strictest of what plans want whose limits count cost; `undefined` where none does. */

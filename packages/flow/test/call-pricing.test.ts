@@ -131,6 +131,25 @@ describe('CallPricing', () => {
       expect(denial?.message).to.match(/^A call without a model has no price here/)
     })
 
+    it('is refused, too, where its price tells only what the quota does not count', async () => {
+      const prices = [
+        { model: 'taken', credits: { call: 1 } },
+        { model: 'paid', call: 1 },
+      ]
+      const credits: Limit = { name: 'credits', unit: 'credits', quota: 5, window: LIFETIME }
+      const book = new PriceBook({ prices })
+      for (const [limit, refused, passes] of [
+        [COST, 'taken', 'paid'],
+        [credits, 'paid', 'taken'],
+      ] as const) {
+        const on = new QuotaBed({ plans: [{ name: 'p', limits: [limit] }], defaultPlans: ['p'], prices: book })
+        expect((await ask(on, { model: refused, messages: [] })).denial?.kind).to.equal('unpriced-model')
+        const { call, denial } = await ask(on, { model: passes, messages: [] })
+        expect(denial).to.equal(undefined)
+        call.release()
+      }
+    })
+
     it('passes with flag, costs nothing, and its entry says so', async () => {
       const on = bed({ unpriced: 'flag' })
       const { call, denial } = await ask(on, unknown)

@@ -1,4 +1,4 @@
-import { spawnSync } from 'node:child_process'
+import { execFile } from 'node:child_process'
 import { renameSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -32,12 +32,14 @@ describe('a budget in quota.yaml', () => {
     const { text: body } = await get(`${base}/usage`, { authorization: `Bearer ${SECRETS.caller}` })
     return (JSON.parse(body) as { total: Record<string, string | number> }).total
   }
-  const reprice = (...args: string[]): { status: number | null; stdout: string; stderr: string } =>
-    spawnSync(
-      process.execPath,
-      [COMMAND, 'reprice', '--config', setting.file, '--from', '2020-01-01', '--to', '2100-01-01', ...args],
-      { encoding: 'utf8', cwd: setting.folder },
-    )
+  /** In a process of its own, while this one goes on serving. */
+  const reprice = (...args: string[]): Promise<{ status: number; stdout: string; stderr: string }> =>
+    new Promise((resolve) => {
+      const whole = ['reprice', '--config', setting.file, '--from', '2020-01-01', '--to', '2100-01-01', ...args]
+      execFile(process.execPath, [COMMAND, ...whole], { cwd: setting.folder }, (error, stdout, stderr) => {
+        resolve({ status: error === null ? 0 : Number(error.code), stdout, stderr })
+      })
+    })
 
   beforeEach(async () => {
     setting = await writeConfig(({ url }) => text(url, BUDGET))
@@ -121,12 +123,12 @@ describe('a budget in quota.yaml', () => {
     await chat(gateway.url, { max_tokens: 10 })
     const before = await report(gateway.url)
     writeFileSync(join(setting.folder, 'new.yaml'), 'version: new\nprices: [{ model: gpt-4o, call: 2 }]')
-    const dry = reprice('--prices', 'new.yaml', '--dry-run')
+    const dry = await reprice('--prices', 'new.yaml', '--dry-run')
     expect(dry.stdout, dry.stderr).to.equal(
       `1 calls, 1 would be priced anew by new, 0 of models without a price.\nCost before: $${before['cost']}. Cost after: $2.00.\nNothing was written.\n`,
     )
     expect((await report(gateway.url))['cost']).to.equal(before['cost'])
-    const done = reprice('--prices', 'new.yaml', '--json')
+    const done = await reprice('--prices', 'new.yaml', '--json')
     expect(JSON.parse(done.stdout)).to.deep.equal({
       calls: 1,
       changed: 1,
@@ -136,22 +138,22 @@ describe('a budget in quota.yaml', () => {
       prices: 'new',
     })
     expect(await report(gateway.url)).to.include({ calls: 1, cost: '2.00', inputTokens: before['inputTokens'] })
-    expect(JSON.parse(reprice('--prices', 'new.yaml', '--json').stdout)).to.include({
+    expect(JSON.parse((await reprice('--prices', 'new.yaml', '--json')).stdout)).to.include({
       changed: 0,
       before: '$2.00',
       after: '$2.00',
     })
-    expect(JSON.parse(reprice('--json').stdout)).to.include({ changed: 1, after: `$${before['cost']}` })
+    expect(JSON.parse((await reprice('--json')).stdout)).to.include({ changed: 1, after: `$${before['cost']}` })
   })
 
-  it('tells what is wrong with the options of reprice', () => {
+  it('tells what is wrong with the options of reprice', async () => {
     for (const [args, says] of [
       [['--from', '2026-02-30'], /--from is 2026-02-30: use a date/],
       [['--to', '2019-01-01'], /the range is empty/],
       [['--unpriced', 'free'], /--unpriced is free/],
       [['--prices', 'none.yaml'], /none\.yaml:1:1: can't be read/],
     ] as const) {
-      const { status, stderr } = reprice(...args)
+      const { status, stderr } = await reprice(...args)
       expect([status, says.test(stderr)], stderr).to.deep.equal([1, true])
     }
   })

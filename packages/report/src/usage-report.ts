@@ -90,7 +90,7 @@ export async function callsReport(
       ...entry
     }) => {
       const usage = metered === undefined ? undefined : { ...metered, ...latest.get(entry.id) }
-      const { costNanos, ...figures } = usage ?? {}
+      const { costNanos, reportedCostNanos, ...figures } = usage ?? {}
       return {
         ...entry,
         key: subject,
@@ -101,6 +101,7 @@ export async function callsReport(
         plan: plans.map(({ name }) => name).join('+') || null,
         ...figures,
         ...(costNanos === undefined ? {} : { cost: costText(costNanos) }),
+        ...(reportedCostNanos === undefined ? {} : { reportedCost: costText(reportedCostNanos) }),
         flags: usage?.flags?.join(' '),
       }
     },
@@ -156,6 +157,7 @@ const CALL_COLUMNS = [
   'cacheWriteTokens',
   'reasoningTokens',
   'cost',
+  'reportedCost',
   'credits',
   'seconds',
   'images',

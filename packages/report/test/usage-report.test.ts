@@ -217,7 +217,7 @@ for (const [name, open] of LEDGERS) {
       const calls = [
         entry({ ...on('2026-01-10'), ...costs(2_000_000_000_000_001, { credits: 3 }) }),
         entry({ ...on('2026-01-10'), ...costs(2_000_000_000_000_001, { seconds: 4, images: 5, searches: 6 }) }),
-        entry({ ...on('2026-01-11'), subject: 'bob', ...costs(150_000) }),
+        entry({ ...on('2026-01-11'), subject: 'bob', ...costs(150_000, { reportedCostNanos: 160_000 }) }),
         entry({ ...on('2026-01-12') }),
       ]
       await app.ledger.append(calls)
@@ -239,7 +239,7 @@ for (const [name, open] of LEDGERS) {
       ])
       const listed = (await app.get('/usage/calls?key=bob')).json.rows
       expect(listed).to.have.length(1)
-      expect(listed[0]).to.include({ cost: '7.00', pricedBy: 'v2 *' })
+      expect(listed[0]).to.include({ cost: '7.00', reportedCost: '0.00016', pricedBy: 'v2 *' })
       expect(listed[0]).not.to.have.property('costNanos')
     })
 
