@@ -45,6 +45,7 @@ describe('further examples of examples/express-server', () => {
     ['llm-proxy', '"requests-per-60s";q=100;w=60'],
     ['report', '"requests-per-minute";q=60;w=60, "tokens-per-month";q=2000000;w='],
     ['telemetry', '"requests-per-60s";q=100;w=60'],
+    ['budget', '"budget";q=50000000;w='],
     ['node-http', null],
   ]
   for (const [file, policy] of SERVERS) {

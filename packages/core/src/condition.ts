@@ -27,11 +27,14 @@ export function unmetCondition(condition: LimitCondition, facts: CallFacts): str
 function anyMatches(patterns: readonly string[] | undefined, fact: string | undefined): boolean {
   if (patterns === undefined) return true
   const value = (fact ?? '').trim().toLowerCase()
-  return patterns.some((pattern) => matches(pattern.trim().toLowerCase(), value))
+  return patterns.some((pattern) => patternMatches(pattern.trim().toLowerCase(), value))
 }
 
-/** Linear in both lengths, whatever the pattern: each part is looked for once, from left to right. */
-function matches(pattern: string, value: string): boolean {
+/**
+ * Whether a value matches a pattern in which `*` stands for any characters. Linear in both lengths, whatever the pattern:
+ * each part is looked for once, from left to right.
+ */
+export function patternMatches(pattern: string, value: string): boolean {
   const parts = pattern.split('*')
   if (parts.length === 1) return pattern === value && value !== ''
   const first = parts[0]!

@@ -13,6 +13,8 @@ export function eventsOf(entry: Entry, { counters }: Pick<CounterEventQuery, 'co
       return counter === -1 ? [] : [{ id, atMs, counter, kind: 'usage', admittedAtMs, reserved, actual }]
     })
   }
+  // What a call cost changes no counter.
+  if (entry.kind === 'repricing') return []
   const counter = indexOf(entry.partition, entry.counter)
   if (counter === -1) return []
   if (entry.kind === 'adjustment') {

@@ -91,5 +91,31 @@ export interface WindowStartEntry extends EntryBase {
   readonly toppedUp?: number | undefined
 }
 
+/**
+ * Other prices of a call that is in the ledger: the latest counts in reports. What was charged to counters stays. Its id
+ * is that of the call, `~` and its number among those of the call, from 1, so that two can't follow the same one.
+ */
+export interface RepricingEntry extends EntryBase {
+  readonly kind: 'repricing'
+  /** Of the entry that it is about, whose `atMs` this has as well. */
+  readonly repricingOf: string
+  readonly repricedAtMs: number
+  /** Those of the call, by which reports find it. */
+  readonly subject: string
+  readonly user?: string | undefined
+  readonly group?: string | undefined
+  /** Names of the call's plans, joined by `+`. */
+  readonly plan?: string | undefined
+  readonly provider?: string | undefined
+  readonly operation?: string | undefined
+  readonly model?: string | undefined
+  /** From now on; absent where the book has no price for it. */
+  readonly costNanos?: number | undefined
+  readonly credits?: number | undefined
+  readonly pricedBy?: string | undefined
+  /** What counted until now. */
+  readonly before: { readonly costNanos?: number | undefined; readonly credits?: number | undefined }
+}
+
 /** An immutable record in the ledger. */
-export type Entry = UsageEntry | AdjustmentEntry | WindowStartEntry
+export type Entry = UsageEntry | AdjustmentEntry | WindowStartEntry | RepricingEntry

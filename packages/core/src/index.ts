@@ -38,7 +38,16 @@ export {
 } from './counter-store.ts'
 export { isOver } from './counter-view.ts'
 export type { Admitted, Decision, LimitStatus, RefusalReason, Refused, Reservation, WithoutStore } from './decision.ts'
-export type { AdjustmentEntry, Entry, EntryCharge, UsageEntry, UsageOutcome, WindowStartEntry } from './entry.ts'
+export type {
+  AdjustmentEntry,
+  Entry,
+  EntryCharge,
+  RepricingEntry,
+  UsageEntry,
+  UsageOutcome,
+  WindowStartEntry,
+} from './entry.ts'
+export { decimalText, dollars, moneyText, NANOS_PER_DOLLAR, reportedNanos } from './money.ts'
 export { explain, type ExplainedLimit, type Explanation, type ExplainRequest } from './explain.ts'
 export { MemoryKeyRegistry, type KeyRecord, type KeyRegistry } from './key-registry.ts'
 export {
@@ -91,6 +100,17 @@ export {
   type Plan,
   type PlanSet,
 } from './plan.ts'
+export {
+  PriceBook,
+  type CostBound,
+  type FoundPrice,
+  type PriceBookDefinition,
+  type PricedCall,
+  type Unpriced,
+} from './price-book.ts'
+export type { LongContext, ModelPrice, ServiceTier } from './model-price.ts'
+export { RATES, type MayHave, type MostUsed, type RateCard } from './rate-card.ts'
+export { latestPrices, reprice, type RepriceOptions, type RepriceSummary } from './reprice.ts'
 export { MemoryPlanSource, type MemoryPlanSourceOptions, type PlanSource } from './plan-source.ts'
 export type { CounterAdjustment } from './admission.ts'
 export { eventsOf } from './counter-events.ts'
@@ -100,7 +120,7 @@ export { type RebuildOptions } from './counter-rebuild.ts'
 export { isQuotaError, QuotaError, type QuotaErrorCode, type QuotaErrorOptions } from './quota-error.ts'
 export { DEFAULT_TENANT, type CallFacts, type Dimensions, type Subject } from './subject.ts'
 export { instantOf, isTimeZone, localTime, zoneOffset } from './time-zone.ts'
-export { MAX_UNITS, UNITS, type Amounts, type Unit } from './unit.ts'
+export { MAX_UNITS, PRICED_UNITS, UNITS, type Amounts, type Unit } from './unit.ts'
 export { amountsOf, wholeUnits, type Usage, type UsageBasis, type UsageConfidence, type UsageFlag } from './usage.ts'
 export {
   addSums,
@@ -109,6 +129,7 @@ export {
   dateSpans,
   NO_USAGE,
   planLabel,
+  repricedSum,
   sumOf,
   type CompleteUsageQuery,
   type DateSpan,

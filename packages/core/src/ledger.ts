@@ -39,7 +39,7 @@ export interface UsageQuery {
   readonly limit?: number
 }
 
-/** Sums over usage entries. A token figure counts only what was known: `unknown` says how many calls it leaves out. */
+/** Sums over usage entries, priced as their latest repricing says. A token figure counts only what was known: `unknown` says how many calls it leaves out. */
 export interface UsageSum {
   readonly calls: number
   /** Calls whose usage was counted by us, in whole or in part. */
@@ -55,6 +55,14 @@ export interface UsageSum {
   readonly cacheReadTokens: number
   readonly cacheWriteTokens: number
   readonly reasoningTokens: number
+  /** Calls whose cost is known. */
+  readonly priced: number
+  /** Nanodollars, or those of the price book's currency, by the latest prices. Exact up to 2^53. */
+  readonly costNanos: number
+  readonly credits: number
+  readonly seconds: number
+  readonly images: number
+  readonly searches: number
 }
 
 /** Sums of one group. `null` where the calls have no such value. */
@@ -125,7 +133,7 @@ export interface Ledger {
   append(entries: readonly Entry[]): Promise<void>
 
   /**
-   * Sums usage entries, group by group.
+   * Sums usage entries, group by group; with what their repricings have changed of cost and credits.
    *
    * @throws QuotaError `ERR_QUOTA_QUERY` for a query that makes no sense.
    */

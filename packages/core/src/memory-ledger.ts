@@ -1,4 +1,4 @@
-import type { Entry, UsageEntry } from './entry.ts'
+import type { Entry, RepricingEntry, UsageEntry } from './entry.ts'
 import { eventsOf } from './counter-events.ts'
 import type {
   CounterEventPage,
@@ -12,7 +12,7 @@ import type {
   UsageRow,
   WindowStartEvent,
 } from './ledger.ts'
-import { addSums, completeUsageQuery, groupOf, NO_USAGE, planLabel, sumOf } from './usage-query.ts'
+import { addSums, completeUsageQuery, groupOf, NO_USAGE, sumOf } from './usage-query.ts'
 
 /**
  * A ledger of one process, and the reference for what every other one answers. Bounded: the oldest entries go when it is
@@ -44,7 +44,7 @@ export class MemoryLedger implements Ledger {
     const { filter, by, zone, offset, limit } = completeUsageQuery(query)
     const rows = new Map<string, UsageRow>()
     let total = NO_USAGE
-    for (const entry of this.#usage(filter)) {
+    for (const entry of this.#summed(filter)) {
       const sum = sumOf(entry)
       const group: Partial<Record<UsageGroup, string | null>> = {}
       for (const name of by) group[name] = groupOf(entry, name, zone)
@@ -95,8 +95,12 @@ export class MemoryLedger implements Ledger {
   async close(): Promise<void> {}
 
   *#usage(filter: UsageFilter): Generator<UsageEntry> {
+    for (const entry of this.#summed(filter)) if (entry.kind === 'usage') yield entry
+  }
+
+  *#summed(filter: UsageFilter): Generator<UsageEntry | RepricingEntry> {
     for (const entry of this.#entries.values()) {
-      if (entry.kind === 'usage' && passes(entry, filter)) yield entry
+      if ((entry.kind === 'usage' || entry.kind === 'repricing') && passes(entry, filter)) yield entry
     }
   }
 }
@@ -112,19 +116,19 @@ function fromNewest(one: Place, other: Place): number {
   return other.atMs - one.atMs || (one.id < other.id ? 1 : one.id > other.id ? -1 : 0)
 }
 
-function passes(entry: UsageEntry, filter: UsageFilter): boolean {
+function passes(entry: UsageEntry | RepricingEntry, filter: UsageFilter): boolean {
   const { tenant, fromMs, toMs, key, user, group, model, provider, operation, plan } = filter
   return (
     entry.tenant === tenant &&
     entry.atMs >= fromMs &&
     entry.atMs < toMs &&
     (key === undefined || entry.subject === key) &&
-    (user === undefined || entry.dimensions['user'] === user) &&
-    (group === undefined || entry.dimensions['group'] === group) &&
+    (user === undefined || groupOf(entry, 'user', 'UTC') === user) &&
+    (group === undefined || groupOf(entry, 'group', 'UTC') === group) &&
     (model === undefined || entry.model === model) &&
     (provider === undefined || entry.provider === provider) &&
     (operation === undefined || entry.operation === operation) &&
-    (plan === undefined || planLabel(entry) === plan)
+    (plan === undefined || groupOf(entry, 'plan', 'UTC') === plan)
   )
 }
 

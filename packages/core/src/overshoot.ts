@@ -66,6 +66,9 @@ export function estimateKindOf({ unit, window }: Pick<CompleteLimit, 'unit' | 'w
     'cached-input-tokens': 'upper-bound',
     'output-tokens': 'guess',
     'reasoning-tokens': 'guess',
+    // Of the output, and of what a request only refers to.
+    cost: 'guess',
+    credits: 'guess',
   }
   return kinds[unit] ?? 'none'
 }

@@ -7,6 +7,7 @@ import { completeCountRule, type CompleteCountRule, type CountRule } from './cou
 import { assertName, completeLimit, type CompleteLimit, type Limit } from './limit.ts'
 import { digest } from './digest.ts'
 import type { Override } from './override.ts'
+import type { Unpriced } from './price-book.ts'
 import { QuotaError } from './quota-error.ts'
 import type { CallFacts, Dimensions } from './subject.ts'
 import type { Amounts, Unit } from './unit.ts'
@@ -23,6 +24,11 @@ export interface Plan {
   readonly onExpiry?: 'keep' | 'release'
   /** Which attempts count. Default: all that went on. */
   readonly count?: CountRule
+  /**
+   * What becomes of calls of models without a price, where a limit counts cost or credits: they are refused, or pass and
+   * are flagged, or cost as much as the dearest of their family. Default: `refuse`.
+   */
+  readonly unpriced?: Unpriced
   /** What the host wants to know of it, as `explain` tells; nothing here goes by them. */
   readonly labels?: Readonly<Record<string, string>>
 }
@@ -66,6 +72,7 @@ export class CompiledPlan {
   readonly limits: readonly CompiledLimit[]
   readonly onExpiry: 'keep' | 'release'
   readonly count: CompleteCountRule
+  readonly unpriced: Unpriced
   readonly labels: Readonly<Record<string, string>>
   /** Units that its limits count. */
   readonly units: ReadonlySet<Unit>
@@ -76,7 +83,7 @@ export class CompiledPlan {
 
   /** @throws QuotaError `ERR_QUOTA_CONFIG`, naming plan, limit and member. */
   constructor(plan: Plan, at = `plans.${plan.name}`, overrides: readonly Override[] = []) {
-    assertMembers(plan, ['name', 'version', 'limits', 'onExpiry', 'count', 'labels'], at)
+    assertMembers(plan, ['name', 'version', 'limits', 'onExpiry', 'count', 'unpriced', 'labels'], at)
     assertName(plan.name, `${at}.name`)
     if (!Array.isArray(plan.limits)) throw configError(`${at}.limits`, plan.limits, 'use a list of limits')
     this.name = plan.name
@@ -87,6 +94,8 @@ export class CompiledPlan {
     this.onExpiry = plan.onExpiry ?? 'keep'
     assertOneOf(this.onExpiry, ['keep', 'release'], `${at}.onExpiry`)
     this.count = completeCountRule(plan.count, `${at}.count`)
+    this.unpriced = plan.unpriced ?? 'refuse'
+    assertOneOf(this.unpriced, ['refuse', 'flag', 'family-max'], `${at}.unpriced`)
     this.labels = plan.labels ?? {}
     assertTexts(this.labels, `${at}.labels`)
     const names = this.limits.map(({ name }) => name)
@@ -109,14 +118,14 @@ export class CompiledPlan {
 
   /** The same plan with other quotas, and a version that tells. Its counters are the same. */
   overridden(overrides: readonly Override[]): CompiledPlan {
-    const { name, onExpiry, count, labels } = this
+    const { name, onExpiry, count, unpriced, labels } = this
     const quotaOf = new Map(overrides.map(({ limit, quota }) => [limit, quota]))
     const limits = this.limits.map(({ definition }) => {
       const key = `${name}/${definition.name}`
       return quotaOf.has(key) ? { ...definition, quota: quotaOf.get(key)! } : definition
     })
     const version = `${this.version}+${digest(JSON.stringify([...quotaOf]))}`
-    return new CompiledPlan({ name, version, limits, onExpiry, count, labels }, `plans.${name}`, overrides)
+    return new CompiledPlan({ name, version, limits, onExpiry, count, unpriced, labels }, `plans.${name}`, overrides)
   }
 
   /** What the plan asks of a counter store. */

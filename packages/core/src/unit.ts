@@ -13,6 +13,9 @@ export const UNITS = [
   'searches',
 ] as const
 
+/** Units of which only a price book can tell what a call uses. */
+export const PRICED_UNITS: ReadonlySet<Unit> = new Set<Unit>(['cost', 'credits'])
+
 /** One of {@link UNITS}. */
 export type Unit = (typeof UNITS)[number]
 

@@ -1,5 +1,5 @@
 import { calendarBucket } from './calendar.ts'
-import type { UsageEntry } from './entry.ts'
+import type { RepricingEntry, UsageEntry } from './entry.ts'
 import { USAGE_GROUPS, type UsageFilter, type UsageGroup, type UsageQuery, type UsageSum } from './ledger.ts'
 import { QuotaError } from './quota-error.ts'
 import { isTimeZone, localTime } from './time-zone.ts'
@@ -79,18 +79,18 @@ export function dateLabel(atMs: number, every: 'day' | 'month', zone: string): s
 }
 
 /** The value of a group that an entry falls into; `null` where it has none. */
-export function groupOf(entry: UsageEntry, group: UsageGroup, zone: string): string | null {
+export function groupOf(entry: UsageEntry | RepricingEntry, group: UsageGroup, zone: string): string | null {
   switch (group) {
     case 'key':
       return entry.subject
     case 'plan':
-      return planLabel(entry)
+      return entry.kind === 'usage' ? planLabel(entry) : (entry.plan ?? null)
     case 'day':
     case 'month':
       return dateLabel(entry.atMs, group, zone)
     case 'user':
     case 'group':
-      return entry.dimensions[group] ?? null
+      return (entry.kind === 'usage' ? entry.dimensions[group] : entry[group]) ?? null
     case 'model':
     case 'provider':
     case 'operation':
@@ -99,7 +99,7 @@ export function groupOf(entry: UsageEntry, group: UsageGroup, zone: string): str
 }
 
 /** The names of an entry's plans in one string; `null` where it has none. */
-export function planLabel({ plans }: UsageEntry): string | null {
+export function planLabel({ plans }: Pick<UsageEntry, 'plans'>): string | null {
   return plans.length === 0 ? null : plans.map(({ name }) => name).join('+')
 }
 
@@ -117,10 +117,18 @@ export const NO_USAGE: UsageSum = {
   cacheReadTokens: 0,
   cacheWriteTokens: 0,
   reasoningTokens: 0,
+  priced: 0,
+  costNanos: 0,
+  credits: 0,
+  seconds: 0,
+  images: 0,
+  searches: 0,
 }
 
 /** What one entry adds to a sum. */
-export function sumOf({ usage, outcome, overage }: UsageEntry): UsageSum {
+export function sumOf(entry: UsageEntry | RepricingEntry): UsageSum {
+  if (entry.kind === 'repricing') return repricedSum(entry)
+  const { usage, outcome, overage } = entry
   const inputTokens = usage?.inputTokens ?? 0
   const outputTokens = usage?.outputTokens ?? 0
   const isSplit = usage?.inputTokens !== undefined || usage?.outputTokens !== undefined
@@ -137,6 +145,22 @@ export function sumOf({ usage, outcome, overage }: UsageEntry): UsageSum {
     cacheReadTokens: usage?.cacheReadTokens ?? 0,
     cacheWriteTokens: usage?.cacheWriteTokens ?? 0,
     reasoningTokens: usage?.reasoningTokens ?? 0,
+    priced: usage?.costNanos === undefined ? 0 : 1,
+    costNanos: usage?.costNanos ?? 0,
+    credits: usage?.credits ?? 0,
+    seconds: usage?.seconds ?? 0,
+    images: usage?.images ?? 0,
+    searches: usage?.searches ?? 0,
+  }
+}
+
+/** By how much a repricing changes what is priced, and at how much. */
+export function repricedSum({ costNanos, credits, before }: RepricingEntry): UsageSum {
+  return {
+    ...NO_USAGE,
+    priced: (costNanos === undefined ? 0 : 1) - (before.costNanos === undefined ? 0 : 1),
+    costNanos: (costNanos ?? 0) - (before.costNanos ?? 0),
+    credits: (credits ?? 0) - (before.credits ?? 0),
   }
 }
 

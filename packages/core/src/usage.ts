@@ -78,6 +78,8 @@ export interface Usage {
   readonly costNanos?: number | undefined
   /** What the call costs in the units of the price book's own. */
   readonly credits?: number | undefined
+  /** By what cost and credits are: version of the price book and name of the price; `reported`: as the provider says. */
+  readonly pricedBy?: string | undefined
   /** What the provider says that the call costs, in nanodollars. */
   readonly reportedCostNanos?: number | undefined
   /** The class of service that the provider names, such as `batch` or `priority`; as it writes it, at most 64 characters. */

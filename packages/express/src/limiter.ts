@@ -9,7 +9,7 @@ import {
   type Unit,
   type Window,
 } from '@tallygate/core'
-import { isMetered, type HoldRequest, type Quota } from '@tallygate/flow'
+import type { HoldRequest, Quota } from '@tallygate/flow'
 import type { Request, Response } from 'express'
 import { checkLimit, checkOptions } from './check-options.ts'
 import { HostValues, type HostText } from './host-values.ts'
@@ -91,8 +91,6 @@ export function checkLimiter(
 ): void {
   checkOptions(options, [...OPTIONS, ...more], of)
   checkLimit(options.limit, of)
-  const { unit = 'requests' } = options
-  if (!isMetered(unit)) throw configError(`${of}.unit`, unit, 'nothing meters it: use requests or a unit of tokens')
   if ('every' in options && options.every !== undefined && options.windowMs !== undefined)
     throw configError(`${of}.windowMs`, options.windowMs, 'it is not for a window of the calendar: leave it out')
   if ('zone' in options && options.zone !== undefined && options.every === undefined)

@@ -1,5 +1,6 @@
 import {
   allOf,
+  estimateUsage,
   fixedWindow,
   identifyKey,
   meterUsage,
@@ -7,7 +8,7 @@ import {
   slidingWindow,
   type LimiterHandler,
 } from '@tallygate/express'
-import { QuotaError, type CounterStore } from '@tallygate/core'
+import { dollars, PriceBook, QuotaError, type CounterStore } from '@tallygate/core'
 import { expect } from 'chai'
 import express, { type ErrorRequestHandler, type Express, type RequestHandler } from 'express'
 import { ask, closeTestBeds, EXPRESSES, HELLO, openTestBed, type TestBed } from './test-bed.ts'
@@ -73,7 +74,7 @@ describe('fixedWindow', () => {
       [/fixedWindow\(\)\.limit is -1/, () => fixedWindow({ limit: -1 })],
       [/limit is 1\.5/, () => fixedWindow({ limit: 1.5 })],
       [/limit is "5": use a whole number/, () => fixedWindow(untyped({ limit: '5' }))],
-      [/unit is "cost": nothing meters it/, () => fixedWindow({ limit: 1, unit: 'cost' })],
+      [/unit is "euros": use requests,/, () => fixedWindow(untyped({ limit: 1, unit: 'euros' }))],
       [/windowMs is 5/, () => fixedWindow({ limit: 1, every: 'day', windowMs: 5 })],
       [/zone is "UTC"/, () => fixedWindow({ limit: 1, zone: 'UTC' })],
       [/max is 1: there is no such member, use limit,/, () => fixedWindow(untyped({ max: 1 }))],
@@ -171,6 +172,27 @@ describe('several limiters', () => {
       await bed.quota.drain()
     }
     expect(answers).to.deep.equal([200, 200, 200, 429])
+  })
+
+  it('counts what calls cost, and fails where nobody knows prices', async () => {
+    const answer: RequestHandler = (_req, res) =>
+      void res.json({ usage: { prompt_tokens: 40, completion_tokens: 60, total_tokens: 100 }, choices: [] })
+    const behind = (bed: TestBed): Promise<string> => {
+      const budget = fixedWindow({ quota: bed.quota, limit: dollars('0.0015'), unit: 'cost', trip: 'reached' })
+      const failed: ErrorRequestHandler = (error: Error, _req, res, _next) => void res.status(500).send(error.message)
+      const { quota } = bed
+      return bed.serve(express().use(estimateUsage({ quota }), budget, meterUsage({ quota }), answer, failed))
+    }
+    const bed = await openTestBed({ prices: new PriceBook({ prices: [{ model: 'gpt-4o', input: 2.5, output: 10 }] }) })
+    const url = await behind(bed)
+    const answers: number[] = []
+    for (let time = 0; time < 4; time += 1) {
+      answers.push((await ask(url)).status)
+      await bed.quota.drain()
+    }
+    expect(answers).to.deep.equal([200, 200, 200, 429])
+    const { status, text } = await ask(await behind(await openTestBed()))
+    expect([status, text]).to.deep.equal([500, 'plan limiter counts cost, and nobody knows prices: set prices'])
   })
 
   it('refuses what is no limiter, none at all, or two of one name', () => {

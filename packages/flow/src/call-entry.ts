@@ -19,14 +19,19 @@ export interface RecordedUsage extends Omit<Usage, 'basis'> {
   readonly responseModel?: string
 }
 
-/** An attempt that used no token: its provider has answered with an error. */
-const NO_TOKENS: Amounts = {
+/** An attempt that used nothing: its provider has answered with an error. */
+const NOTHING: Amounts = {
   requests: 1,
   tokens: 0,
   'input-tokens': 0,
   'output-tokens': 0,
   'cached-input-tokens': 0,
   'reasoning-tokens': 0,
+  cost: 0,
+  credits: 0,
+  seconds: 0,
+  images: 0,
+  searches: 0,
 }
 
 const FIGURES = [
@@ -53,6 +58,8 @@ const FIGURES = [
   'reportedCostNanos',
 ] as const satisfies readonly (keyof Usage)[]
 
+const MOST_TIER_CHARACTERS = 64
+
 /** The figures among what a handler has told, as whole numbers from 0. What is no number is not known, which is not 0. */
 export function recordedUsage(told: RecordedUsage): Usage {
   const figures: Partial<Record<(typeof FIGURES)[number], number>> = {}
@@ -66,7 +73,13 @@ export function recordedUsage(told: RecordedUsage): Usage {
   const { inputTokens, outputTokens } = figures
   if (inputTokens !== undefined || outputTokens !== undefined)
     figures.totalTokens ??= (inputTokens ?? 0) + (outputTokens ?? 0)
-  return { ...figures, basis: told.basis ?? 'reported', ...(flags.size === 0 ? {} : { flags: [...flags] }) }
+  const { serviceTier } = told
+  return {
+    ...figures,
+    ...(typeof serviceTier === 'string' ? { serviceTier: serviceTier.slice(0, MOST_TIER_CHARACTERS) } : {}),
+    basis: told.basis ?? 'reported',
+    ...(flags.size === 0 ? {} : { flags: [...flags] }),
+  }
 }
 
 /**
@@ -75,7 +88,7 @@ export function recordedUsage(told: RecordedUsage): Usage {
  * @param usedNothing The provider has answered with an error, or not at all.
  */
 export function actualAmounts(usage: Usage | undefined, usedNothing: boolean): Amounts {
-  return usage === undefined && usedNothing ? NO_TOKENS : amountsOf(usage)
+  return usage === undefined && usedNothing ? NOTHING : amountsOf(usage)
 }
 
 /**

@@ -1,6 +1,7 @@
 import {
   COUNT_ATTEMPTS,
   isCounted,
+  PRICED_UNITS,
   type AdmitRequest,
   type Amounts,
   type BoundLimit,
@@ -12,6 +13,7 @@ import {
   type WithoutStore,
 } from '@tallygate/core'
 import { estimateAmounts } from '@tallygate/metering'
+import type { CallPricing } from './call-pricing.ts'
 import type { MeteredRequest } from './metered-request.ts'
 import { countOvershoot } from './overshoot-count.ts'
 import type { Walk } from './walk.ts'
@@ -43,12 +45,14 @@ const NEVER = (): boolean => false
 export class CallHolds {
   readonly #walk: Walk
   readonly #request: MeteredRequest
+  readonly #pricing: CallPricing
   #held: Held[] = []
   #statuses: LimitStatus[] = []
   #isOverage = false
 
-  constructor(walk: Walk, request: MeteredRequest) {
+  constructor(walk: Walk, request: MeteredRequest, pricing: CallPricing) {
     this.#walk = walk
+    this.#pricing = pricing
     this.#request = request
   }
 
@@ -123,13 +127,13 @@ export class CallHolds {
   /** First on a bound that costs nothing: the bytes of the request. Only where that has no room, on counted tokens. */
   async #decide(request: Omit<AdmitRequest, 'amounts'>, isSparedRetry: boolean): Promise<Decision> {
     const { admission, counter } = this.#walk
-    const { body, bytes, facts, match } = this.#request
-    const amounts = this.#estimate(request.bound, bytes, isSparedRetry)
+    const { body, inputBound, facts, match } = this.#request
+    const amounts = this.#estimate(request.bound, inputBound, isSparedRetry)
     const decision = await admission.admit({ ...request, amounts })
     if (decision.admitted || match === undefined || body === undefined || !couldFit(decision, amounts)) return decision
     const task = { kind: 'prompt', shape: match.adapter.usage, body: new Uint8Array(body), model: facts.model } as const
     const count = await counter.count(task)
-    if (count.bound >= bytes) return decision
+    if (count.bound >= inputBound) return decision
     return admission.admit({ ...request, amounts: this.#estimate(request.bound, count.bound, isSparedRetry) })
   }
 
@@ -138,7 +142,8 @@ export class CallHolds {
     if (this.#request.match === undefined) return { requests }
     const tightest = Math.min(...bound.map(({ plan }) => plan.tightestTokenQuota ?? Infinity))
     const amounts = estimateAmounts(this.#request.facts, inputTokens, Number.isFinite(tightest) ? tightest : null)
-    return isSparedRetry ? { ...amounts, requests } : amounts
+    const priced = this.#pricing.amounts(bound, amounts, this.#walk.admission.nowMs())
+    return isSparedRetry ? { ...priced, requests } : priced
   }
 }
 
@@ -170,6 +175,7 @@ function couldFit({ reason, statuses }: Refused, amounts: Amounts): boolean {
       const { unit, trip } = limit.definition
       if (trip !== 'fits' || remaining === null) return false
       if (unit === 'tokens') return (amounts['output-tokens'] ?? 0) < remaining
+      if (PRICED_UNITS.has(unit)) return remaining > 0
       return (unit === 'input-tokens' || unit === 'cached-input-tokens') && remaining > 0
     })
 }

@@ -17,6 +17,7 @@ import { Answer, type AnswerFacts, type AnswerSink } from './answer.ts'
 import { attemptId } from './attempt-id.ts'
 import { actualAmounts, entryCharges, recordedUsage, usedNothing, type RecordedUsage } from './call-entry.ts'
 import { CallHolds, type HoldRequest } from './call-holds.ts'
+import { CallPricing } from './call-pricing.ts'
 import type { CallerRules } from './caller-rules.ts'
 import { denialOf, problemDenial, wantsProblem, type Denial, type DenialContext } from './denial.ts'
 import { writeContext } from './hold-context.ts'
@@ -52,6 +53,7 @@ export class Call {
   place = -1
   readonly #walk: Walk
   readonly #rules: CallerRules
+  readonly #pricing: CallPricing
   readonly #holds: CallHolds
   readonly #startedAtMs: number
   #styles: readonly RateLimitStyle[]
@@ -74,7 +76,8 @@ export class Call {
     this.#rules = walk.rules
     this.request = request
     this.metered = new MeteredRequest(request)
-    this.#holds = new CallHolds(walk, this.metered)
+    this.#pricing = new CallPricing(this.#rules.prices, this.metered, walk.unitEstimates)
+    this.#holds = new CallHolds(walk, this.metered, this.#pricing)
     const asked = wantsProblem(request.headers) ? 'problem' : this.metered.match?.adapter.dialect
     this.dialect = asked ?? dialectOf(request.url)
     this.telemetry = walk.telemetry.start(this.metered.match !== undefined)
@@ -197,6 +200,8 @@ export class Call {
     if (this.#outcome !== undefined) return undefined
     if (this.#walk.isBlocked)
       return this.problem('unavailable', 'Usage can not be recorded right now. Try again in a moment.')
+    const unpriced = this.#pricing.refusal(hold.bound, this.#walk.admission.nowMs())
+    if (unpriced !== undefined) return this.problem('unpriced-model', unpriced)
     this.#lookForFailure()
     const request = this.#isSparedRetry ? { ...hold, isSparedRetry: true } : hold
     const decision = await this.#holds.admit(this.attemptId, request, () => this.#context(hold.bound))
@@ -230,6 +235,13 @@ export class Call {
     })
   }
 
+  /** Takes note of who serves the call, by the name that reports and price books have for it. */
+  servedBy(provider: string | undefined): void {
+    if (provider === undefined) return
+    this.metered.servedBy(provider)
+    this.#pricing.provider = provider
+  }
+
   /**
    * From now on the answer is looked into for what it used.
    *
@@ -238,6 +250,7 @@ export class Call {
   meter(provider?: string): void {
     this.#meters = true
     this.#provider = provider
+    this.servedBy(provider)
   }
 
   /** From now on the call is written to the ledger when it ends; draining waits for it. */
@@ -343,17 +356,19 @@ export class Call {
   }
 
   /** Writes the entry, then settles: durable first. */
-  async #close(outcome: UsageOutcome, answer: AnswerFacts, usage: Usage | undefined): Promise<void> {
+  async #close(outcome: UsageOutcome, answer: AnswerFacts, metered: Usage | undefined): Promise<void> {
     const { admission, writer } = this.#walk
     const ended = { status: answer.status, outcome }
     const reservations = this.#holds.ended(ended)
     const [first] = reservations
     const atMs = Math.floor(first === undefined ? admission.nowMs() : admission.settlementTime(first))
-    const actual = actualAmounts(usage, this.metered.match !== undefined && usedNothing(answer, outcome))
     const description = this.#describe()
+    const admittedAtMs = Math.floor(this.#decidedAtMs ?? atMs)
+    const usage = metered === undefined ? undefined : this.#priced(metered, description, answer, admittedAtMs)
+    const actual = actualAmounts(usage, this.metered.match !== undefined && usedNothing(answer, outcome))
     if (this.#records) {
       const charges = reservations.flatMap((reservation) => entryCharges(reservation, actual))
-      const entry = this.#entry(description, { outcome, answer, usage, atMs, charges })
+      const entry = this.#entry(description, { outcome, answer, usage, atMs, admittedAtMs, charges })
       await writer.write(entry)
       this.telemetry.recorded(description, entry)
     } else this.telemetry.ended()
@@ -362,7 +377,7 @@ export class Call {
   }
 
   #entry({ callId, parentId, provider, operation, model }: CallDescription, ended: Ended): UsageEntry {
-    const { outcome, answer, usage, atMs, charges } = ended
+    const { outcome, answer, usage, atMs, admittedAtMs, charges } = ended
     const { withoutStore } = this.#holds
     return {
       kind: 'usage',
@@ -377,18 +392,26 @@ export class Call {
       provider,
       operation,
       model,
-      responseModel: this.#recorded?.responseModel ?? answer.reading.model,
+      responseModel: this.#responseModel(answer),
       providerRequestId: answer.providerRequestId,
       status: answer.status,
       outcome,
       streamed: answer.isStream,
-      admittedAtMs: Math.floor(this.#decidedAtMs ?? atMs),
+      admittedAtMs,
       durationMs: Math.max(0, Math.round(this.#walk.clock() - this.#startedAtMs)),
       usage,
       charges,
       overage: this.#holds.isOverage,
       ...(withoutStore === undefined ? {} : { withoutStore }),
     }
+  }
+
+  #responseModel(answer: AnswerFacts): string | undefined {
+    return this.#recorded?.responseModel ?? answer.reading.model
+  }
+
+  #priced(usage: Usage, { provider, model }: CallDescription, answer: AnswerFacts, atMs: number): Usage {
+    return this.#pricing.priced(usage, { provider, model, responseModel: this.#responseModel(answer), atMs })
   }
 
   #refuse(decision: Refused): Denial {
@@ -410,7 +433,13 @@ export class Call {
   }
 
   #denialContext(): DenialContext {
-    return { requestId: this.attemptId, dialect: this.dialect, styles: this.#styles, options: this.#walk.denials }
+    return {
+      requestId: this.attemptId,
+      dialect: this.dialect,
+      styles: this.#styles,
+      options: this.#walk.denials,
+      currency: this.#pricing.currency,
+    }
   }
 
   /** What the entry of this call will need if its process dies before it is settled. */
@@ -442,5 +471,6 @@ interface Ended {
   readonly answer: AnswerFacts
   readonly usage: Usage | undefined
   readonly atMs: number
+  readonly admittedAtMs: number
   readonly charges: UsageEntry['charges']
 }

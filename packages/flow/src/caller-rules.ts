@@ -1,13 +1,15 @@
 import {
   MemoryPlanSource,
+  PRICED_UNITS,
   QuotaError,
   type Clock,
   type CompiledPlan,
   type CounterStore,
   type PlanSource,
+  type PriceBook,
 } from '@tallygate/core'
 import { Identifier, type Pepper } from '@tallygate/identity'
-import { isMetered, type QuotaOptions } from './quota-options.ts'
+import type { QuotaOptions } from './quota-options.ts'
 
 /** What of the options of a quota can be replaced while calls go on. */
 export const REPLACEABLE = [
@@ -17,6 +19,7 @@ export const REPLACEABLE = [
   'assignments',
   'severalGroups',
   'overrides',
+  'prices',
   'registry',
   'unregistered',
   'missing',
@@ -36,12 +39,14 @@ export interface CallerRulesParts {
 /** Who may call, and under which plans. A call keeps the ones that it began under. */
 export class CallerRules {
   readonly planSource: PlanSource
+  readonly prices: PriceBook | undefined
   readonly identifier: Identifier
 
   /** @throws QuotaError `ERR_QUOTA_CONFIG` or `ERR_QUOTA_CAPABILITY`, naming what is wrong and what to do. */
   constructor(options: QuotaOptions, { pepper, clock, storeClock, store }: CallerRulesParts) {
     this.planSource = planSourceOf(options, storeClock)
-    assertServable(this.planSource, store)
+    this.prices = options.prices
+    assertServable(this.planSource, store, options.prices)
     this.identifier = new Identifier({ ...identifierOptions(options), pepper, clock })
   }
 }
@@ -86,7 +91,11 @@ function identifierOptions({
   }
 }
 
-function assertServable({ plans, hasAlternatives = false }: PlanSource, { capabilities }: CounterStore): void {
+function assertServable(
+  { plans, hasAlternatives = false }: PlanSource,
+  { capabilities }: CounterStore,
+  prices: PriceBook | undefined,
+): void {
   if (hasAlternatives && !capabilities.has('alternatives')) {
     throw new QuotaError(
       'ERR_QUOTA_CAPABILITY',
@@ -95,14 +104,21 @@ function assertServable({ plans, hasAlternatives = false }: PlanSource, { capabi
   }
   for (const plan of plans) {
     assertCountable(plan, { capabilities })
-    for (const unit of plan.units) {
-      if (!isMetered(unit)) {
-        throw new QuotaError(
-          'ERR_QUOTA_CONFIG',
-          `plan ${plan.name} counts ${unit}, which nothing meters: use requests or a unit of tokens`,
-        )
-      }
-    }
+    assertPriced(plan, prices)
+  }
+}
+
+/** @throws QuotaError `ERR_QUOTA_CONFIG` for a plan that counts what no price book tells. */
+export function assertPriced({ name, units }: CompiledPlan, prices: PriceBook | undefined): void {
+  for (const unit of units) {
+    if (!PRICED_UNITS.has(unit)) continue
+    if (prices === undefined)
+      throw new QuotaError('ERR_QUOTA_CONFIG', `plan ${name} counts ${unit}, and nobody knows prices: set prices`)
+    if (unit === 'credits' && !prices.hasCredits)
+      throw new QuotaError(
+        'ERR_QUOTA_CONFIG',
+        `plan ${name} counts credits, of which the price book says nothing: set its creditsPerUnit, or credits of prices`,
+      )
   }
 }
 

@@ -1,4 +1,4 @@
-import type { Refused } from '@tallygate/core'
+import { moneyText, type Refused } from '@tallygate/core'
 import type { Headers } from '@tallygate/identity'
 import { dialectOf, problemBody, type Dialect, type ProblemKind } from '@tallygate/metering'
 import { rateLimitFields, type Fields, type RateLimitStyle } from './rate-limit-fields.ts'
@@ -28,6 +28,8 @@ export interface DenialContext {
   readonly dialect: Dialect
   readonly styles: readonly RateLimitStyle[]
   readonly options: DenialOptions
+  /** ISO 4217 code of what cost is counted in. Default: `USD`. */
+  readonly currency?: string
   /** From 0 up to 1. Default: random, so that refused clients don't all come back at once. */
   readonly jitter?: () => number
 }
@@ -43,6 +45,7 @@ const STATUS: Readonly<Partial<Record<ProblemKind, number>>> = {
   'body-too-large': 413,
   'unsupported-media-type': 415,
   'not-found': 404,
+  'unpriced-model': 403,
   unavailable: 503,
   'provider-unreachable': 502,
   'provider-timeout': 504,
@@ -67,21 +70,35 @@ export function denialOf(decision: Refused, context: DenialContext): Denial {
   const fields = rateLimitFields(statuses, context.styles, atMs)
   if (decision.reason === 'never-fits') {
     const status = context.options.neverFitsStatus ?? 413
-    return build('too-large-for-quota', status, neverFitsMessage(decision), { ...fields, ...NO_RETRY }, context, {
-      violated,
-      decision,
-    })
+    return build(
+      'too-large-for-quota',
+      status,
+      neverFitsMessage(decision, context),
+      { ...fields, ...NO_RETRY },
+      context,
+      {
+        violated,
+        decision,
+      },
+    )
   }
   if (waitMs <= MOST_RETRY_AFTER_MS) {
     const { retryAfterMs, headers } = retryAfter(waitMs, context)
-    return build('rate-limited', 429, transientMessage(decision, retryAfterMs), { ...fields, ...headers }, context, {
-      violated,
-      decision,
-      retryAfterMs,
-    })
+    return build(
+      'rate-limited',
+      429,
+      transientMessage(decision, retryAfterMs, context),
+      { ...fields, ...headers },
+      context,
+      {
+        violated,
+        decision,
+        retryAfterMs,
+      },
+    )
   }
   const status = context.options.exhaustedStatus ?? 429
-  return build('quota-exhausted', status, exhaustedMessage(decision), { ...fields, ...NO_RETRY }, context, {
+  return build('quota-exhausted', status, exhaustedMessage(decision, context), { ...fields, ...NO_RETRY }, context, {
     violated,
     decision,
   })
@@ -166,26 +183,29 @@ function build(
   return { kind, status, headers: all, body, message, decision }
 }
 
-function limitWords({ binding }: Refused): string {
+function limitWords({ binding }: Refused, { currency }: DenialContext): string {
   if (binding === undefined) return 'A quota'
   const { name, definition } = binding.bound.limit
+  if (definition.unit === 'cost') return `The quota "${name}" of ${moneyText(binding.quota ?? 0, currency)}`
   const unit = binding.quota === 1 ? definition.unit.replace(/s$/, '') : definition.unit
   return `The quota "${name}" of ${binding.quota} ${unit}`
 }
 
-function transientMessage(decision: Refused, retryAfterMs: number): string {
-  return `${limitWords(decision)} is used up for now. Try again in ${Math.ceil(retryAfterMs / 1_000)} s.`
+function transientMessage(decision: Refused, retryAfterMs: number, context: DenialContext): string {
+  return `${limitWords(decision, context)} is used up for now. Try again in ${Math.ceil(retryAfterMs / 1_000)} s.`
 }
 
-function exhaustedMessage(decision: Refused): string {
+function exhaustedMessage(decision: Refused, context: DenialContext): string {
   const { retryAtMs, binding } = decision
   const until =
     retryAtMs === null ? 'It does not come back by itself.' : `It comes back at ${new Date(retryAtMs).toISOString()}.`
   const left = binding?.remaining ?? 0
-  if (left === 0) return `${limitWords(decision)} is used up. ${until}`
-  return `${limitWords(decision)} has ${left} left, and this call may use more. Send less, or ask for fewer output tokens. ${until}`
+  if (left === 0) return `${limitWords(decision, context)} is used up. ${until}`
+  const isCost = binding?.bound.limit.definition.unit === 'cost'
+  const leftText = isCost ? moneyText(left, context.currency) : String(left)
+  return `${limitWords(decision, context)} has ${leftText} left, and this call may use more. Send less, or ask for fewer output tokens. ${until}`
 }
 
-function neverFitsMessage(decision: Refused): string {
-  return `${limitWords(decision)} is smaller than this call alone may use. Send less, or ask for fewer output tokens.`
+function neverFitsMessage(decision: Refused, context: DenialContext): string {
+  return `${limitWords(decision, context)} is smaller than this call alone may use. Send less, or ask for fewer output tokens.`
 }

@@ -11,11 +11,12 @@ import {
   type Override,
   type Plan,
   type PlanSource,
+  type PriceBook,
   type Topology,
-  type Unit,
 } from '@tallygate/core'
 import type { CredentialRequest, Pepper } from '@tallygate/identity'
 import type { TelemetryOptions } from '@tallygate/telemetry'
+import type { UnitEstimates } from './call-pricing.ts'
 import type { DenialOptions } from './denial.ts'
 import type { LateEntry } from './end-delay.ts'
 import type { Logger } from './logger.ts'
@@ -40,6 +41,10 @@ export interface QuotaOptions {
   readonly severalGroups?: 'first' | 'all' | 'any'
   /** Other quotas for some callers. The first of these that says anything: user, key, group, plan. */
   readonly overrides?: readonly Override[]
+  /** What calls cost: for limits on cost and credits, and for reports. Default: nobody knows what calls cost. */
+  readonly prices?: PriceBook
+  /** What a call is taken for that is charged by the second, the image or the search, and does not say how many. */
+  readonly estimates?: UnitEstimates
   /** Keys that were handed out. */
   readonly registry?: KeyRegistry
   /** What becomes of keys that the registry does not know. Default: `refuse` with a registry, `pass` without. */
@@ -94,20 +99,6 @@ export interface QuotaOptions {
   readonly clock?: Clock
 }
 
-/** Units that are metered. Others can be counted when something meters them. */
-const METERED: ReadonlySet<Unit> = new Set<Unit>([
-  'requests',
-  'tokens',
-  'input-tokens',
-  'output-tokens',
-  'cached-input-tokens',
-  'reasoning-tokens',
-])
-/** Whether limits can count a unit: something meters it. */
-export function isMetered(unit: Unit): boolean {
-  return METERED.has(unit)
-}
-
 const OPTIONS = [
   'store',
   'ledger',
@@ -118,6 +109,8 @@ const OPTIONS = [
   'assignments',
   'severalGroups',
   'overrides',
+  'prices',
+  'estimates',
   'registry',
   'unregistered',
   'missing',
@@ -152,7 +145,7 @@ export function checkQuotaOptions(options: QuotaOptions): void {
   const of = 'createQuota()'
   assertMembers(options, OPTIONS, of)
   const { store, ledger, injectUsage, onLateEntry, onFullOutbox, rateLimitStyles = [], denials = {} } = options
-  const { decideWithinMs = 250 } = options
+  const { decideWithinMs = 250, estimates = {}, prices } = options
   if (!(typeof decideWithinMs === 'number' && decideWithinMs >= 1 && decideWithinMs <= 10_000))
     throw configError(`${of}.decideWithinMs`, decideWithinMs, 'use milliseconds from 1 to 10000')
   if (store !== undefined && !(store.capabilities instanceof Set))
@@ -162,6 +155,12 @@ export function checkQuotaOptions(options: QuotaOptions): void {
   if (injectUsage !== undefined) assertOneOf(injectUsage, ['when-needed', 'never'], `${of}.injectUsage`)
   if (onLateEntry !== undefined) assertOneOf(onLateEntry, ['leave', 'break'], `${of}.onLateEntry`)
   if (onFullOutbox !== undefined) assertOneOf(onFullOutbox, ['refuse', 'admit'], `${of}.onFullOutbox`)
+  if (prices !== undefined && typeof prices.priced !== 'function')
+    throw configError(`${of}.prices`, prices, 'use a price book, such as new PriceBook({ prices: […] })')
+  assertMembers(estimates, ['seconds', 'images', 'searches'], `${of}.estimates`)
+  for (const [name, amount] of Object.entries(estimates))
+    if (!(typeof amount === 'number' && amount >= 0 && amount <= MOST_ESTIMATED))
+      throw configError(`${of}.estimates.${name}`, amount, `use a number from 0 to ${MOST_ESTIMATED}`)
   const { topology, nodes = 1 } = options
   if (topology !== undefined) assertOneOf(topology, ['memory', 'redis', 'cluster'], `${of}.topology`)
   if (!Number.isInteger(nodes) || nodes < 1) throw configError(`${of}.nodes`, nodes, 'use a whole number from 1')
@@ -174,6 +173,8 @@ export function checkQuotaOptions(options: QuotaOptions): void {
   if (![413, 400].includes(neverFitsStatus))
     throw configError(`${of}.denials.neverFitsStatus`, neverFitsStatus, 'use 413 or 400')
 }
+
+const MOST_ESTIMATED = 1_000_000
 
 /** Whole milliseconds. */
 const TIMES = [

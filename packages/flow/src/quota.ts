@@ -28,7 +28,7 @@ import { ActiveCalls } from './active-calls.ts'
 import { Adjustments, type AdjustOptions, type RefundOptions } from './adjustments.ts'
 import { BoundLimits } from './bound-limits.ts'
 import { Call } from './call.ts'
-import { assertCountable, CallerRules, REPLACEABLE, type CallerOptions } from './caller-rules.ts'
+import { assertCountable, assertPriced, CallerRules, REPLACEABLE, type CallerOptions } from './caller-rules.ts'
 import { DriftWatch } from './drift-watch.ts'
 import { driftOf, type Drift } from './drift.ts'
 import { EndDelay } from './end-delay.ts'
@@ -149,6 +149,7 @@ export class Quota {
         options.spareRetriesMs === undefined ? undefined : new SparedRetries(options.spareRetriesMs, clock),
       styles: options.rateLimitStyles ?? ['draft-8'],
       telemetry,
+      unitEstimates: options.estimates ?? {},
       writer,
       get isBlocked() {
         return onFullOutbox === 'refuse' && writer.isBlocked
@@ -221,10 +222,11 @@ export class Quota {
    *
    * @param isGeneral They are the same for all requests of a caller, so that {@link limitsOf} can tell of them.
    * @throws QuotaError `ERR_QUOTA_CONFIG` when a limit of that name has another window: each would begin the other's anew.
-   * `ERR_QUOTA_CAPABILITY` for a window that the counter store can't count.
+   * Also for cost or credits without a price book. `ERR_QUOTA_CAPABILITY` for a window that the counter store can't count.
    */
   alsoLimits(plan: CompiledPlan, isGeneral = true): void {
     assertCountable(plan, this.#store)
+    assertPriced(plan, this.#rules.prices)
     for (const { name, definition } of plan.limits) {
       const window = JSON.stringify([definition.unit, definition.window])
       const known = this.#windows.get(name)

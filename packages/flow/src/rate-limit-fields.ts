@@ -11,7 +11,8 @@ export type RateLimitStyle = 'draft-8' | 'draft-7' | 'draft-6' | 'x' | 'openai' 
 export type Fields = Readonly<Record<string, string>>
 
 /**
- * Says in header fields where limits stand.
+ * Says in header fields where limits stand. Cost is told in whole millionths of a dollar, rounded down: structured fields
+ * have no room for more than fifteen digits.
  * Sources: draft-ietf-httpapi-ratelimit-headers, versions 6 to 10; OpenAI and Anthropic API references, rate limits.
  *
  * @param nowMs By the counter store's clock.
@@ -21,12 +22,20 @@ export function rateLimitFields(
   styles: readonly RateLimitStyle[],
   nowMs: number,
 ): Fields {
-  const limited = statuses.filter(({ quota }) => quota !== null)
+  const limited = statuses.filter(({ quota }) => quota !== null).map(inWholeUnits)
   if (limited.length === 0) return {}
   if (styles.length === 1) return FIELDS[styles[0]!](limited, nowMs)
   const fields: Record<string, string> = {}
   for (const style of styles) Object.assign(fields, FIELDS[style](limited, nowMs))
   return fields
+}
+
+const NANOS_PER_MICRO = 1_000
+
+function inWholeUnits(status: LimitStatus): LimitStatus {
+  if (status.bound.limit.definition.unit !== 'cost') return status
+  const micros = (nanos: number): number => Math.floor(nanos / NANOS_PER_MICRO)
+  return { ...status, quota: micros(status.quota!), remaining: micros(status.remaining!) }
 }
 
 const FIELDS: Readonly<Record<RateLimitStyle, (statuses: readonly LimitStatus[], nowMs: number) => Fields>> = {

@@ -5,6 +5,7 @@ import type { Telemetry } from '@tallygate/telemetry'
 import type { BoundLimits } from './bound-limits.ts'
 import type { Call } from './call.ts'
 import type { CallerRules } from './caller-rules.ts'
+import type { UnitEstimates } from './call-pricing.ts'
 import type { DenialOptions } from './denial.ts'
 import type { EndDelay } from './end-delay.ts'
 import type { EntryWriter } from './entry-writer.ts'
@@ -31,6 +32,7 @@ export interface Walk {
   readonly sparedRetries: SparedRetries | undefined
   readonly styles: readonly RateLimitStyle[]
   readonly telemetry: Telemetry
+  readonly unitEstimates: UnitEstimates
   readonly writer: EntryWriter
   /** Whether no new call may begin, as its entry could not be kept. */
   readonly isBlocked: boolean

@@ -72,7 +72,11 @@ describe('Quota.swap', () => {
 
   const bad: readonly (readonly [mistake: string, options: CallerOptions, says: RegExp])[] = [
     ['a default plan that is not there', { plans: [plan(1)], defaultPlans: ['gold'] }, /gold/],
-    ['a unit that nothing meters', { plans: [{ name: 'p', limits: [{ ...REQUESTS, unit: 'images' }] }] }, /images/],
+    [
+      'a budget without prices',
+      { plans: [{ name: 'p', limits: [{ ...REQUESTS, unit: 'cost' }] }] },
+      /nobody knows prices/,
+    ],
     [
       'an option that can not change',
       { slotOwner: ['tenant'] } as QuotaOptions,

@@ -73,10 +73,10 @@ describe('createQuota', () => {
       /the pepper has 5 characters: use at least 32/,
     ],
     [
-      'a unit that nothing meters',
-      { plans: [plan(1, { unit: 'images' })] },
+      'a budget without prices',
+      { plans: [plan(1, { unit: 'cost' })] },
       'ERR_QUOTA_CONFIG',
-      /plan p counts images, which nothing meters/,
+      /plan p counts cost, and nobody knows prices/,
     ],
     ['default plans that are not there', { defaultPlans: ['gold'] }, 'ERR_QUOTA_CONFIG', /gold/],
     ['two plans of one name', { plans: [plan(1), plan(2)] }, 'ERR_QUOTA_CONFIG', /p/],

@@ -1,11 +1,11 @@
-import { MemoryKeyRegistry } from '@tallygate/core'
+import { MemoryKeyRegistry, type PriceBook } from '@tallygate/core'
 import type { CallerOptions } from '@tallygate/flow'
 import { fingerprint, type Pepper } from '@tallygate/identity'
 import { defined, overrideOf, planOf } from './config-plans.ts'
 import type { Config } from './config-schema.ts'
 
 /** Who may call, and under which plans, as a configuration says: what can be replaced while calls go on. */
-export function callerOptions(config: Config, pepper: Pepper): CallerOptions {
+export function callerOptions(config: Config, pepper: Pepper, prices: PriceBook | undefined): CallerOptions {
   const { plans = {}, keys = [], assignments, overrides, defaultPlans, combine, severalGroups, unregistered } = config
   const records = keys.map(({ secret, expires, ...record }) => ({
     ...defined(record),
@@ -14,7 +14,7 @@ export function callerOptions(config: Config, pepper: Pepper): CallerOptions {
   }))
   return {
     plans: Object.entries(plans).map(([name, plan]) => planOf(name, plan)),
-    ...defined({ defaultPlans, combine, severalGroups, unregistered }),
+    ...defined({ prices, defaultPlans, combine, severalGroups, unregistered }),
     ...(assignments === undefined
       ? {}
       : { assignments: assignments.map((each) => ({ ...defined(each), for: defined(each.for) })) }),

@@ -2,10 +2,11 @@
 import { writeFileSync } from 'node:fs'
 import { Command } from 'commander'
 import { isQuotaError } from '@tallygate/core'
-import { configJsonSchema } from './config-json-schema.ts'
+import { configJsonSchema, priceFileJsonSchema } from './config-json-schema.ts'
 import { explainCommand, type ExplainOptions } from './explain-command.ts'
 import { startGateway } from './gateway.ts'
 import { loadConfig } from './load-config.ts'
+import { repriceCommand, type RepriceCommandOptions } from './reprice-command.ts'
 
 const program = new Command('tallygate').description('Quota management for AI APIs').version('0.1.0')
 
@@ -34,10 +35,13 @@ program
 
 program
   .command('schema')
-  .description('print the JSON Schema of the configuration, for editors')
+  .description('print the JSON Schema of the configuration, or of price files, for editors')
+  .option('--of <what>', 'config or prices', 'config')
   .option('-o, --out <file>', 'write it to a file')
-  .action(({ out }: { out?: string }) => {
-    const text = `${JSON.stringify(configJsonSchema(), undefined, 2)}\n`
+  .action(({ out, of }: { out?: string; of: string }) => {
+    if (of !== 'config' && of !== 'prices') program.error(`error: --of is ${of}: use config or prices`)
+    const schema = of === 'prices' ? priceFileJsonSchema() : configJsonSchema()
+    const text = `${JSON.stringify(schema, undefined, 2)}\n`
     if (out === undefined) process.stdout.write(text)
     else writeFileSync(out, text)
   })
@@ -54,6 +58,19 @@ program
   .option('-u, --url <url>', "address of the gateway's administration; default: as configured")
   .option('--json', 'print what the gateway answers')
   .action(async (options: ExplainOptions) => console.log(await explainCommand(options)))
+
+program
+  .command('reprice')
+  .description('rate calls that are in the ledger again; history and counters stay as they were')
+  .requiredOption('-f, --from <date>', 'first day, in UTC, or instant')
+  .requiredOption('-t, --to <date>', 'last day, in UTC, or the instant after the last')
+  .option('-c, --config <file>', 'configuration', 'quota.yaml')
+  .option('-p, --prices <file...>', 'price files, or starter; default: those of the configuration')
+  .option('--tenant <name>', 'tenant of the calls')
+  .option('--unpriced <what>', 'cost of models without a price: refuse (as it was), flag (unknown), family-max')
+  .option('--dry-run', 'only say what would be done')
+  .option('--json', 'print it as JSON')
+  .action(async (options: RepriceCommandOptions) => console.log(await repriceCommand(options)))
 
 program.parseAsync().catch((error: unknown) => {
   console.error(isQuotaError(error) ? error.message : error)

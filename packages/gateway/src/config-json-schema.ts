@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { configSchema } from './config-schema.ts'
+import { priceFileSchema } from './price-file-schema.ts'
 
 type Node = Readonly<Record<string, unknown>>
 
@@ -14,6 +15,12 @@ const RESTRICTED = ['enum', 'const', 'pattern', 'minLength', 'minimum', 'exclusi
 export function configJsonSchema(): Node {
   const schema = z.toJSONSchema(configSchema, { io: 'input' }) as Node
   return { ...(withReferences(schema) as Node), title: 'quota.yaml of Tallygate' }
+}
+
+/** A price file as a JSON Schema (2020-12), for editors. */
+export function priceFileJsonSchema(): Node {
+  const schema = z.toJSONSchema(priceFileSchema, { io: 'input' }) as Node
+  return { ...(withReferences(schema) as Node), title: 'prices of Tallygate' }
 }
 
 /** Lets a reference to the environment stand wherever a text would not do. */

@@ -1,5 +1,5 @@
 import type { CalendarUnit, Limit, Override, Plan, Window } from '@tallygate/core'
-import type { OverrideConfig, PlanConfig, WindowConfig } from './config-schema.ts'
+import type { OverrideConfig, PlanConfig, QuotaConfig, WindowConfig } from './config-schema.ts'
 
 /** A plan of `quota.yaml` in the words of core. */
 export function planOf(name: string, { limits, count, ...rest }: PlanConfig): Plan {
@@ -7,13 +7,26 @@ export function planOf(name: string, { limits, count, ...rest }: PlanConfig): Pl
     name,
     ...defined(rest),
     ...(count === undefined ? {} : { count: defined(count) }),
-    limits: limits.map(({ window, ...limit }) => ({ ...defined(limit), window: windowOf(window) }) as Limit),
+    limits: limits.map(
+      ({ window, quota, ...limit }) =>
+        ({ ...defined(limit), quota: unitsOf(quota), window: windowOf(window) }) as Limit,
+    ),
   }
 }
 
 /** An override of `quota.yaml` in the words of core. */
-export function overrideOf({ for: match, until, ...rest }: OverrideConfig): Override {
-  return { ...rest, for: defined(match), ...(until === undefined ? {} : { untilMs: Date.parse(until) }) }
+export function overrideOf({ for: match, until, quota, ...rest }: OverrideConfig): Override {
+  return {
+    ...rest,
+    quota: unitsOf(quota),
+    for: defined(match),
+    ...(until === undefined ? {} : { untilMs: Date.parse(until) }),
+  }
+}
+
+/** Money in nanos, everything else as it is. */
+function unitsOf(quota: QuotaConfig): number | null {
+  return typeof quota === 'object' && quota !== null ? quota.nanos : quota
 }
 
 function windowOf(window: WindowConfig): Window {

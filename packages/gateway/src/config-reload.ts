@@ -1,10 +1,11 @@
 import { watch, type FSWatcher } from 'node:fs'
 import { basename, dirname, resolve } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
+import type { PriceBook } from '@tallygate/core'
 import { defined } from './config-plans.ts'
 import type { Config } from './config-schema.ts'
 import type { Environment } from './environment.ts'
-import { loadConfig } from './load-config.ts'
+import { loadConfig, type LoadedConfig } from './load-config.ts'
 import type { Log } from './log.ts'
 
 /** Writers need a moment: the file is read when nothing has happened to it for so long. */
@@ -25,28 +26,35 @@ const AT_START = [
   'exhaustedStatus',
   'nodes',
   'spareRetries',
+  'estimates',
 ] as const satisfies readonly (keyof Config)[]
 
 export interface ConfigReloadOptions {
   readonly file: string
   readonly environment: Environment
   /** What the gateway was started with. */
-  readonly config: Config
+  readonly loaded: LoadedConfig
   readonly log: Log
   /** Puts a configuration into force as a whole, or throws and leaves everything as it was. */
-  readonly apply: (config: Config) => void
+  readonly apply: (config: Config, prices: PriceBook | undefined) => void
 }
 
 /** Reads a configuration again, while calls go on. One with a mistake changes nothing. */
 export class ConfigReload {
   readonly #options: ConfigReloadOptions
   #config: Config
-  #watcher: FSWatcher | undefined
+  #prices: PriceBook | undefined
+  #priceFiles: readonly string[]
+  /** By their folders; absent while nothing is watched. */
+  #watchers: Map<string, FSWatcher> | undefined
   #timer: NodeJS.Timeout | undefined
 
   constructor(options: ConfigReloadOptions) {
     this.#options = options
-    this.#config = { ...options.config, administration: { ...options.config.administration } }
+    const { config, prices, priceFiles = [] } = options.loaded
+    this.#config = { ...config, administration: { ...config.administration } }
+    this.#prices = prices
+    this.#priceFiles = priceFiles
   }
 
   /** The configuration in force. */
@@ -54,16 +62,21 @@ export class ConfigReload {
     return this.#config
   }
 
-  /** Reads the file now. False where it has mistakes, which are logged with their places. */
+  /** Reads the file, and those of prices, now. False where it has mistakes, which are logged with their places. */
   reload(): boolean {
     const { file, environment, log, apply } = this.#options
     try {
-      const { config, atStart } = mixed(this.#config, loadConfig(file, environment).config)
+      const { config: next, prices, priceFiles = [] } = loadConfig(file, environment)
+      const { config, atStart } = mixed(this.#config, next)
       if (atStart.length > 0)
         log.warn({ members: atStart }, 'the configuration changed what only a start reads: restart')
-      if (isDeepStrictEqual(config, this.#config)) return true
-      apply(config)
+      const isSame = isDeepStrictEqual(prices?.definition, this.#prices?.definition)
+      if (isSame && isDeepStrictEqual(config, this.#config)) return true
+      apply(config, prices)
       this.#config = config
+      this.#prices = prices
+      this.#priceFiles = priceFiles
+      if (this.#watchers !== undefined) this.watch()
       log.info('the configuration was read again')
       return true
     } catch (error) {
@@ -74,22 +87,38 @@ export class ConfigReload {
     }
   }
 
-  /** Reads the file again whenever it has changed. Its folder is watched: editors put a new file in its place. */
+  /**
+   * Reads the files again whenever one has changed. Their folders are watched: editors put a new file in its place. Called
+   * again, it watches what is read by now.
+   */
   watch(): void {
     const { file, log } = this.#options
-    const names = new Set([basename(file), KUBERNETES_LINK])
-    try {
-      this.#watcher = watch(dirname(resolve(file)), { persistent: false }, (_event, name) => {
-        if (name === null || names.has(name)) this.#soon()
-      })
-    } catch (error) {
-      return log.warn({ cause: String(error) }, 'the configuration can not be watched: send SIGHUP when it has changed')
+    const files = Map.groupBy(
+      [file, ...this.#priceFiles].map((each) => resolve(each)),
+      dirname,
+    )
+    const watchers = (this.#watchers ??= new Map())
+    for (const [folder, watcher] of watchers) {
+      watcher.close()
+      watchers.delete(folder)
     }
-    this.#watcher.on('error', (error) => log.warn({ cause: String(error) }, 'the configuration is watched no more'))
+    for (const [folder, inFolder] of files) {
+      const names = new Set([...inFolder.map((each) => basename(each)), KUBERNETES_LINK])
+      try {
+        const watcher = watch(folder, { persistent: false }, (_event, name) => {
+          if (name === null || names.has(name)) this.#soon()
+        })
+        watcher.on('error', (error) => log.warn({ cause: String(error) }, 'the configuration is watched no more'))
+        watchers.set(folder, watcher)
+      } catch (error) {
+        log.warn({ cause: String(error) }, 'the configuration can not be watched: send SIGHUP when it has changed')
+      }
+    }
   }
 
   close(): void {
-    this.#watcher?.close()
+    for (const watcher of this.#watchers?.values() ?? []) watcher.close()
+    this.#watchers = undefined
     clearTimeout(this.#timer)
   }
 

@@ -1,4 +1,4 @@
-import { MAX_UNITS, UNITS } from '@tallygate/core'
+import { dollars, MAX_UNITS, UNITS } from '@tallygate/core'
 import { z } from 'zod'
 import { DURATION, durationMs } from './duration.ts'
 
@@ -49,7 +49,22 @@ const window = z.union(
 )
 
 const change = z.enum(['now', 'next-window'])
-const quota = z.number().int().min(0).max(MAX_UNITS).nullable()
+const MONEY = /^(?:\$(\d{1,7}(?:\.\d{1,9})?)|(\d{1,7}(?:\.\d{1,9})?) ([A-Z]{3}))$/
+const AS_MONEY = 'use a whole number, null, or, of cost, money such as $5, $0.25 or 5 EUR'
+/** `$5`, `$0.25`; `5 EUR` where the prices are in euros. */
+const money = z
+  .string()
+  .regex(MONEY, { abort: true, error: AS_MONEY })
+  .transform((text, context) => {
+    const [, inDollars, amount = inDollars, currency = 'USD'] = MONEY.exec(text) ?? []
+    try {
+      return { nanos: dollars(amount ?? ''), currency }
+    } catch {
+      context.addIssue({ code: 'custom', message: 'use at most $4000000' })
+      return z.NEVER
+    }
+  })
+const quota = z.union([z.number().int().min(0).max(MAX_UNITS).nullable(), money], { error: AS_MONEY })
 const limit = z.strictObject({
   name: z.string(),
   unit: z.enum(UNITS),
@@ -90,6 +105,8 @@ const plan = z.strictObject({
   version: z.string().optional(),
   onExpiry: z.enum(['keep', 'release']).optional(),
   count: count.optional(),
+  /** Calls of models without a price, where a limit counts cost or credits. */
+  unpriced: z.enum(['refuse', 'flag', 'family-max']).optional(),
   labels: z.record(z.string(), z.string()).optional(),
 })
 /** One kind of callers, by exactly one of these; of the tenant `default` unless it names another. */
@@ -146,6 +163,8 @@ const key = z.strictObject({
   disabled: z.boolean().optional(),
 })
 
+const estimate = z.number().min(0).max(1_000_000)
+
 /** What `quota.yaml` can say. Members that are not here are mistakes. */
 export const configSchema = z.strictObject({
   listen: z.strictObject({ host: z.string().optional(), port: port.optional() }).optional(),
@@ -168,6 +187,14 @@ export const configSchema = z.strictObject({
   assignments: z.array(assignment).optional(),
   severalGroups: z.enum(['first', 'all', 'any']).optional(),
   overrides: z.array(override).optional(),
+  /** Files of prices, from the folder of this one; `starter`: those that come with the gateway. Later ones go before. */
+  prices: z
+    .union([z.string().min(1), z.array(z.string().min(1)).min(1)], { error: 'use starter, a path, or a list of such' })
+    .optional(),
+  /** What a call is taken for that is charged by the second, the image or the search, and does not say how many. */
+  estimates: z
+    .strictObject({ seconds: estimate.optional(), images: estimate.optional(), searches: estimate.optional() })
+    .optional(),
   /** Gateways that share the counters, for stating how far a limit can be exceeded. */
   nodes: z.number().int().min(1).optional(),
   /** `memory`, the URL of a Redis, or URLs of some nodes of a Redis Cluster. */
@@ -239,5 +266,7 @@ export type Config = z.infer<typeof configSchema>
 export type WindowConfig = z.infer<typeof window>
 /** An override as `quota.yaml` writes it. */
 export type OverrideConfig = z.infer<typeof override>
+/** A quota as `quota.yaml` writes it: units, money, or no limit. */
+export type QuotaConfig = z.infer<typeof quota>
 /** A plan as `quota.yaml` writes it. */
 export type PlanConfig = z.infer<typeof plan>

@@ -1,8 +1,7 @@
-import { CompiledPlan, MemoryPlanSource, QuotaError } from '@tallygate/core'
-import { isMetered } from '@tallygate/flow'
+import { CompiledPlan, MemoryPlanSource, PRICED_UNITS, QuotaError, type PriceBook, type Unit } from '@tallygate/core'
 import express from 'express'
 import { defined, overrideOf, planOf } from './config-plans.ts'
-import type { Config, PlanConfig } from './config-schema.ts'
+import type { Config, PlanConfig, QuotaConfig } from './config-schema.ts'
 
 /** What is wrong at a place of the configuration. */
 export interface Mistake {
@@ -16,7 +15,8 @@ export function contradictions(config: Config): Mistake[] {
   const inPlans = Object.entries(plans).flatMap(([name, plan]) => planMistakes(name, plan))
   return [
     ...inPlans,
-    ...Object.entries(plans).flatMap(([name, plan]) => unitMistakes(name, plan)),
+    ...Object.entries(plans).flatMap(([name, plan]) => unitMistakes(name, plan, config)),
+    ...overrideMistakes(config),
     ...missingPlans(config),
     // Of plans that can't be made, nobody can say what they have.
     ...(inPlans.length > 0 ? [] : callerMistakes(config)),
@@ -37,7 +37,7 @@ function planMistakes(name: string, plan: PlanConfig): Mistake[] {
 }
 
 /** Where the message of an error says that it stands: `plans.pro.limits[1].quota is …`, below what it begins with. */
-function placeIn(message: string, below: string): (string | number)[] {
+export function placeIn(message: string, below: string): (string | number)[] {
   if (!message.startsWith(below)) return []
   const [place] = /^(?:\.\w+|\[\d+\])*/.exec(message.slice(below.length))!
   return [...place.matchAll(/\.(\w+)|\[(\d+)\]/g)].map(([, name, index]) => name ?? Number(index))
@@ -78,18 +78,54 @@ function unreachedKeys({ keys = [], assignments = [], overrides = [] }: Config):
   })
 }
 
-/** Limits on what nothing meters, which a quota refuses to be made with. */
-function unitMistakes(name: string, { limits }: PlanConfig): Mistake[] {
-  return limits.flatMap(({ unit }, index) =>
-    isMetered(unit)
+/** What only a book that was read can tell: its currency, and whether it knows credits. */
+export function priceContradictions({ plans = {}, overrides = [] }: Config, book: PriceBook): Mistake[] {
+  const currencyMistakes = (quota: QuotaConfig, path: readonly PropertyKey[]): Mistake[] =>
+    typeof quota !== 'object' || quota === null || quota.currency === book.currency
       ? []
-      : [
-          {
-            path: ['plans', name, 'limits', index, 'unit'],
-            message: `plan ${name} counts ${unit}, which nothing meters: use requests or a unit of tokens`,
-          },
-        ],
+      : [{ path, message: `it is in ${quota.currency}, and prices are in ${book.currency}: use the same` }]
+  const ofPlans = Object.entries(plans).flatMap(([name, { limits }]) =>
+    limits.flatMap(({ unit, quota }, index) => {
+      const path = ['plans', name, 'limits', index]
+      const isUnknown = unit === 'credits' && !book.hasCredits
+      return [
+        ...currencyMistakes(quota, [...path, 'quota']),
+        ...(isUnknown
+          ? [{ path: [...path, 'unit'], message: 'no price file says anything of credits: set its creditsPerUnit' }]
+          : []),
+      ]
+    }),
   )
+  return [...ofPlans, ...overrides.flatMap(({ quota }, at) => currencyMistakes(quota, ['overrides', at, 'quota']))]
+}
+
+/** Limits on what no price tells, and quotas in another unit than their limit's. */
+function unitMistakes(name: string, { limits }: PlanConfig, { prices }: Config): Mistake[] {
+  return limits.flatMap(({ unit, quota }, index) => {
+    const path = ['plans', name, 'limits', index]
+    const isPriced = PRICED_UNITS.has(unit) && prices === undefined
+    const message = `plan ${name} counts ${unit}, and nobody knows prices: set prices, such as prices: starter`
+    return [
+      ...(isPriced ? [{ path: [...path, 'unit'], message }] : []),
+      ...moneyMistakes(unit, quota, [...path, 'quota']),
+    ]
+  })
+}
+
+function overrideMistakes({ plans = {}, overrides = [] }: Config): Mistake[] {
+  return overrides.flatMap(({ limit, quota }, index) => {
+    const slash = limit.indexOf('/')
+    const named = plans[limit.slice(0, slash)]?.limits.find(({ name }) => name === limit.slice(slash + 1))
+    return named === undefined ? [] : moneyMistakes(named.unit, quota, ['overrides', index, 'quota'])
+  })
+}
+
+/** A plain number would be nanodollars, which nobody means. */
+function moneyMistakes(unit: Unit, quota: QuotaConfig, path: readonly PropertyKey[]): Mistake[] {
+  if (quota === null || quota === 0) return []
+  const isMoney = typeof quota === 'object'
+  if (isMoney === (unit === 'cost')) return []
+  return [{ path, message: isMoney ? `it counts ${unit}: use a whole number` : 'it counts money: use $5 or $0.25' }]
 }
 
 function missingPlans({ plans = {}, defaultPlans = [], keys = [] }: Config): Mistake[] {

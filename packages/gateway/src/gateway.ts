@@ -1,6 +1,6 @@
 import type { Server } from 'node:http'
 import { join, resolve } from 'node:path'
-import { QuotaError, type CounterStore } from '@tallygate/core'
+import { QuotaError, type CounterStore, type PriceBook } from '@tallygate/core'
 import { createQuota, FileOutbox, type Quota } from '@tallygate/flow'
 import { pepperFromFile, pepperOf, type Pepper } from '@tallygate/identity'
 import { RedisCounterStore } from '@tallygate/store-redis'
@@ -58,7 +58,7 @@ export async function startGateway(loaded: LoadedConfig, { watch = 'never' }: Ga
     outbox = await outboxOf(config, join(file, '..', 'outbox'), log)
     store = await counterStoreOf(config, log)
     const pepper = config.pepper === undefined ? pepperFromFile(join(file, '..', 'pepper')) : pepperOf(config.pepper)
-    const quota = quotaOf(config, { ledger, outbox, pepper, log, metrics, ...(store === undefined ? {} : { store }) })
+    const quota = quotaOf(loaded, { ledger, outbox, pepper, log, metrics, ...(store === undefined ? {} : { store }) })
     const closeStores = (): Promise<unknown> =>
       Promise.all([ledger.close(), outbox?.close(), store?.close(), metrics.close()])
     return await listen(loaded, { quota, pepper, metrics, log, closeStores }, watch === 'always')
@@ -117,12 +117,13 @@ interface Parts {
   readonly metrics: Metrics
 }
 
-function quotaOf(config: Config, { ledger, outbox, store, pepper, log, metrics }: Parts): Quota {
-  const { exhaustedStatus, rateLimitHeaders, nodes, spareRetries, counters } = config
+function quotaOf({ config, prices }: LoadedConfig, { ledger, outbox, store, pepper, log, metrics }: Parts): Quota {
+  const { exhaustedStatus, rateLimitHeaders, nodes, spareRetries, counters, estimates } = config
   const { durableWithin: durableWithinMs, onLateEntry, decideWithin: decideWithinMs } = config
   const topology = Array.isArray(counters) ? ('cluster' as const) : undefined
   return createQuota({
-    ...callerOptions(config, pepper),
+    ...callerOptions(config, pepper, prices),
+    ...(estimates === undefined ? {} : { estimates: defined(estimates) }),
     ledger,
     outbox,
     ...defined({ durableWithinMs, onLateEntry, decideWithinMs, topology }),
@@ -149,13 +150,13 @@ async function listen(loaded: LoadedConfig, running: Running, watches: boolean):
   const isReady = async (): Promise<boolean> => !isStopping && (await quota.isReady())
   const apps = new Apps(config, { quota, metrics, log, isReady })
   const { publicServer, administrationServer } = await servers(config, apps)
-  const apply = (next: Config): void => {
+  const apply = (next: Config, prices: PriceBook | undefined): void => {
     const replace = apps.prepare(next)
-    quota.swap(callerOptions(next, pepper))
+    quota.swap(callerOptions(next, pepper, prices))
     replace()
     log.level = next.log ?? 'info'
   }
-  const reload = source === undefined ? undefined : new ConfigReload({ ...source, config, log, apply })
+  const reload = source === undefined ? undefined : new ConfigReload({ ...source, loaded, log, apply })
   if (watches) reload?.watch()
   const shutdown = (): NonNullable<Config['shutdown']> => (reload?.config ?? config).shutdown ?? {}
   const stop = async (delayMs: number): Promise<void> => {

@@ -1,4 +1,6 @@
 export type { Config } from './config-schema.ts'
-export { configJsonSchema } from './config-json-schema.ts'
+export { configJsonSchema, priceFileJsonSchema } from './config-json-schema.ts'
 export { startGateway, type Gateway, type GatewayOptions } from './gateway.ts'
-export { ConfigError, loadConfig, parseConfig, type ConfigMistake, type LoadedConfig } from './load-config.ts'
+export { loadConfig, parseConfig, type LoadedConfig } from './load-config.ts'
+export { parsePrices, readPriceFile, readPrices, type ReadPrices } from './price-files.ts'
+export { ConfigError, type ConfigMistake } from './yaml-file.ts'

@@ -1,138 +1,48 @@
-import { readFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
-import { QuotaError } from '@tallygate/core'
-import { isScalar, LineCounter, parseDocument, visit, type Document } from 'yaml'
-import { contradictions } from './contradictions.ts'
+import type { PriceBook } from '@tallygate/core'
+import { contradictions, priceContradictions } from './contradictions.ts'
 import { configSchema, type Config } from './config-schema.ts'
-import { expanded, type Environment } from './environment.ts'
-import { mistakesOf } from './schema-mistakes.ts'
-
-const WHOLE = /^\$\{[^}]+\}$/
-const NUMBER = /^-?(?:0|[1-9]\d{0,14})$/
+import type { Environment } from './environment.ts'
+import { readPrices } from './price-files.ts'
+import { readYaml, textOf, type ReadYaml } from './yaml-file.ts'
 
 /** A configuration, and the folder that paths in it start from. */
 export interface LoadedConfig {
   readonly config: Config
   readonly folder: string
+  /** Absent where it names none. */
+  readonly prices?: PriceBook | undefined
+  /** Files that the prices were read from, but for those that come with the package. */
+  readonly priceFiles?: readonly string[]
   /** For reading it again; absent where it was not read from a file. */
   readonly source?: { readonly file: string; readonly environment: Environment }
 }
 
-/** A mistake in a configuration file, with its place. */
-export interface ConfigMistake {
-  readonly line: number
-  readonly column: number
-  /** `plans.pro.limits.0.quota`. */
-  readonly key: string
-  readonly message: string
-}
-
-/** Everything that is wrong with a configuration, one line each: `quota.yaml:12:7: plans.pro: …`. */
-export class ConfigError extends QuotaError {
-  readonly mistakes: readonly ConfigMistake[]
-
-  constructor(file: string, mistakes: readonly ConfigMistake[]) {
-    const lines = mistakes.map(
-      ({ line, column, key, message }) => `${file}:${line}:${column}: ${key === '' ? '' : `${key}: `}${message}`,
-    )
-    super('ERR_QUOTA_CONFIG', lines.join('\n'))
-    this.mistakes = mistakes
-  }
-}
-
 /**
- * Reads a configuration: YAML 1.2, with `${NAME}` and `${NAME:-default}` from the environment, or from the file that
- * `NAME_FILE` names, as secrets are handed to containers.
+ * Reads a configuration, and the price files that it names. See {@link readYaml}.
  *
  * @throws ConfigError with every mistake and its place.
  */
 export function loadConfig(file: string, environment: Environment = process.env): LoadedConfig {
-  let text: string
-  try {
-    text = readFileSync(file, 'utf8')
-  } catch (error) {
-    throw new ConfigError(file, [
-      { line: 1, column: 1, key: '', message: `can't be read: ${(error as Error).message}` },
-    ])
-  }
-  return { config: parseConfig(text, file, environment), folder: dirname(resolve(file)), source: { file, environment } }
+  const read = readConfig(textOf(file), file, environment)
+  const config = read.value
+  const folder = dirname(resolve(file))
+  const source = { file, environment }
+  if (config.prices === undefined) return { config, folder, source }
+  const { book, files } = readPrices(config.prices, folder, environment)
+  const senseless = priceContradictions(config, book)
+  if (senseless.length > 0) throw read.error(senseless)
+  return { config, folder, prices: book, priceFiles: files, source }
 }
 
-/** As {@link loadConfig}, for a text that was read. */
+/** As {@link loadConfig}, for a text that was read, without the price files that it names. */
 export function parseConfig(text: string, file: string, environment: Environment): Config {
-  const counter = new LineCounter()
-  const document = parseDocument(text, { lineCounter: counter, prettyErrors: false, uniqueKeys: true })
-  const place = (offset: number): { line: number; column: number } => {
-    const { line, col } = counter.linePos(offset)
-    return { line: Math.max(1, line), column: Math.max(1, col) }
-  }
-  const broken = [...document.errors, ...document.warnings].map(({ pos, code, message }) => {
-    const key = code === 'DUPLICATE_KEY' ? /^[\w.~/-]*/.exec(text.slice(pos[0]))![0] : ''
-    return { ...place(pos[0]), key, message }
-  })
-  if (broken.length > 0) throw new ConfigError(file, broken)
-  const unset = expand(document, environment, place)
-  if (unset.length > 0) throw new ConfigError(file, unset)
-  const parsed = configSchema.safeParse(valueOf(document, file))
-  const at = (path: readonly PropertyKey[], message: string): ConfigMistake => ({
-    ...place(offsetOf(document, path)),
-    key: path.map(String).join('.'),
-    message,
-  })
-  if (!parsed.success)
-    throw new ConfigError(
-      file,
-      parsed.error.issues.flatMap((issue) => mistakesOf(issue).map(({ path, message }) => at(path, message))),
-    )
-  const senseless = contradictions(parsed.data).map(({ path, message }) => at(path, message))
-  if (senseless.length > 0) throw new ConfigError(file, senseless)
-  return parsed.data
+  return readConfig(text, file, environment).value
 }
 
-/** @throws ConfigError for aliases that would unfold to more than any configuration needs. */
-function valueOf(document: Document.Parsed, file: string): unknown {
-  try {
-    return document.toJS()
-  } catch (error) {
-    throw new ConfigError(file, [{ line: 1, column: 1, key: '', message: (error as Error).message }])
-  }
-}
-
-/** Puts the environment into the document's strings. Returns what is wrong with its references. */
-function expand(
-  document: Document.Parsed,
-  environment: Environment,
-  place: (offset: number) => { line: number; column: number },
-): ConfigMistake[] {
-  const mistakes: ConfigMistake[] = []
-  visit(document, {
-    Scalar(_key, node) {
-      if (!isScalar(node) || typeof node.value !== 'string' || !node.value.includes('${')) return
-      const expansion = expanded(node.value, environment)
-      if ('message' in expansion) {
-        const { variable, message } = expansion
-        mistakes.push({ ...place(node.range?.[0] ?? 0), key: variable, message })
-        return
-      }
-      // `port: ${PORT}` is a number, `"${KEY}"` in quotes a text.
-      const isNumber = node.type === 'PLAIN' && WHOLE.test(node.value) && NUMBER.test(expansion.text)
-      node.value = isNumber ? Number(expansion.text) : expansion.text
-    },
-  })
-  return mistakes
-}
-
-/** Where a path stands in the document, or the nearest of its parents that is there. */
-function offsetOf(document: Document.Parsed, path: readonly PropertyKey[]): number {
-  for (let length = path.length; length > 0; length -= 1) {
-    const parent = length === 1 ? document.contents : document.getIn(path.slice(0, length - 1), true)
-    const name = path[length - 1]
-    const pair = (parent as { items?: { key?: { value?: unknown; range?: number[] } }[] } | undefined)?.items?.find(
-      (item) => item.key?.value === name,
-    )
-    if (pair?.key?.range !== undefined) return pair.key.range[0]!
-    const node = document.getIn(path.slice(0, length), true) as { range?: number[] } | undefined
-    if (node?.range !== undefined) return node.range[0]!
-  }
-  return 0
+function readConfig(text: string, file: string, environment: Environment): ReadYaml<Config> {
+  const read = readYaml(text, file, environment, configSchema)
+  const senseless = contradictions(read.value)
+  if (senseless.length > 0) throw read.error(senseless)
+  return read
 }

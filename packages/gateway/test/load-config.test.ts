@@ -134,9 +134,34 @@ describe('parseConfig', () => {
       'quota.yaml:6:20: plans.pro.limits.1.unit: Invalid option',
     ],
     [
-      'a unit that nothing meters',
-      limited('{ name: b, unit: cost, quota: 1, window: day }'),
-      'quota.yaml:6:20: plans.pro.limits.1.unit: plan pro counts cost, which nothing meters',
+      'a budget without prices',
+      limited('{ name: b, unit: cost, quota: $1, window: day }'),
+      'quota.yaml:6:20: plans.pro.limits.1.unit: plan pro counts cost, and nobody knows prices',
+    ],
+    [
+      'a budget in plain numbers, which would be nanodollars',
+      `prices: starter\n${limited('{ name: b, unit: cost, quota: 5, window: day }')}`,
+      'quota.yaml:7:32: plans.pro.limits.1.quota: it counts money: use $5 or $0.25',
+    ],
+    [
+      'money for what is not counted in money',
+      limited('{ name: b, unit: tokens, quota: $5, window: day }'),
+      'quota.yaml:6:34: plans.pro.limits.1.quota: it counts tokens: use a whole number',
+    ],
+    [
+      'money that is none',
+      limited('{ name: b, unit: tokens, quota: 5$, window: day }'),
+      'quota.yaml:6:34: plans.pro.limits.1.quota: use a whole number, null, or, of cost, money such as $5',
+    ],
+    [
+      'more money than there is room for',
+      limited('{ name: b, unit: cost, quota: $4000001, window: day }'),
+      'quota.yaml:6:32: plans.pro.limits.1.quota: use a whole number, null, or, of cost, money',
+    ],
+    [
+      'an override in another unit than its limit',
+      `${limited('{ name: b, unit: tokens, quota: 5, window: day }')}overrides: [{ for: { plan: pro }, limit: pro/b, quota: $5 }]\n`,
+      'quota.yaml:7:49: overrides.0.quota: it counts tokens: use a whole number',
     ],
     [
       'a quota below nothing',

@@ -22,16 +22,22 @@ plans:
     version: '2'
     onExpiry: release
     count: { on: success, refundOn: [5xx] }
+    unpriced: family-max
     labels: { price: '10' }
     limits:
       - { name: requests, unit: requests, quota: 2, window: { fixed: month, zone: Europe/Berlin } }
       - { name: tokens, unit: tokens, quota: 100000, window: { sliding: 1h, buckets: 6 }, onUnavailable: { local: 0.5 } }
       - { name: at-once, unit: requests, quota: 5, window: concurrent }
+      - { name: budget, unit: cost, quota: $50, window: month }
 defaultPlans: [trial]
 combine: all
 assignments: [{ for: { group: staff }, plans: [staff] }]
 severalGroups: first
-overrides: [{ for: { user: ann }, limit: staff/requests, quota: 4, until: 2999-01-31 }]
+overrides:
+  - { for: { user: ann }, limit: staff/requests, quota: 4, until: 2999-01-31 }
+  - { for: { user: ann }, limit: staff/budget, quota: $90, until: 2999-01-31 }
+prices: [starter]
+estimates: { seconds: 30, images: 2, searches: 1 }
 nodes: 1
 counters: ${redis}
 decideWithin: 2s

@@ -1,18 +1,33 @@
 export {
   ADAPTERS,
+  adapterOf,
+  COVERAGE,
+  coverageOf,
   dialectOf,
   isFreeRoute,
+  isSessionRow,
   matchAdapter,
-  pathOf,
+  matchOperation,
+  matchServedBy,
+  providerOf,
+} from './table/adapter.ts'
+export {
+  OperationTable,
   type Adapter,
   type AdapterMatch,
-  type RequestShape,
-} from './table/adapter.ts'
+  type Coverage,
+  type CoverageRow,
+} from './table/operation-table.ts'
+export { OPERATIONS, type Bill, type Operation } from './table/operations.ts'
+export { PROVIDERS, type OwnPath, type Provider, type ProviderRoute } from './table/providers.ts'
+export { pathOf } from './table/request-path.ts'
+export { type MemberPath, type RequestShape } from './table/request-shape.ts'
 export { cutRuns } from './counting/cut-runs.ts'
 export { problemBody, problemEvent, type Dialect, type Problem, type ProblemBody, type ProblemKind } from './dialect.ts'
 export { estimateAmounts } from './request/estimate.ts'
+export { isFormType, parseFormBody, type BodyFault, type FormBody } from './request/form-body.ts'
 export { parseJsonBody, type JsonBody, type JsonBodyFault } from './request/json-body.ts'
-export { JsonPicker, type JsonPicks, type JsonPickTarget } from './framing/json-picker.ts'
+export { JsonPicker, type JsonPick, type JsonPicks, type JsonPickTarget } from './framing/json-picker.ts'
 export { outputText, type OutputText } from './counting/output-text.ts'
 export { promptText, type PromptText } from './counting/prompt-text.ts'
 export type { Raw, ReportedUsage } from './usage/reported-usage.ts'
@@ -22,6 +37,13 @@ export { SseFramer, type SseFrames } from './framing/sse-framer.ts'
 export { TokenCounter, type TokenCounterOptions } from './counting/token-counter.ts'
 export { tokenFamily, type Encoding, type TokenFamily } from './counting/token-family.ts'
 export type { TokenCount, TokenTask } from './counting/token-work.ts'
-export { UsageCollector, type UsageReading } from './usage/usage-collector.ts'
+export { UsageCollector, type HeaderValue, type UsageReading } from './usage/usage-collector.ts'
 export { JsonUsageReader, SseUsageReader, type SseFinding } from './usage/usage-reader.ts'
-export { READ_USAGE, type UsageShape } from './usage/usage-shapes.ts'
+export {
+  readUsage,
+  USAGE_SHAPES,
+  type Needle,
+  type ShapeRow,
+  type StreamEnd,
+  type UsageShape,
+} from './usage/usage-shapes.ts'

@@ -1,6 +1,15 @@
-import { MAX_UNITS, QuotaError, UNITS, type Amounts, type ExplainedLimit, type OvershootCause } from '@tallygate/core'
+import {
+  dollars,
+  MAX_UNITS,
+  QuotaError,
+  UNITS,
+  type Amounts,
+  type ExplainedLimit,
+  type OvershootCause,
+  type Unit,
+} from '@tallygate/core'
 import type { Quota } from '@tallygate/flow'
-import { instantText, originText, overrideText, windowText } from './limit-columns.ts'
+import { amountText, instantText, originText, overrideText, windowText } from './limit-columns.ts'
 import { keyFor, subjectOf, type ReportAccess } from './report-access.ts'
 import { assertParameters } from './report-parameters.ts'
 import type { ReportTable } from './usage-report.ts'
@@ -66,6 +75,7 @@ export async function explainReport(quota: Quota, access: ReportAccess, query: U
 function amountsOf(query: URLSearchParams): Amounts {
   const given = UNITS.filter((unit) => query.has(unit)).map((unit): [string, number] => {
     const text = query.get(unit)!
+    if (unit === 'cost') return [unit, costOf(text)]
     const amount = /^\d{1,16}$/.test(text) ? Number(text) : Number.NaN
     if (!(amount <= MAX_UNITS))
       throw new QuotaError(
@@ -75,6 +85,15 @@ function amountsOf(query: URLSearchParams): Amounts {
     return [unit, amount]
   })
   return Object.fromEntries(given)
+}
+
+/** Dollars, with or without their sign. */
+function costOf(text: string): number {
+  try {
+    return dollars(text.replace(/^\$/, ''))
+  } catch {
+    throw new QuotaError('ERR_QUOTA_QUERY', `cost is ${JSON.stringify(text.slice(0, 64))}: use dollars such as 0.25`)
+  }
 }
 
 function rowOf({ plan, limit, origin, because, status, amount, isBinding, overshoot }: ExplainedLimit): Row {
@@ -92,25 +111,27 @@ function rowOf({ plan, limit, origin, because, status, amount, isBinding, oversh
     mode,
     onTrip,
     trip,
-    quota: status === undefined ? quota : status.quota,
-    used: status?.used ?? null,
-    remaining: status?.remaining ?? null,
+    quota: amountText(unit, status === undefined ? quota : status.quota),
+    used: amountText(unit, status?.used ?? null),
+    remaining: amountText(unit, status?.remaining ?? null),
     resetAt: instantText(status?.resetAtMs),
-    amount,
+    amount: amountText(unit, amount),
     trips: status?.tripped ?? false,
     binding: isBinding,
-    overshoot: overshoot.units,
-    overshootBecause: causesText(overshoot.causes),
-    whenThingsFail: causesText(overshoot.failures),
+    overshoot: amountText(unit, overshoot.units),
+    overshootBecause: causesText(unit, overshoot.causes),
+    whenThingsFail: causesText(unit, overshoot.failures),
   }
 }
 
 type Row = Readonly<Record<string, unknown>>
 
 /** `crossing 39: …; estimate unbounded: …`; `null` where there is none. */
-function causesText(causes: readonly OvershootCause[]): string | null {
+function causesText(unit: Unit, causes: readonly OvershootCause[]): string | null {
   if (causes.length === 0) return null
-  return causes.map(({ cause, units, because }) => `${cause} ${units ?? 'unbounded'}: ${because}`).join('; ')
+  return causes
+    .map(({ cause, units, because }) => `${cause} ${amountText(unit, units) ?? 'unbounded'}: ${because}`)
+    .join('; ')
 }
 
 /** Labels of the plans that have some. */

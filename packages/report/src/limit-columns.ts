@@ -1,4 +1,4 @@
-import type { LimitStatus, Override, PlanOrigin } from '@tallygate/core'
+import { decimalText, type LimitStatus, type Override, type PlanOrigin, type Unit } from '@tallygate/core'
 
 type Window = LimitStatus['bound']['limit']['definition']['window']
 
@@ -14,6 +14,16 @@ export function overrideText(override: Override | undefined): string | null {
   const { user, key, group, plan } = override.for
   const [by, value] = Object.entries({ user, key, group, plan }).find((entry) => entry[1] !== undefined)!
   return `${by} ${value}`
+}
+
+/** An exact decimal: no number has room for nine places of many dollars. */
+export function costText(nanos: number): string {
+  return decimalText(nanos)
+}
+
+/** Units as reports tell them: cost as a decimal of dollars, everything else as the number that it is. */
+export function amountText<T extends number | null | undefined>(unit: Unit, amount: T): T | string {
+  return unit === 'cost' && typeof amount === 'number' ? costText(amount) : amount
 }
 
 export function windowText(window: Window): string {

@@ -1,6 +1,6 @@
 import type { LimitStatus } from '@tallygate/core'
 import type { Quota } from '@tallygate/flow'
-import { instantText, originText, overrideText, windowText } from './limit-columns.ts'
+import { amountText, instantText, originText, overrideText, windowText } from './limit-columns.ts'
 import { keyFor, subjectOf, type ReportAccess } from './report-access.ts'
 import { assertParameters } from './report-parameters.ts'
 import type { ReportTable } from './usage-report.ts'
@@ -27,9 +27,9 @@ function rowOf({ bound, quota, used, remaining, resetAtMs }: LimitStatus): Reado
     limit: name,
     unit,
     window: windowText(window),
-    quota,
-    used,
-    remaining,
+    quota: amountText(unit, quota),
+    used: amountText(unit, used),
+    remaining: amountText(unit, remaining),
     resetAt: instantText(resetAtMs),
     mode,
     from: originText(bound.origin),

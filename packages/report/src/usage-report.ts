@@ -1,4 +1,5 @@
 import {
+  latestPrices,
   NO_USAGE,
   QuotaError,
   USAGE_GROUPS,
@@ -7,7 +8,9 @@ import {
   type UsageFilter,
   type UsageGroup,
   type UsageRow,
+  type UsageSum,
 } from '@tallygate/core'
+import { costText } from './limit-columns.ts'
 import { keyFor, type ReportAccess } from './report-access.ts'
 import { assertParameters } from './report-parameters.ts'
 import { reportRange } from './report-range.ts'
@@ -24,7 +27,7 @@ export interface ReportTable {
   readonly keyIsSecret: boolean
 }
 
-const FIGURES = Object.keys(NO_USAGE)
+const FIGURES = Object.keys(NO_USAGE).map((figure) => (figure === 'costNanos' ? 'cost' : figure))
 const FILTERS = ['user', 'group', 'model', 'provider', 'operation', 'plan'] as const
 const OF_BOTH = ['from', 'to', 'month', 'zone', 'key', 'limit', ...FILTERS]
 
@@ -47,10 +50,15 @@ export async function usageReport(
     about: { from: iso(filter.fromMs), to: iso(filter.toMs), zone, by },
     columns: [...by, ...FIGURES],
     keyIsSecret: isKeySecret(access),
-    rows: rows.map(({ group, ...figures }: UsageRow) => ({ ...group, ...figures })),
-    total: { ...total },
+    rows: rows.map(({ group, ...figures }: UsageRow) => ({ ...group, ...inMoney(figures) })),
+    total: inMoney(total),
     ...(nextOffset === undefined ? {} : { next: { offset: String(nextOffset) } }),
   }
+}
+
+/** With the cost as an exact decimal of whole dollars, which no number would be. */
+function inMoney({ costNanos, ...figures }: UsageSum): Readonly<Record<string, unknown>> {
+  return { ...figures, cost: costText(costNanos) }
 }
 
 /** Single calls, newest first: `?from=…&to=…&key=…&limit=100`; `before`, in the link to the next page, names the last seen. */
@@ -67,9 +75,10 @@ export async function callsReport(
     throw new QuotaError('ERR_QUOTA_QUERY', `limit is ${limit}: use a whole number from 1 to 1000`)
   const before = lastSeen(query.get('before'))
   const entries = await ledger.entries(filter, { limit, ...(before === undefined ? {} : { before }) })
+  const latest = await latestPrices(ledger, filter.tenant, entries)
   const rows = entries.map(
     ({
-      usage,
+      usage: metered,
       plans,
       charges: _charges,
       dimensions,
@@ -79,17 +88,23 @@ export async function callsReport(
       subject,
       tenant: _tenant,
       ...entry
-    }) => ({
-      ...entry,
-      key: subject,
-      user: dimensions['user'] ?? null,
-      group: dimensions['group'] ?? null,
-      at: iso(atMs),
-      admittedAt: iso(admittedAtMs),
-      plan: plans.map(({ name }) => name).join('+') || null,
-      ...usage,
-      flags: usage?.flags?.join(' '),
-    }),
+    }) => {
+      const usage = metered === undefined ? undefined : { ...metered, ...latest.get(entry.id) }
+      const { costNanos, reportedCostNanos, ...figures } = usage ?? {}
+      return {
+        ...entry,
+        key: subject,
+        user: dimensions['user'] ?? null,
+        group: dimensions['group'] ?? null,
+        at: iso(atMs),
+        admittedAt: iso(admittedAtMs),
+        plan: plans.map(({ name }) => name).join('+') || null,
+        ...figures,
+        ...(costNanos === undefined ? {} : { cost: costText(costNanos) }),
+        ...(reportedCostNanos === undefined ? {} : { reportedCost: costText(reportedCostNanos) }),
+        flags: usage?.flags?.join(' '),
+      }
+    },
   )
   const last = entries.at(-1)
   return {
@@ -141,6 +156,13 @@ const CALL_COLUMNS = [
   'cacheReadTokens',
   'cacheWriteTokens',
   'reasoningTokens',
+  'cost',
+  'reportedCost',
+  'credits',
+  'seconds',
+  'images',
+  'searches',
+  'pricedBy',
   'flags',
   'providerRequestId',
 ]

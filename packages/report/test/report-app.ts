@@ -30,7 +30,7 @@ export interface Answer {
 /** What reports and problems have in common for a test. */
 export interface Document {
   readonly rows: readonly Readonly<Record<string, unknown>>[]
-  readonly total: Readonly<Record<string, number>>
+  readonly total: Readonly<Record<string, unknown>>
   readonly next: string | null
   readonly detail: string
   readonly status: number

@@ -9,12 +9,12 @@ describe('a report as CSV', () => {
   after(() => app.close())
 
   const FIGURES =
-    'calls,estimated,unknown,failed,aborted,overage,inputTokens,outputTokens,totalTokens,cacheReadTokens,cacheWriteTokens,reasoningTokens'
+    'calls,estimated,unknown,failed,aborted,overage,inputTokens,outputTokens,totalTokens,cacheReadTokens,cacheWriteTokens,reasoningTokens,priced,cost,credits,seconds,images,searches'
 
   it('is a header line and a line for each row, of one type and never cached', async () => {
     await app.ledger.append([entry()])
     const { headers, text } = await app.get('/usage?by=key&format=csv')
-    expect(text).to.equal(`key,${FIGURES}\r\nalice,1,0,0,0,0,0,10,5,15,0,0,0\r\n`)
+    expect(text).to.equal(`key,${FIGURES}\r\nalice,1,0,0,0,0,0,10,5,15,0,0,0,0,0.00,0,0,0,0\r\n`)
     expect(headers.get('content-type')).to.equal('text/csv; charset=utf-8')
     expect(headers.get('content-disposition')).to.equal('attachment; filename="usage.csv"')
     expect(headers.get('cache-control')).to.equal('no-store')
@@ -52,7 +52,7 @@ describe('a report as CSV', () => {
     it(`writes a model named ${JSON.stringify(model)} as a text that no spreadsheet runs`, async () => {
       await app.ledger.append([entry({ model })])
       const { text } = await app.get(`/usage?by=model&format=csv&model=${encodeURIComponent(model)}`)
-      expect(text.split('\r\n').slice(1).join('\r\n')).to.equal(`${cell},1,0,0,0,0,0,10,5,15,0,0,0\r\n`)
+      expect(text.split('\r\n').slice(1).join('\r\n')).to.equal(`${cell},1,0,0,0,0,0,10,5,15,0,0,0,0,0.00,0,0,0,0\r\n`)
     })
   }
 

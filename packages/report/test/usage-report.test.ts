@@ -2,7 +2,7 @@ import { runs } from '@tallygate/testkit'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { MemoryLedger, USAGE_GROUPS, type Ledger } from '@tallygate/core'
+import { MemoryLedger, PriceBook, reprice, USAGE_GROUPS, type Ledger } from '@tallygate/core'
 import { SqliteLedger } from '@tallygate/store-sql'
 import { expect } from 'chai'
 import fc from 'fast-check'
@@ -202,13 +202,46 @@ for (const [name, open] of LEDGERS) {
               expect(
                 rows.reduce((sum, row) => sum + Number(row[figure]), 0),
                 figure,
-              ).to.equal(total)
+              ).to.equal(Number(total))
             }
             expect(page.total['calls']).to.equal(changes.length)
           },
         ),
         { numRuns: runs(15) },
       ))
+
+    it('tells cost as exact decimals, by any group, as JSON and as CSV, and by the latest prices', async () => {
+      const costs = (costNanos: number, more: object = {}): object => ({
+        usage: { basis: 'reported', inputTokens: 1, outputTokens: 1, costNanos, pricedBy: 'v1 gpt-4o', ...more },
+      })
+      const calls = [
+        entry({ ...on('2026-01-10'), ...costs(2_000_000_000_000_001, { credits: 3 }) }),
+        entry({ ...on('2026-01-10'), ...costs(2_000_000_000_000_001, { seconds: 4, images: 5, searches: 6 }) }),
+        entry({ ...on('2026-01-11'), subject: 'bob', ...costs(150_000, { reportedCostNanos: 160_000 }) }),
+        entry({ ...on('2026-01-12') }),
+      ]
+      await app.ledger.append(calls)
+      const columns = ['key', 'calls', 'priced', 'cost', 'credits', 'seconds', 'images', 'searches']
+      expect(await told('by=key', ...columns)).to.deep.equal([
+        ['alice', 3, 2, '4000000.000000002', 3, 4, 5, 6],
+        ['bob', 1, 1, '0.00015', 0, 0, 0, 0],
+      ])
+      for (const group of ['model', 'provider', 'plan', 'month', 'day'])
+        expect((await told(`by=${group}`, 'cost')).flat()).to.include(group === 'day' ? '0.00015' : '4000000.000150002')
+      const { text } = await app.get('/usage?by=day&format=csv')
+      expect(text).to.include(',2,4000000.000000002,3,4,5,6\r\n')
+      const book = new PriceBook({ version: 'v2', prices: [{ model: '*', call: 7 }] })
+      const filter = { tenant: 'default', fromMs: 0, toMs: NOW }
+      await reprice({ ledger: app.ledger, book, filter, atMs: NOW })
+      expect(await told('by=key', 'key', 'calls', 'priced', 'cost')).to.deep.equal([
+        ['alice', 3, 3, '21.00'],
+        ['bob', 1, 1, '7.00'],
+      ])
+      const listed = (await app.get('/usage/calls?key=bob')).json.rows
+      expect(listed).to.have.length(1)
+      expect(listed[0]).to.include({ cost: '7.00', reportedCost: '0.00016', pricedBy: 'v2 *' })
+      expect(listed[0]).not.to.have.property('costNanos')
+    })
 
     it('lists every call once over pages, newest first, while new ones come in', async () => {
       const calls = Array.from({ length: 25 }, (_, index) => entry({ atMs: NOW - 100_000 + Math.floor(index / 3) }))

@@ -26,7 +26,7 @@ export function eventRowsQuery(query: CounterEventQuery): RawBuilder<EventRow> {
     sql<EventRow>`select * from (select id, kind, at_ms, detail from entries where ${since} and ${which}
       order by at_ms, id limit ${limit + 1})`
   const labels = counters.map(({ partition, name }) => sql`${counterLabel({ partition, counter: name })}`)
-  const others = sql`kind <> 'usage' and subject in (${sql.join(labels)})`
+  const others = sql`kind not in ('usage', 'repricing') and subject in (${sql.join(labels)})`
   const pages = [calls, others].map(page)
   return sql<EventRow>`${sql.join(pages, sql` union all `)} order by at_ms, id limit ${limit + 1}`
 }

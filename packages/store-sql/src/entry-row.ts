@@ -1,8 +1,10 @@
 import {
   planLabel,
+  repricedSum,
   type CounterEventQuery,
   type Entry,
   type EntryCharge,
+  type RepricingEntry,
   type Usage,
   type UsageEntry,
 } from '@tallygate/core'
@@ -31,11 +33,22 @@ export const ENTRY_COLUMNS = [
   'cache_write_tokens',
   'reasoning_tokens',
   'detail',
+  // Behind it, what came later: the journal of an older version has rows without.
+  'priced',
+  'cost_nanos',
+  'credits',
+  'seconds',
+  'images',
+  'searches',
 ] as const satisfies readonly (keyof EntryTable)[]
+
+/** Columns of rows as the first version wrote them. */
+export const FIRST_COLUMNS = ENTRY_COLUMNS.indexOf('priced')
 
 /** An entry as values of a row. */
 export function rowOf(entry: Entry): (string | number | null)[] {
   const { tenant, id, kind, atMs } = entry
+  if (entry.kind === 'repricing') return repricingRow(entry)
   if (entry.kind !== 'usage') {
     const row: (string | number | null)[] = Array.from({ length: ENTRY_COLUMNS.length }, () => null)
     row.splice(0, 5, tenant, id, kind, atMs, counterLabel(entry))
@@ -66,7 +79,25 @@ export function rowOf(entry: Entry): (string | number | null)[] {
     usage?.cacheWriteTokens ?? null,
     usage?.reasoningTokens ?? null,
     detailOf(entry),
+    usage?.costNanos === undefined ? null : 1,
+    usage?.costNanos ?? null,
+    usage?.credits ?? null,
+    usage?.seconds ?? null,
+    usage?.images ?? null,
+    usage?.searches ?? null,
   ]
+}
+
+/** Stands in the groups of its call, so that sums need not look for that. */
+function repricingRow(entry: RepricingEntry): (string | number | null)[] {
+  const { tenant, id, kind, atMs, subject, user, group, plan, provider, operation, model } = entry
+  const { priced, costNanos, credits } = repricedSum(entry)
+  const names = [user, group, plan, provider, operation, model].map((name) => name ?? null)
+  const row: (string | number | null)[] = Array.from({ length: ENTRY_COLUMNS.length }, () => null)
+  row.splice(0, 11, tenant, id, kind, atMs, subject, ...names)
+  row[ENTRY_COLUMNS.indexOf('overage')] = 0
+  row.splice(ENTRY_COLUMNS.indexOf('detail'), 4, JSON.stringify(entry), priced, costNanos, credits)
+  return row
 }
 
 /** What stands in place of the subject where an entry is of a counter and not of a call. */
@@ -88,6 +119,11 @@ type ColumnedFigure =
   | 'cacheReadTokens'
   | 'cacheWriteTokens'
   | 'reasoningTokens'
+  | 'costNanos'
+  | 'credits'
+  | 'seconds'
+  | 'images'
+  | 'searches'
 
 /**
  * What of a usage entry has no column, as a JSON list, written by hand: most of it is plain words and numbers, and to
@@ -142,6 +178,11 @@ function furtherOf(usage: Usage | undefined): string {
     cacheReadTokens: _cacheRead,
     cacheWriteTokens: _cacheWrite,
     reasoningTokens: _reasoning,
+    costNanos: _costNanos,
+    credits: _credits,
+    seconds: _seconds,
+    images: _images,
+    searches: _searches,
     ...further
   } = usage ?? NO_FIGURES
   for (const name in further) if (further[name as keyof FurtherUsage] !== undefined) return JSON.stringify(further)
@@ -235,6 +276,11 @@ function usageOf(row: EntryTable, total: number | null, further: FurtherUsage | 
     inputTokens: row.input_tokens ?? undefined,
     outputTokens: row.output_tokens ?? undefined,
     totalTokens: total === -1 ? sum : (total ?? undefined),
+    costNanos: row.cost_nanos ?? undefined,
+    credits: row.credits ?? undefined,
+    seconds: row.seconds ?? undefined,
+    images: row.images ?? undefined,
+    searches: row.searches ?? undefined,
     ...(further === 0 ? {} : further),
     cacheReadTokens: row.cache_read_tokens ?? undefined,
     cacheWriteTokens: row.cache_write_tokens ?? undefined,

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { lockJournal } from './journal-lock.ts'
-import { isStorable, type Row } from './storable-row.ts'
+import { storableValues, type Row } from './storable-row.ts'
 
 /** What becomes of the rows and lines of a journal that is taken up. */
 export interface JournalTaker {
@@ -73,6 +73,5 @@ function rowOf(line: Buffer): Row | undefined {
   const space = line.indexOf(0x20)
   const json = line.subarray(space + 1, -1)
   if (line.toString('latin1', 0, Math.max(0, space)) !== String(crc32(json))) return undefined
-  const row: unknown = JSON.parse(json.toString())
-  return isStorable(row) ? row : undefined
+  return storableValues(JSON.parse(json.toString()))
 }

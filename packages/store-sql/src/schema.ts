@@ -7,7 +7,7 @@ export interface Schema {
 export interface EntryTable {
   tenant: string
   id: string
-  kind: 'usage' | 'adjustment' | 'window-start'
+  kind: 'usage' | 'adjustment' | 'window-start' | 'repricing'
   at_ms: number
   /** Of a call; else the partition and the name of the counter that was adjusted or begun. */
   subject: string | null
@@ -29,4 +29,11 @@ export interface EntryTable {
   reasoning_tokens: number | null
   /** What has no column, as JSON: see `entry-row.ts`. */
   detail: string
+  /** 1 where the cost of a call is known. Of a repricing, this and the next two: by how much it changes them. */
+  priced: number | null
+  cost_nanos: number | null
+  credits: number | null
+  seconds: number | null
+  images: number | null
+  searches: number | null
 }

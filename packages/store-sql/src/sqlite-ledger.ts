@@ -125,9 +125,11 @@ export class SqliteLedger implements Ledger {
   }
 
   async entries(filter: UsageFilter, { before, limit = 100 }: EntryPage = {}): Promise<readonly UsageEntry[]> {
-    const older = before === undefined ? sql`` : sql`and (at_ms, id) < (${before.atMs}, ${before.id})`
+    // The range ends where the page begins, and the planner can't take another one: else each page passes over all before.
+    const older = before === undefined ? sql`` : sql`and (+at_ms, id) < (${before.atMs}, ${before.id})`
+    const toMs = before === undefined ? filter.toMs : Math.min(filter.toMs, Math.floor(before.atMs) + 1)
     const rows = await this.#read(sql`
-      select * from entries where ${conditions(filter)} ${older}
+      select * from entries where ${conditions({ ...filter, toMs })} ${older}
       order by at_ms desc, id desc limit ${Math.min(limit, 1_000)}`)
     return rows.map((row) => usageEntryOf(row as unknown as EntryTable))
   }

@@ -1,5 +1,5 @@
 import { configError, isQuotaError, QuotaError, type Entry, type UsageEntry } from '@tallygate/core'
-import { ENTRY_COLUMNS, rowOf } from './entry-row.ts'
+import { ENTRY_COLUMNS, FIRST_COLUMNS, rowOf } from './entry-row.ts'
 
 /** Values of one row, in the order of the ledger's columns. */
 export type Row = readonly (string | number | null)[]
@@ -19,8 +19,18 @@ const MEMBERS: Partial<Record<Column, string>> = {
   cache_read_tokens: 'usage.cacheReadTokens',
   cache_write_tokens: 'usage.cacheWriteTokens',
   reasoning_tokens: 'usage.reasoningTokens',
+  cost_nanos: 'usage.costNanos',
+  credits: 'usage.credits',
+  seconds: 'usage.seconds',
+  images: 'usage.images',
+  searches: 'usage.searches',
 }
-const NUMBERS: readonly Column[] = ['at_ms', 'overage', ...ENTRY_COLUMNS.filter((name) => name.endsWith('_tokens'))]
+const NUMBERS: readonly Column[] = [
+  'at_ms',
+  'overage',
+  ...ENTRY_COLUMNS.filter((name) => name.endsWith('_tokens')),
+  ...ENTRY_COLUMNS.slice(FIRST_COLUMNS),
+]
 const REQUIRED: readonly Column[] = ['tenant', 'id', 'kind', 'at_ms', 'overage', 'detail']
 const AT_MS = ENTRY_COLUMNS.indexOf('at_ms')
 
@@ -44,9 +54,12 @@ export function storableRow(entry: Entry): Row {
   throw configError(`entry.${MEMBERS[column] ?? column}`, row[wrong], `use ${remedy}`)
 }
 
-/** Whether the database takes this as a row. */
-export function isStorable(value: unknown): value is Row {
-  return Array.isArray(value) && value.length === SHAPE.length && wrongColumn(value) === -1
+/** A row that the database takes, of what a journal has, also of an older version; `undefined` where it is none. */
+export function storableValues(value: unknown): Row | undefined {
+  if (!Array.isArray(value)) return undefined
+  const isOlder = value.length === FIRST_COLUMNS
+  const row = isOlder ? [...value, ...Array.from({ length: SHAPE.length - FIRST_COLUMNS }, () => null)] : value
+  return row.length === SHAPE.length && wrongColumn(row) === -1 ? (row as Row) : undefined
 }
 
 function wrongColumn(row: readonly unknown[]): number {

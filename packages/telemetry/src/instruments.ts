@@ -1,4 +1,4 @@
-import type { UsageEntry } from '@tallygate/core'
+import { NANOS_PER_DOLLAR, type UsageEntry } from '@tallygate/core'
 import type { Counter, Gauge, Histogram, Meter } from '@opentelemetry/api'
 import { ATTRIBUTE, DURATION_BOUNDARIES, METRIC, TOKEN_BOUNDARIES } from './names.ts'
 import { cut, present } from './attributes.ts'
@@ -21,6 +21,7 @@ export class Instruments {
   readonly #entries: Counter
   readonly #tokenUsage: Histogram
   readonly #duration: Histogram
+  readonly #cost: Counter
   readonly #models = new Set<string>()
   readonly #counters: Readonly<Record<(typeof TOKEN_FIGURES)[number], Counter>>
 
@@ -43,6 +44,7 @@ export class Instruments {
       description: 'Duration of calls',
       advice: { explicitBucketBoundaries: DURATION_BOUNDARIES },
     })
+    this.#cost = meter.createCounter(METRIC.cost, { description: 'What calls cost by the price book' })
     this.#counters = {
       inputTokens: meter.createCounter(METRIC.inputTokens, { ...TOKENS, description: 'Input tokens, cached included' }),
       outputTokens: meter.createCounter(METRIC.outputTokens, {
@@ -78,6 +80,7 @@ export class Instruments {
     this.#entries.add(1, present({ [ATTRIBUTE.outcome]: outcome, [ATTRIBUTE.basis]: usage?.basis ?? 'none' }))
     this.#duration.record(durationMs / 1_000, labels)
     if (usage === undefined) return
+    if (usage.costNanos !== undefined) this.#cost.add(usage.costNanos / NANOS_PER_DOLLAR, labels)
     for (const figure of TOKEN_FIGURES) {
       const amount = usage[figure]
       if (amount !== undefined) this.#counters[figure].add(amount, labels)

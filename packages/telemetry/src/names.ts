@@ -27,6 +27,8 @@ export const ATTRIBUTE = {
   effect: 'tallygate.limit.effect',
   /** reported, reported-partial or estimated. */
   basis: 'tallygate.usage.basis',
+  /** What the call cost by the price book, in whole units of its currency, as a fraction. */
+  cost: 'tallygate.usage.cost',
   /** complete, aborted or failed. */
   outcome: 'tallygate.outcome',
   overage: 'tallygate.overage',
@@ -61,6 +63,8 @@ export const METRIC = {
   storeAway: 'tallygate.store.away',
   /** Units that calls used beyond a quota, by limit and by what it does when it trips. */
   overshoot: 'tallygate.quota.overshoot',
+  /** What calls cost by the price book, in whole units of its currency. */
+  cost: 'tallygate.usage.cost',
   /** Counters that were seeded from the ledger: after a start, or because their store had lost them. */
   rebuilt: 'tallygate.counters.rebuilt',
   /** Counters less what the ledger says, by plan and limit: of a few subjects that called lately. */

@@ -1,4 +1,11 @@
-import type { Admitted, Decision, LimitStatus, Subject, UsageEntry } from '@tallygate/core'
+import {
+  NANOS_PER_DOLLAR,
+  type Admitted,
+  type Decision,
+  type LimitStatus,
+  type Subject,
+  type UsageEntry,
+} from '@tallygate/core'
 import {
   context,
   createNoopMeter,
@@ -199,6 +206,7 @@ export class CallTelemetry {
           [ATTRIBUTE.cacheReadTokens]: usage?.cacheReadTokens,
           [ATTRIBUTE.cacheWriteTokens]: usage?.cacheWriteTokens,
           [ATTRIBUTE.reasoningTokens]: usage?.reasoningTokens,
+          [ATTRIBUTE.cost]: usage?.costNanos === undefined ? undefined : usage.costNanos / NANOS_PER_DOLLAR,
           [ATTRIBUTE.basis]: usage?.basis,
           [ATTRIBUTE.outcome]: entry.outcome,
           [ATTRIBUTE.overage]: entry.overage,

@@ -1,4 +1,11 @@
-import type { AdjustmentEntry, EntryCharge, UsageEntry, UsageFilter, WindowStartEntry } from '@tallygate/core'
+import type {
+  AdjustmentEntry,
+  EntryCharge,
+  RepricingEntry,
+  UsageEntry,
+  UsageFilter,
+  WindowStartEntry,
+} from '@tallygate/core'
 
 export const NOON = Date.UTC(2026, 0, 31, 12)
 export const HOUR = 3_600_000
@@ -39,6 +46,13 @@ export function charged(counter: string, overrides: Partial<EntryCharge> = {}): 
 export function adjustment(id: string, overrides: Partial<AdjustmentEntry> = {}): AdjustmentEntry {
   const counter = { owner: 'o', partition: 'p', counter: 'a', unit: 'requests' } as const
   return { kind: 'adjustment', id, tenant: 't', atMs: NOON, adjustment: 'top-up', amount: 7, ...counter, ...overrides }
+}
+
+/** Another price of a call of the same group as {@link usage} makes. */
+export function repricing(id: string, overrides: Partial<RepricingEntry> = {}): RepricingEntry {
+  const [repricingOf = ''] = id.split('~')
+  const when = { atMs: NOON, repricedAtMs: NOON + HOUR }
+  return { kind: 'repricing', id, tenant: 't', ...when, repricingOf, subject: 'k', before: {}, ...overrides }
 }
 
 export function windowStart(id: string, overrides: Partial<WindowStartEntry> = {}): WindowStartEntry {

@@ -1,7 +1,17 @@
 import type { Ledger, UsageGroup } from '@tallygate/core'
 import { expect } from 'chai'
 import { afterEach, beforeEach, describe, it } from 'mocha'
-import { adjustment, ALWAYS, charged, HOUR, NOON, tokens, usage, windowStart } from './conformance-entries.ts'
+import {
+  adjustment,
+  ALWAYS,
+  charged,
+  HOUR,
+  NOON,
+  repricing,
+  tokens,
+  usage,
+  windowStart,
+} from './conformance-entries.ts'
 import { describeCounterEvents } from './history-conformance.ts'
 import { describeGroups } from './report-conformance.ts'
 
@@ -120,8 +130,74 @@ export function describeLedger(name: string, open: OpenLedger): void {
           cacheReadTokens: 4,
           cacheWriteTokens: 2,
           reasoningTokens: 3,
+          priced: 0,
+          costNanos: 0,
+          credits: 0,
+          seconds: 0,
+          images: 0,
+          searches: 0,
         },
       ])
+    })
+
+    it('sums cost, credits, seconds, images and searches, and counts the calls whose cost is known', async () => {
+      const priced = { ...tokens(1, 1), costNanos: 4_000_000_000_000_001, credits: 2, pricedBy: 'v1 m' }
+      const more = { ...tokens(1, 1), costNanos: 0, seconds: 7, images: 2, searches: 3 }
+      await ledger.append([
+        usage('a', { usage: priced }),
+        usage('b', { usage: more }),
+        usage('c', { usage: tokens(1, 1) }),
+      ])
+      expect((await ledger.sum({ filter: ALWAYS, by: [] })).total).to.include({
+        calls: 3,
+        priced: 2,
+        costNanos: 4_000_000_000_000_001,
+        credits: 2,
+        seconds: 7,
+        images: 2,
+        searches: 3,
+      })
+      expect((await ledger.entries(ALWAYS)).map((entry) => entry.usage)).to.deep.equal([tokens(1, 1), more, priced])
+    })
+
+    it('sums a call as its latest repricing says, in the group of the call, and still lists it once, as it was', async () => {
+      const call = usage('a', { model: 'm', usage: { ...tokens(1, 1), costNanos: 500, credits: 9 } })
+      const first = repricing('a~1', { model: 'm', costNanos: 300, credits: 9, before: { costNanos: 500, credits: 9 } })
+      const second = repricing('a~2', { model: 'm', costNanos: 700, before: { costNanos: 300, credits: 9 } })
+      const unknown = usage('b', { model: 'n', usage: tokens(1, 1) })
+      const found = repricing('b~1', { model: 'n', costNanos: 11 })
+      await ledger.append([call, first, unknown, found])
+      await ledger.append([second, first])
+      const { rows, total } = await ledger.sum({ filter: ALWAYS, by: ['model', 'day'] })
+      const figures = ({ calls, priced, costNanos, credits }: typeof total): number[] => [
+        calls,
+        priced,
+        costNanos,
+        credits,
+      ]
+      expect(rows.map(figures)).to.deep.equal([
+        [1, 1, 700, 0],
+        [1, 1, 11, 0],
+      ])
+      expect(figures(total)).to.deep.equal([2, 2, 711, 0])
+      expect(await ledger.entries(ALWAYS)).to.deep.equal([unknown, call])
+      expect(await ledger.find('t', ['a~2'])).to.deep.equal([second])
+      const ofOther = await ledger.sum({ filter: { ...ALWAYS, model: 'n', key: 'k' }, by: [] })
+      expect(figures(ofOther.total)).to.deep.equal([1, 1, 11, 0])
+    })
+
+    it('takes a price that becomes unknown back', async () => {
+      await ledger.append([
+        usage('a', { usage: { ...tokens(1, 1), costNanos: 500 } }),
+        repricing('a~1', { before: { costNanos: 500 } }),
+      ])
+      expect((await ledger.sum({ filter: ALWAYS, by: [] })).total).to.include({ calls: 1, priced: 0, costNanos: 0 })
+    })
+
+    it('has no repricing among what changed counters', async () => {
+      await ledger.append([repricing('a~1', { costNanos: 5, subject: 'p a' })])
+      const counters = [{ partition: 'p', name: 'a' }]
+      expect(await ledger.counterEvents({ tenant: 't', counters, fromMs: 0 })).to.deep.equal({ events: [] })
     })
 
     it('counts usage only: adjustments and window starts are no calls', async () => {

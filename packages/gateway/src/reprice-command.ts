@@ -1,0 +1,77 @@
+import { resolve } from 'node:path'
+import { moneyText, QuotaError, reprice, type PriceBook, type RepriceSummary, type Unpriced } from '@tallygate/core'
+import { SqliteLedger } from '@tallygate/store-sql'
+import { loadConfig } from './load-config.ts'
+import { readPrices } from './price-files.ts'
+
+/** Options of `tallygate reprice`. */
+export interface RepriceCommandOptions {
+  readonly config: string
+  readonly prices?: readonly string[]
+  readonly from: string
+  readonly to: string
+  readonly tenant?: string
+  readonly unpriced?: string
+  readonly dryRun?: boolean
+  readonly json?: boolean
+}
+
+const DAY_MS = 86_400_000
+const DATE = /^\d{4}-\d{2}-\d{2}$/
+const INSTANT = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(?::\d{2}(?:\.\d{1,3})?)?Z$/
+const UNPRICED: readonly string[] = ['refuse', 'flag', 'family-max']
+
+/**
+ * Rates the calls of a ledger again. Returns what to print. The gateway may run meanwhile.
+ *
+ * @throws QuotaError where options, files or the ledger are not what they must be; the message says what to do.
+ */
+export async function repriceCommand(options: RepriceCommandOptions): Promise<string> {
+  const { config, folder, prices } = loadConfig(options.config)
+  const book = options.prices === undefined ? prices : readPrices(options.prices, process.cwd(), process.env).book
+  if (book === undefined)
+    throw new QuotaError('ERR_QUOTA_CONFIG', `${options.config} names no prices: name some with --prices`)
+  const { unpriced = 'refuse', dryRun = false } = options
+  if (!UNPRICED.includes(unpriced))
+    throw new QuotaError('ERR_QUOTA_CONFIG', `--unpriced is ${unpriced}: use ${UNPRICED.join(', ')}`)
+  const fromMs = instantOf(options.from, '--from')
+  const toMs = instantOf(options.to, '--to') + (DATE.test(options.to) ? DAY_MS : 0)
+  if (fromMs >= toMs) throw new QuotaError('ERR_QUOTA_CONFIG', 'the range is empty: --from must be before --to')
+  const ledger = await SqliteLedger.open({ file: resolve(folder, config.ledger ?? '.tallygate/usage.db') })
+  try {
+    const summary = await reprice({
+      ledger,
+      book,
+      filter: { tenant: options.tenant ?? 'default', fromMs, toMs },
+      atMs: Date.now(),
+      unpriced: unpriced as Unpriced,
+      mode: dryRun ? 'dry-run' : 'append',
+    })
+    return options.json === true ? inJson(summary, book) : inWords(summary, book, dryRun)
+  } finally {
+    await ledger.close()
+  }
+}
+
+/** A date, at its beginning in UTC, or an instant. */
+function instantOf(text: string, option: string): number {
+  const ms = DATE.test(text) || INSTANT.test(text) ? Date.parse(text) : Number.NaN
+  // `Date.parse` takes a 30th of February for a day in March.
+  if (Number.isNaN(ms) || new Date(ms).toISOString().slice(0, 10) !== text.slice(0, 10))
+    throw new QuotaError('ERR_QUOTA_CONFIG', `${option} is ${text}: use a date such as 2026-01-31, in UTC`)
+  return ms
+}
+
+function inJson({ beforeNanos, afterNanos, ...counts }: RepriceSummary, { currency, version }: PriceBook): string {
+  const costs = { before: moneyText(beforeNanos, currency), after: moneyText(afterNanos, currency) }
+  return JSON.stringify({ ...counts, ...costs, prices: version })
+}
+
+function inWords(summary: RepriceSummary, { currency, version }: PriceBook, isDry: boolean): string {
+  const { calls, changed, unpriced, beforeNanos, afterNanos } = summary
+  return [
+    `${calls} calls, ${changed} ${isDry ? 'would be' : 'are'} priced anew by ${version}, ${unpriced} of models without a price.`,
+    `Cost before: ${moneyText(beforeNanos, currency)}. Cost after: ${moneyText(afterNanos, currency)}.`,
+    isDry ? 'Nothing was written.' : 'Reports go by the new prices; calls and counters stay as they were.',
+  ].join('\n')
+}
