@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { SqliteLedger } from '@tallygate/store-sql'
 import { expect } from 'chai'
-import { usageEntry } from './usage-entry.ts'
+import { testEntry } from '@tallygate/testkit'
 
 const LATER = ['priced', 'cost_nanos', 'credits', 'seconds', 'images', 'searches']
 const ALWAYS = { tenant: 't', fromMs: 0, toMs: Date.UTC(2100, 0) }
@@ -22,7 +22,7 @@ describe('a ledger of an older version', () => {
   /** A database as it was before prices, with one entry. Returns the values of its row. */
   async function older(): Promise<unknown[]> {
     const ledger = await SqliteLedger.open({ file })
-    await ledger.append([usageEntry('a')])
+    await ledger.append([testEntry('a')])
     await ledger.close()
     const database = new DatabaseSync(file)
     const row = Object.values(database.prepare('select * from entries').get()!).slice(0, -LATER.length)
@@ -35,8 +35,8 @@ describe('a ledger of an older version', () => {
   it('has its entries as they were, and takes costs', async () => {
     await older()
     const ledger = await SqliteLedger.open({ file })
-    await ledger.append([usageEntry('b', { usage: { basis: 'reported', costNanos: 5 } })])
-    expect(await ledger.find('t', ['a'])).to.deep.equal([usageEntry('a')])
+    await ledger.append([testEntry('b', { usage: { basis: 'reported', costNanos: 5 } })])
+    expect(await ledger.find('t', ['a'])).to.deep.equal([testEntry('a')])
     expect((await ledger.sum({ filter: ALWAYS, by: [] })).total).to.include({ calls: 2, priced: 1, costNanos: 5 })
     await ledger.close()
   })

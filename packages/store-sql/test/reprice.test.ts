@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { MemoryLedger, PriceBook, reprice, type Ledger, type RepriceSummary, type UsageEntry } from '@tallygate/core'
 import { SqliteLedger } from '@tallygate/store-sql'
 import { expect } from 'chai'
-import { usageEntry } from './usage-entry.ts'
+import { testEntry } from '@tallygate/testkit'
 
 const FILTER = { tenant: 't', fromMs: 0, toMs: Date.UTC(2100, 0) }
 const AT = Date.UTC(2026, 1, 2)
@@ -15,7 +15,7 @@ function bookAt(input: number, version = `at-${input}`): PriceBook {
 }
 
 function call(id: string, overrides: Partial<UsageEntry> = {}): UsageEntry {
-  return usageEntry(id, {
+  return testEntry(id, {
     model: 'm',
     admittedAtMs: JANUARY,
     usage: { basis: 'reported', inputTokens: 1_000, outputTokens: 0, costNanos: 1_000_000, pricedBy: 'at-1 m' },
@@ -45,7 +45,7 @@ for (const [name, open] of LEDGERS) {
     const cost = async (): Promise<number> => (await ledger.sum({ filter: FILTER, by: [] })).total.costNanos
 
     it('appends what has changed, leaves history as it was, and adds nothing the second time', async () => {
-      const calls = [call('a'), call('b', { model: 'other' }), usageEntry('c', { model: 'm' })]
+      const calls = [call('a'), call('b', { model: 'other' }), testEntry('c', { model: 'm' })]
       await ledger.append(calls)
       expect(await run(bookAt(3))).to.deep.equal({
         calls: 3,
