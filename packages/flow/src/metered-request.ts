@@ -24,6 +24,7 @@ export interface CallRequest {
 
 /** Bodies above this are not kept for counting them later. */
 const MOST_KEPT_BYTES = 1_048_576
+const MOST_MODEL_CHARACTERS = 256
 /** Headers that say that the caller has signed the body: then no byte of it may change. */
 const SIGNATURES = ['signature', 'signature-input', 'content-digest', 'digest', 'x-amz-content-sha256']
 const UNREAD: RequestFacts = { model: undefined, stream: false, outputCeiling: undefined }
@@ -31,6 +32,8 @@ const UNREAD: RequestFacts = { model: undefined, stream: false, outputCeiling: u
 /** The request of a call, as far as metering looks into it. */
 export class MeteredRequest {
   readonly match: AdapterMatch | undefined
+  /** Whether it opens a session over WebSocket, which is metered message by message. */
+  readonly isSession: boolean
   readonly #headers: Headers
   #facts = UNREAD
   #body: Buffer | undefined
@@ -39,8 +42,13 @@ export class MeteredRequest {
   #isUsageInjected = false
 
   constructor({ method, url, headers }: CallRequest) {
-    this.match = matchAdapter(method, url)
+    const match = matchAdapter(method, url)
+    const isOfSessions = match !== undefined && isSessionRow(match.adapter)
+    this.isSession = isOfSessions && isWebSocketUpgrade(headers)
+    // Without the upgrade, nothing begins there that could cost something.
+    this.match = isOfSessions && !this.isSession ? undefined : match
     this.#headers = headers
+    if (this.isSession) this.#facts = { ...UNREAD, model: modelInQuery(url), stream: true }
   }
 
   /** What the request says of itself; empty before it was read. */
@@ -69,6 +77,13 @@ export class MeteredRequest {
     if (!parsed.ok) return parsed.fault
     this.#take(body, parsed.value)
     return undefined
+  }
+
+  /** Takes the model that a session names after it was opened. Returns whether that is news. */
+  learnModel(model: string | undefined): boolean {
+    if (model === undefined || model === '' || this.#facts.model !== undefined) return false
+    this.#facts = { ...this.#facts, model: model.slice(0, MOST_MODEL_CHARACTERS) }
+    return true
   }
 
   /** As {@link read}, for a body that the host has parsed and whose bytes are gone. */
@@ -109,4 +124,23 @@ export class MeteredRequest {
     this.#body = body
     this.#parsed = value
   }
+}
+
+/** Whether a request asks for a WebSocket (RFC 6455 section 4.2.1). */
+export function isWebSocketUpgrade(headers: Headers): boolean {
+  return String(headers['upgrade'] ?? '').toLowerCase() === 'websocket'
+}
+
+/** Whether a request opens a session that is metered: at a realtime API, over WebSocket. */
+export function isSessionRequest(request: Pick<CallRequest, 'method' | 'url' | 'headers'>): boolean {
+  return new MeteredRequest(request).isSession
+}
+
+/** OpenAI and those like it name the model of a session in its query, Azure the deployment. */
+function modelInQuery(url: string): string | undefined {
+  const at = url.indexOf('?')
+  if (at === -1) return undefined
+  const query = new URLSearchParams(url.slice(at + 1))
+  const model = query.get('deployment') ?? query.get('model') ?? ''
+  return model === '' ? undefined : model.slice(0, MOST_MODEL_CHARACTERS)
 }

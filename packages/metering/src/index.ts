@@ -9,7 +9,15 @@ export {
   type RequestShape,
 } from './table/adapter.ts'
 export { cutRuns } from './counting/cut-runs.ts'
-export { problemBody, problemEvent, type Dialect, type Problem, type ProblemBody, type ProblemKind } from './dialect.ts'
+export {
+  problemBody,
+  problemEvent,
+  problemMessage,
+  type Dialect,
+  type Problem,
+  type ProblemBody,
+  type ProblemKind,
+} from './dialect.ts'
 export { estimateAmounts } from './request/estimate.ts'
 export { parseJsonBody, type JsonBody, type JsonBodyFault } from './request/json-body.ts'
 export { JsonPicker, type JsonPicks, type JsonPickTarget } from './framing/json-picker.ts'
@@ -25,3 +33,5 @@ export type { TokenCount, TokenTask } from './counting/token-work.ts'
 export { UsageCollector, type UsageReading } from './usage/usage-collector.ts'
 export { JsonUsageReader, SseUsageReader, type SseFinding } from './usage/usage-reader.ts'
 export { READ_USAGE, type UsageShape } from './usage/usage-shapes.ts'
+export { clientFrame, closePayload, serverFrame } from './framing/websocket-frame.ts'
+export { WebSocketReader, type WebSocketTarget } from './framing/websocket-reader.ts'

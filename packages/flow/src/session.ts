@@ -1,0 +1,340 @@
+import { randomBytes } from 'node:crypto'
+import type { UsageFlag, UsageOutcome } from '@tallygate/core'
+import {
+  clientFrame,
+  closePayload,
+  isRaw,
+  JsonPicker,
+  problemMessage,
+  serverFrame,
+  UsageCollector,
+  USAGE_SHAPES,
+  WebSocketReader,
+  type ProblemKind,
+  type UsageReading,
+  type UsageShape,
+} from '@tallygate/metering'
+import type { Call } from './call.ts'
+import type { Denial } from './denial.ts'
+import { parsedMessage, UnstatedOutput } from './unstated-output.ts'
+import type { Walk } from './walk.ts'
+
+/** Where the bytes of a session go. */
+export interface SessionSink {
+  toCaller(bytes: Buffer): void
+  toProvider(bytes: Buffer): void
+  /** There are no more: both connections are to be closed, within half a second. */
+  close(): void
+}
+
+/** Why a session is closed by us: what its caller is told, if its dialect can say so, and the close frame. */
+interface Closing {
+  readonly message?: string | undefined
+  readonly code: number
+  readonly reason: string
+  readonly flags?: readonly UsageFlag[]
+}
+
+/** Codes of close frames. Source: RFC 6455 section 7.4, and its registry at IANA. */
+const NORMAL = 1000
+const GOING_AWAY = 1001
+const POLICY_VIOLATION = 1008
+const INTERNAL_ERROR = 1011
+const TRY_AGAIN_LATER = 1013
+const BAD_GATEWAY = 1014
+const CLOSE_CODES: Readonly<Partial<Record<ProblemKind, number>>> = {
+  'rate-limited': POLICY_VIOLATION,
+  'quota-exhausted': POLICY_VIOLATION,
+  'too-large-for-quota': POLICY_VIOLATION,
+  unavailable: TRY_AGAIN_LATER,
+  internal: INTERNAL_ERROR,
+  'provider-broke-off': BAD_GATEWAY,
+}
+/** How long a message that is under way may take to its end before the session is closed within it. */
+const MOST_UNDER_WAY_MS = 300
+/** A session names its model in one of its first messages. */
+const MOST_FOR_MODEL = 16
+const SESSION = Buffer.from('"session"')
+
+/**
+ * A session over WebSocket: its messages pass byte for byte, undelayed, and are read as they do. Each time that its
+ * provider states what was used, one call of the session is recorded and settled, and the next one admitted; where that
+ * has no room, the session is closed. The hold of a session's concurrency lasts as long as it does. See ADR 30.
+ */
+export class Session {
+  readonly #walk: Walk
+  readonly #sink: SessionSink
+  readonly #shape: UsageShape
+  readonly #provider: WebSocketReader
+  readonly #caller: WebSocketReader
+  #call: Call
+  #isFirst = true
+  #collector: UsageCollector
+  #picker: JsonPicker | undefined
+  readonly #output = new UnstatedOutput()
+  #longStates = false
+  /** Messages of the caller's and of the provider's that may still name the model. */
+  #modelMessages = MOST_FOR_MODEL
+  #responseModel: string | undefined
+  #following: Promise<void> | undefined
+  #isStated = false
+  #isLeaving = false
+  #closing: Closing | undefined
+  #timer: NodeJS.Timeout | undefined
+  #isOver = false
+  #ended: Promise<void> | undefined
+
+  constructor(walk: Walk, first: Call, sink: SessionSink) {
+    this.#walk = walk
+    this.#call = first
+    this.#sink = sink
+    this.#shape = first.metered.match!.adapter.usage
+    this.#collector = new UsageCollector(this.#shape)
+    this.#provider = new WebSocketReader({
+      message: (payload) => this.#answered(payload),
+      piece: (bytes, isLast) => this.#answeredInPieces(bytes, isLast),
+    })
+    this.#caller = new WebSocketReader({
+      message: (payload) => this.#asked(payload),
+      piece: () => {},
+    })
+    walk.sessions.add(this)
+  }
+
+  /** Whether no byte passes any more. */
+  get isOver(): boolean {
+    return this.#isOver
+  }
+
+  /** Takes bytes from the provider. */
+  fromProvider(bytes: Buffer): void {
+    if (this.#isOver) return
+    const boundary = this.#provider.write(bytes)
+    if (this.#closing === undefined || boundary === -1) return this.#sink.toCaller(bytes)
+    this.#sink.toCaller(bytes.subarray(0, boundary))
+    this.#carryOut(true)
+  }
+
+  /** Takes bytes from the caller. */
+  fromCaller(bytes: Buffer): void {
+    if (this.#isOver) return
+    this.#caller.write(bytes)
+    this.#sink.toProvider(bytes)
+  }
+
+  /** The caller's connection has ended, or broke. */
+  callerEnded(): void {
+    if (this.#isOver) return
+    this.#over()
+    this.#tellProvider()
+    this.#sink.close()
+    void this.#end(this.#isClosed ? 'complete' : 'aborted')
+  }
+
+  /** The provider's connection has ended, or broke. */
+  providerEnded(): void {
+    if (this.#isOver) return
+    if (this.#isClosed) {
+      this.#over()
+      this.#sink.close()
+      void this.#end('complete')
+      return
+    }
+    this.#closing = this.#closingFor('provider-broke-off', 'The provider broke off.')
+    this.#carryOut(this.#provider.isBetween, 'failed')
+  }
+
+  /** Nobody has said anything for too long. */
+  idle(): void {
+    this.#close({ code: GOING_AWAY, reason: 'Nothing was said for too long.' })
+  }
+
+  /** Closes the session when its provider has stated what was used, or after a time. */
+  leave(withinMs: number): void {
+    if (this.#isLeaving || this.#isOver) return
+    this.#isLeaving = true
+    if (this.#output.isEmpty && this.#following === undefined) return this.#goAway()
+    setTimeout(() => this.#goAway(), withinMs).unref()
+  }
+
+  /** Either side has said that it closes. */
+  get #isClosed(): boolean {
+    return this.#provider.closeCode !== undefined || this.#caller.closeCode !== undefined
+  }
+
+  get #reading(): UsageReading {
+    const { reading } = this.#collector
+    return reading.model === undefined ? { ...reading, model: this.#responseModel } : reading
+  }
+
+  #goAway(): void {
+    this.#close({ code: GOING_AWAY, reason: 'The server is going away. Connect again.' })
+  }
+
+  /** Reads the model out of what the caller says first, where the address did not name it. */
+  #asked(message: Buffer): void {
+    this.#modelMessages -= 1
+    const model = modelIn(parsedMessage(message))
+    if (model !== undefined) this.#learnModel(model)
+    if (this.#modelMessages <= 0 || this.#call.metered.facts.model !== undefined) this.#caller.stopReading()
+  }
+
+  #learnModel(model: string): void {
+    this.#caller.stopReading()
+    this.#inTurn(async () => {
+      const denial = await this.#call.learnModel(model)
+      if (denial !== undefined) this.#refuse(denial)
+    })
+  }
+
+  #answered(message: Buffer): void {
+    const { needles } = USAGE_SHAPES[this.#shape]
+    if (needles.some(({ bytes }) => message.includes(bytes))) {
+      const document = parsedMessage(message)
+      if (isRaw(document)) this.#absorbed(this.#collector.absorb(document))
+      return
+    }
+    this.#output.add(message)
+    if (this.#modelMessages <= 0 || this.#responseModel !== undefined || !message.includes(SESSION)) return
+    this.#modelMessages -= 1
+    this.#responseModel = modelIn(parsedMessage(message))
+    if (this.#responseModel !== undefined && this.#call.metered.facts.model === undefined)
+      this.#learnModel(this.#responseModel)
+  }
+
+  /** A message that is too long to be held. */
+  #answeredInPieces(bytes: Buffer, isLast: boolean): void {
+    this.#picker ??= new JsonPicker(USAGE_SHAPES[this.#shape].picks, this)
+    this.#picker.write(bytes)
+    this.#output.addLong(bytes.length)
+    if (!isLast) return
+    this.#picker = undefined
+    this.#absorbed(this.#longStates)
+    this.#longStates = false
+  }
+
+  /** Takes a member of a long message; for its picker. */
+  pick(path: string, value: unknown): void {
+    if (this.#collector.pick(path, value)) this.#longStates = true
+  }
+
+  #absorbed(states: boolean): void {
+    if (!states) return
+    this.#output.clear()
+    this.#isStated = true
+    this.#follow()
+  }
+
+  /** Ends the call that has its figures, and begins the next. */
+  #follow(): void {
+    if (this.#following !== undefined || this.#isOver || this.#closing !== undefined) return
+    this.#inTurn(() => this.#nextCall())
+  }
+
+  /** One after the other. */
+  #inTurn(step: () => Promise<void>): void {
+    const before = this.#following
+    const following = (async (): Promise<void> => {
+      await before
+      try {
+        await step()
+      } catch {
+        // Its entry must not be late, and is; or the counters have failed.
+        this.#close(this.#closingFor('internal', 'The session can not be recorded right now.'))
+      }
+      if (this.#following !== following) return
+      this.#following = undefined
+      if (this.#isStated) this.#follow()
+      else if (this.#isLeaving && this.#output.isEmpty) this.#goAway()
+    })()
+    this.#following = following
+  }
+
+  async #nextCall(): Promise<void> {
+    const call = this.#call
+    const reading = this.#reading
+    this.#isStated = false
+    this.#isFirst = false
+    this.#collector = new UsageCollector(this.#shape)
+    this.#call = call.following()
+    await call.finishOfSession('complete', reading)
+    if (this.#isOver) return
+    const denial = await this.#call.admitFollowing()
+    if (denial !== undefined) this.#refuse(denial)
+  }
+
+  #refuse({ kind, message }: Denial): void {
+    this.#close({ ...this.#closingFor(kind, message), flags: kind === 'unavailable' ? [] : ['cut-at-quota'] })
+  }
+
+  #closingFor(kind: ProblemKind, message: string): Closing {
+    const { dialect, attemptId } = this.#call
+    const problem = { kind, status: 0, message, requestId: attemptId }
+    return { message: problemMessage(dialect, problem), code: CLOSE_CODES[kind] ?? POLICY_VIOLATION, reason: message }
+  }
+
+  /** Closes the session at the end of the message that is under way. */
+  #close(closing: Closing): void {
+    if (this.#closing !== undefined || this.#isOver) return
+    this.#closing = closing
+    if (this.#provider.isBetween) this.#carryOut(true)
+    else this.#timer = setTimeout(() => this.#carryOut(false), MOST_UNDER_WAY_MS)
+  }
+
+  /** @param isBetween Whether a frame of ours can go to the caller. */
+  #carryOut(isBetween: boolean, outcome: UsageOutcome = 'complete'): void {
+    if (this.#isOver) return
+    this.#over()
+    const { message, code, reason, flags } = this.#closing!
+    if (isBetween && this.#provider.closeCode === undefined) {
+      if (message !== undefined) this.#sink.toCaller(serverFrame('text', Buffer.from(message)))
+      this.#sink.toCaller(serverFrame('close', closePayload(code, reason)))
+    }
+    this.#tellProvider()
+    this.#sink.close()
+    void this.#end(outcome, flags)
+  }
+
+  /** Says good-bye in the caller's place, who has not. */
+  #tellProvider(): void {
+    if (!this.#caller.isBetween || this.#caller.closeCode !== undefined) return
+    this.#sink.toProvider(clientFrame('close', closePayload(NORMAL, ''), randomBytes(4)))
+  }
+
+  #over(): void {
+    this.#isOver = true
+    clearTimeout(this.#timer)
+    this.#walk.sessions.delete(this)
+  }
+
+  #end(outcome: UsageOutcome, flags?: readonly UsageFlag[]): Promise<void> {
+    this.#ended ??= this.#endLast(outcome, flags).catch(() => {})
+    return this.#ended
+  }
+
+  /** Records what the last call of the session has used, if it is one. */
+  async #endLast(outcome: UsageOutcome, flags: readonly UsageFlag[] = []): Promise<void> {
+    await this.#following
+    const reading = this.#reading
+    if (reading.reported !== undefined) {
+      // What is stated after the next call was refused is recorded all the same.
+      const call = this.#call.isOver ? this.#call.following() : this.#call
+      return call.finishOfSession(outcome, reading)
+    }
+    if (this.#output.isEmpty && !this.#isFirst) return this.#call.release()
+    const estimated = { basis: 'estimated', inputTokens: 0, outputTokens: this.#output.tokens } as const
+    const said: readonly UsageFlag[] = this.#output.isEmpty ? [] : ['lower-bound', ...flags]
+    const { model } = reading
+    const named = model === undefined ? {} : { responseModel: model }
+    this.#call.record({ ...estimated, ...named, confidence: 'low', flags: said })
+    return this.#call.finishOfSession(outcome, reading)
+  }
+}
+
+/** Of Gemini's, the last part: `models/…`, or `publishers/google/models/…`. */
+function modelIn(document: unknown): string | undefined {
+  if (!isRaw(document)) return undefined
+  const part = document['setup'] ?? document['session']
+  const model = isRaw(part) ? part['model'] : undefined
+  return typeof model === 'string' && model !== '' ? model.slice(model.lastIndexOf('/') + 1) : undefined
+}
