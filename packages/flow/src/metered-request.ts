@@ -1,6 +1,7 @@
 import type { Headers } from '@tallygate/identity'
 import {
   matchAdapter,
+  matchSession,
   parseJsonBody,
   readRequestFacts,
   type AdapterMatch,
@@ -42,11 +43,10 @@ export class MeteredRequest {
   #isUsageInjected = false
 
   constructor({ method, url, headers }: CallRequest) {
-    const match = matchAdapter(method, url)
-    const isOfSessions = match !== undefined && isSessionRow(match.adapter)
-    this.isSession = isOfSessions && isWebSocketUpgrade(headers)
-    // Without the upgrade, nothing begins there that could cost something.
-    this.match = isOfSessions && !this.isSession ? undefined : match
+    const isUpgrade = headers['upgrade'] !== undefined && isWebSocketUpgrade(headers)
+    const session = isUpgrade ? matchSession(method, url) : undefined
+    this.isSession = session !== undefined
+    this.match = session ?? matchAdapter(method, url)
     this.#headers = headers
     if (this.isSession) this.#facts = { ...UNREAD, model: modelInQuery(url), stream: true }
   }

@@ -76,7 +76,10 @@ export class Session {
   /** Messages of the caller's and of the provider's that may still name the model. */
   #modelMessages = MOST_FOR_MODEL
   #responseModel: string | undefined
+  /** Between two calls: one is being settled, and the next decided on. */
   #following: Promise<void> | undefined
+  /** How many such steps there were. */
+  #steps = 0
   #isStated = false
   #isLeaving = false
   #closing: Closing | undefined
@@ -234,7 +237,9 @@ export class Session {
   /** One after the other. */
   #inTurn(step: () => Promise<void>): void {
     const before = this.#following
-    const following = (async (): Promise<void> => {
+    this.#steps += 1
+    const number = this.#steps
+    const following = async (): Promise<void> => {
       await before
       try {
         await step()
@@ -242,12 +247,12 @@ export class Session {
         // Its entry must not be late, and is; or the counters have failed.
         this.#close(this.#closingFor('internal', 'The session can not be recorded right now.'))
       }
-      if (this.#following !== following) return
+      if (this.#steps !== number) return
       this.#following = undefined
       if (this.#isStated) this.#follow()
       else if (this.#isLeaving && this.#output.isEmpty) this.#goAway()
-    })()
-    this.#following = following
+    }
+    this.#following = following()
   }
 
   async #nextCall(): Promise<void> {

@@ -20,18 +20,26 @@ export {
 } from './dialect.ts'
 export { estimateAmounts } from './request/estimate.ts'
 export { parseJsonBody, type JsonBody, type JsonBodyFault } from './request/json-body.ts'
-export { JsonPicker, type JsonPicks, type JsonPickTarget } from './framing/json-picker.ts'
+export { JsonPicker, type JsonPick, type JsonPicks, type JsonPickTarget } from './framing/json-picker.ts'
 export { outputText, type OutputText } from './counting/output-text.ts'
 export { promptText, type PromptText } from './counting/prompt-text.ts'
-export type { Raw, ReportedUsage } from './usage/reported-usage.ts'
+export { isRaw, type Raw, type ReportedUsage } from './usage/reported-usage.ts'
 export { readRequestFacts, type RequestFacts } from './request/request-facts.ts'
+export { clientFrame, closePayload, serverFrame } from './framing/websocket-frame.ts'
+export { WebSocketReader, type WebSocketTarget } from './framing/websocket-reader.ts'
 export { sseData, sseDocuments } from './framing/sse-event.ts'
 export { SseFramer, type SseFrames } from './framing/sse-framer.ts'
 export { TokenCounter, type TokenCounterOptions } from './counting/token-counter.ts'
 export { tokenFamily, type Encoding, type TokenFamily } from './counting/token-family.ts'
 export type { TokenCount, TokenTask } from './counting/token-work.ts'
-export { UsageCollector, type UsageReading } from './usage/usage-collector.ts'
+export { UsageCollector, type HeaderValue, type UsageReading } from './usage/usage-collector.ts'
 export { JsonUsageReader, SseUsageReader, type SseFinding } from './usage/usage-reader.ts'
-export { READ_USAGE, type UsageShape } from './usage/usage-shapes.ts'
-export { clientFrame, closePayload, serverFrame } from './framing/websocket-frame.ts'
-export { WebSocketReader, type WebSocketTarget } from './framing/websocket-reader.ts'
+export {
+  readUsage,
+  USAGE_SHAPES,
+  type Needle,
+  type ShapeRow,
+  type StreamEnd,
+  type UsageShape,
+} from './usage/usage-shapes.ts'
+export { matchSession, SESSION_ADAPTERS } from './table/session-adapter.ts'
