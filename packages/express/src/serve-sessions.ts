@@ -28,13 +28,15 @@ const MOST_CLOSING_MS = 1_000
 export function serveSessions(server: Server, app: RequestListener): void {
   const othersListen = (): boolean => server.listenerCount('upgrade') > 1
   // Clients that offer HTTP/2 ask for an upgrade as well, and are to be answered as if they had not.
-  ;(server as AskingServer).shouldUpgradeCallback = ({ headers }) => isWebSocketUpgrade(headers) || othersListen()
+  ;(server as AskingServer).shouldUpgradeCallback = ({ method, headers }) =>
+    isWebSocketUpgrade(method, headers) || othersListen()
   server.on('upgrade', (req: IncomingMessage, socket: Socket, head: Buffer) => {
     const { method = '', url = '', headers } = req
     if (othersListen() && !isSessionRequest({ method, url, headers })) return
     socket.on('error', () => {})
-    if (!isWebSocketUpgrade(headers) && hasBody(req)) return void socket.end(REFUSED)
-    if (isWebSocketUpgrade(headers)) (req as Upgrading)[UPGRADE] = { socket, head }
+    const isUpgrade = isWebSocketUpgrade(method, headers)
+    if (!isUpgrade && hasBody(req)) return void socket.end(REFUSED)
+    if (isUpgrade) (req as Upgrading)[UPGRADE] = { socket, head }
     const res = new ServerResponse(req)
     res.shouldKeepAlive = false
     res.assignSocket(socket)

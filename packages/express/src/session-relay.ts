@@ -38,9 +38,7 @@ export function relay({ caller, provider, call, timeoutMs, early, providerHead, 
       closeWithin(caller, CALLER_CLOSES_MS)
     },
   }
-  const session: Relayed = call.meters
-    ? call.session(sink, headers['x-request-id'])
-    : new UnmeteredRelay(call, sink)
+  const session: Relayed = call.meters ? call.session(sink, headers['x-request-id']) : new UnmeteredRelay(call, sink)
   for (const socket of [caller, provider]) {
     socket.setTimeout(0)
     socket.setNoDelay(true)

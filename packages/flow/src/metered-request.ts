@@ -43,8 +43,7 @@ export class MeteredRequest {
   #isUsageInjected = false
 
   constructor({ method, url, headers }: CallRequest) {
-    const isUpgrade = headers['upgrade'] !== undefined && isWebSocketUpgrade(headers)
-    const session = isUpgrade ? matchSession(method, url) : undefined
+    const session = isWebSocketUpgrade(method, headers) ? matchSession(url) : undefined
     this.isSession = session !== undefined
     this.match = session ?? matchAdapter(method, url)
     this.#headers = headers
@@ -126,9 +125,10 @@ export class MeteredRequest {
   }
 }
 
-/** Whether a request asks for a WebSocket (RFC 6455 section 4.2.1). */
-export function isWebSocketUpgrade(headers: Headers): boolean {
-  return String(headers['upgrade'] ?? '').toLowerCase() === 'websocket'
+/** Whether a request asks for a WebSocket (RFC 6455 section 4.1). */
+export function isWebSocketUpgrade(method: string | undefined, headers: Headers): boolean {
+  const upgrade = headers['upgrade']
+  return upgrade !== undefined && method === 'GET' && String(upgrade).toLowerCase() === 'websocket'
 }
 
 /** Whether a request opens a session that is metered: at a realtime API, over WebSocket. */

@@ -101,6 +101,7 @@ export class Session {
       message: (payload) => this.#asked(payload),
       piece: () => {},
     })
+    if (first.metered.facts.model !== undefined) this.#caller.stopReading()
     walk.sessions.add(this)
   }
 
@@ -112,17 +113,21 @@ export class Session {
   /** Takes bytes from the provider. */
   fromProvider(bytes: Buffer): void {
     if (this.#isOver) return
+    if (this.#closing === undefined) {
+      this.#sink.toCaller(bytes)
+      this.#provider.write(bytes)
+      return
+    }
     const boundary = this.#provider.write(bytes)
-    if (this.#closing === undefined || boundary === -1) return this.#sink.toCaller(bytes)
-    this.#sink.toCaller(bytes.subarray(0, boundary))
-    this.#carryOut(true)
+    this.#sink.toCaller(boundary === -1 ? bytes : bytes.subarray(0, boundary))
+    if (boundary !== -1) this.#carryOut(true)
   }
 
   /** Takes bytes from the caller. */
   fromCaller(bytes: Buffer): void {
     if (this.#isOver) return
-    this.#caller.write(bytes)
     this.#sink.toProvider(bytes)
+    this.#caller.write(bytes)
   }
 
   /** The caller's connection has ended, or broke. */
@@ -194,8 +199,7 @@ export class Session {
     const { needles } = USAGE_SHAPES[this.#shape]
     if (needles.some(({ bytes }) => message.includes(bytes))) {
       const document = parsedMessage(message)
-      if (isRaw(document)) this.#absorbed(this.#collector.absorb(document))
-      return
+      if (isRaw(document) && this.#collector.absorb(document)) return this.#absorbed()
     }
     this.#output.add(message)
     if (this.#modelMessages <= 0 || this.#responseModel !== undefined || !message.includes(SESSION)) return
@@ -212,7 +216,7 @@ export class Session {
     this.#output.addLong(bytes.length)
     if (!isLast) return
     this.#picker = undefined
-    this.#absorbed(this.#longStates)
+    if (this.#longStates) this.#absorbed()
     this.#longStates = false
   }
 
@@ -221,8 +225,7 @@ export class Session {
     if (this.#collector.pick(path, value)) this.#longStates = true
   }
 
-  #absorbed(states: boolean): void {
-    if (!states) return
+  #absorbed(): void {
     this.#output.clear()
     this.#isStated = true
     this.#follow()

@@ -154,7 +154,11 @@ export function problemEvent(adapterId: string, dialect: Dialect, problem: Probl
 export function problemMessage(dialect: Dialect, { kind, message, requestId }: Problem): string | undefined {
   if (dialect !== 'openai') return undefined
   const [type, code] = WORDS[kind].openai
-  return JSON.stringify({ type: 'error', event_id: requestId, error: { type, code, message, param: null, event_id: null } })
+  return JSON.stringify({
+    type: 'error',
+    event_id: requestId,
+    error: { type, code, message, param: null, event_id: null },
+  })
 }
 
 function problemDocument(dialect: Dialect, problem: Problem): unknown {

@@ -21,15 +21,15 @@ export const SESSION_ADAPTERS: readonly Adapter[] = [
     provider: 'gcp.gemini',
     operation: 'realtime',
     dialect: 'gemini',
-    route: /\/google\.(?:ai\.generativelanguage|cloud\.aiplatform)\.\w+\.\w+[./]BidiGenerateContent(?:Constrained)?\/?$/i,
+    route:
+      /\/google\.(?:ai\.generativelanguage|cloud\.aiplatform)\.\w+\.\w+[./]BidiGenerateContent(?:Constrained)?\/?$/i,
     request: IN_SESSION,
     usage: 'realtime',
   },
 ]
 
 /** The realtime API that a request for a WebSocket calls; `undefined` where none is metered. */
-export function matchSession(method: string, url: string): AdapterMatch | undefined {
-  if (method !== 'GET') return undefined
+export function matchSession(url: string): AdapterMatch | undefined {
   const path = plainPath(pathOf(url))
   const adapter = SESSION_ADAPTERS.find(({ route }) => route.test(path))
   return adapter === undefined ? undefined : { adapter, named: {} }
