@@ -251,6 +251,7 @@ export class Call {
   meter(provider?: string): void {
     this.#meters = true
     this.#provider = provider
+    if (provider !== undefined) this.metered.servedBy(provider)
   }
 
   /** From now on the call is written to the ledger when it ends; draining waits for it. */
@@ -290,8 +291,7 @@ export class Call {
     next.#sessionId = this.callId
     next.#subject = this.#subject
     next.#plans = this.#plans
-    next.#meters = this.#meters
-    next.#provider = this.#provider
+    if (this.#meters) next.meter(this.#provider)
     next.#styles = this.#styles
     next.#providerRequestId = this.#providerRequestId
     next.metered.learnModel(this.metered.facts.model)
