@@ -3,20 +3,16 @@ import type { UsageFlag, UsageOutcome } from '@tallygate/core'
 import {
   clientFrame,
   closePayload,
-  isRaw,
-  JsonPicker,
   problemMessage,
   serverFrame,
-  UsageCollector,
-  USAGE_SHAPES,
   WebSocketReader,
   type ProblemKind,
   type UsageReading,
-  type UsageShape,
 } from '@tallygate/metering'
 import type { Call } from './call.ts'
+import type { RecordedUsage } from './call-entry.ts'
 import type { Denial } from './denial.ts'
-import { parsedMessage, UnstatedOutput } from './unstated-output.ts'
+import { modelAskedFor, SessionReader } from './session-reader.ts'
 import type { Walk } from './walk.ts'
 
 /** Where the bytes of a session go. */
@@ -52,9 +48,8 @@ const CLOSE_CODES: Readonly<Partial<Record<ProblemKind, number>>> = {
 }
 /** How long a message that is under way may take to its end before the session is closed within it. */
 const MOST_UNDER_WAY_MS = 300
-/** A session names its model in one of its first messages. */
-const MOST_FOR_MODEL = 16
-const SESSION = Buffer.from('"session"')
+/** A caller names the model in one of its first messages. */
+const MOST_FOR_MODEL = 8
 
 /**
  * A session over WebSocket: its messages pass byte for byte, undelayed, and are read as they do. Each time that its
@@ -64,18 +59,12 @@ const SESSION = Buffer.from('"session"')
 export class Session {
   readonly #walk: Walk
   readonly #sink: SessionSink
-  readonly #shape: UsageShape
+  readonly #reader: SessionReader
   readonly #provider: WebSocketReader
   readonly #caller: WebSocketReader
   #call: Call
   #isFirst = true
-  #collector: UsageCollector
-  #picker: JsonPicker | undefined
-  readonly #output = new UnstatedOutput()
-  #longStates = false
-  /** Messages of the caller's and of the provider's that may still name the model. */
-  #modelMessages = MOST_FOR_MODEL
-  #responseModel: string | undefined
+  #messagesForModel = MOST_FOR_MODEL
   /** Between two calls: one is being settled, and the next decided on. */
   #following: Promise<void> | undefined
   /** How many such steps there were. */
@@ -91,16 +80,13 @@ export class Session {
     this.#walk = walk
     this.#call = first
     this.#sink = sink
-    this.#shape = first.metered.match!.adapter.usage
-    this.#collector = new UsageCollector(this.#shape)
-    this.#provider = new WebSocketReader({
-      message: (payload) => this.#answered(payload),
-      piece: (bytes, isLast) => this.#answeredInPieces(bytes, isLast),
+    this.#reader = new SessionReader(first.metered.match!.adapter.usage, {
+      stated: () => this.#stated(),
+      transcribed: (usage) => this.#transcribed(usage),
+      modelNamed: (model) => this.#learnModel(model),
     })
-    this.#caller = new WebSocketReader({
-      message: (payload) => this.#asked(payload),
-      piece: () => {},
-    })
+    this.#provider = new WebSocketReader(this.#reader)
+    this.#caller = new WebSocketReader({ message: (payload) => this.#asked(payload), piece: () => {} })
     if (first.metered.facts.model !== undefined) this.#caller.stopReading()
     walk.sessions.add(this)
   }
@@ -161,7 +147,7 @@ export class Session {
   leave(withinMs: number): void {
     if (this.#isLeaving || this.#isOver) return
     this.#isLeaving = true
-    if (this.#output.isEmpty && this.#following === undefined) return this.#goAway()
+    if (this.#reader.output.isEmpty && this.#following === undefined) return this.#goAway()
     setTimeout(() => this.#goAway(), withinMs).unref()
   }
 
@@ -170,24 +156,20 @@ export class Session {
     return this.#provider.closeCode !== undefined || this.#caller.closeCode !== undefined
   }
 
-  get #reading(): UsageReading {
-    const { reading } = this.#collector
-    return reading.model === undefined ? { ...reading, model: this.#responseModel } : reading
-  }
-
   #goAway(): void {
     this.#close({ code: GOING_AWAY, reason: 'The server is going away. Connect again.' })
   }
 
   /** Reads the model out of what the caller says first, where the address did not name it. */
   #asked(message: Buffer): void {
-    this.#modelMessages -= 1
-    const model = modelIn(parsedMessage(message))
+    this.#messagesForModel -= 1
+    const model = modelAskedFor(message)
     if (model !== undefined) this.#learnModel(model)
-    if (this.#modelMessages <= 0 || this.#call.metered.facts.model !== undefined) this.#caller.stopReading()
+    else if (this.#messagesForModel === 0) this.#caller.stopReading()
   }
 
   #learnModel(model: string): void {
+    if (this.#call.metered.facts.model !== undefined) return
     this.#caller.stopReading()
     this.#inTurn(async () => {
       const denial = await this.#call.learnModel(model)
@@ -195,40 +177,18 @@ export class Session {
     })
   }
 
-  #answered(message: Buffer): void {
-    const { needles } = USAGE_SHAPES[this.#shape]
-    if (needles.some(({ bytes }) => message.includes(bytes))) {
-      const document = parsedMessage(message)
-      if (isRaw(document) && this.#collector.absorb(document)) return this.#absorbed()
-    }
-    this.#output.add(message)
-    if (this.#modelMessages <= 0 || this.#responseModel !== undefined || !message.includes(SESSION)) return
-    this.#modelMessages -= 1
-    this.#responseModel = modelIn(parsedMessage(message))
-    if (this.#responseModel !== undefined && this.#call.metered.facts.model === undefined)
-      this.#learnModel(this.#responseModel)
-  }
-
-  /** A message that is too long to be held. */
-  #answeredInPieces(bytes: Buffer, isLast: boolean): void {
-    this.#picker ??= new JsonPicker(USAGE_SHAPES[this.#shape].picks, this)
-    this.#picker.write(bytes)
-    this.#output.addLong(bytes.length)
-    if (!isLast) return
-    this.#picker = undefined
-    if (this.#longStates) this.#absorbed()
-    this.#longStates = false
-  }
-
-  /** Takes a member of a long message; for its picker. */
-  pick(path: string, value: unknown): void {
-    if (this.#collector.pick(path, value)) this.#longStates = true
-  }
-
-  #absorbed(): void {
-    this.#output.clear()
+  #stated(): void {
     this.#isStated = true
     this.#follow()
+  }
+
+  /** A call of its own, beside the one that goes on. */
+  #transcribed(usage: RecordedUsage): void {
+    if (this.#closing !== undefined) return
+    this.#inTurn(() => {
+      this.#call.record(usage)
+      return this.#finishAndFollow(this.#reader.reading)
+    })
   }
 
   /** Ends the call that has its figures, and begins the next. */
@@ -253,17 +213,20 @@ export class Session {
       if (this.#steps !== number) return
       this.#following = undefined
       if (this.#isStated) this.#follow()
-      else if (this.#isLeaving && this.#output.isEmpty) this.#goAway()
+      else if (this.#isLeaving && this.#reader.output.isEmpty) this.#goAway()
     }
     this.#following = following()
   }
 
-  async #nextCall(): Promise<void> {
-    const call = this.#call
-    const reading = this.#reading
+  #nextCall(): Promise<void> {
     this.#isStated = false
+    return this.#finishAndFollow(this.#reader.takeReading())
+  }
+
+  /** Records and settles a call, and has the next one admitted. */
+  async #finishAndFollow(reading: UsageReading): Promise<void> {
+    const call = this.#call
     this.#isFirst = false
-    this.#collector = new UsageCollector(this.#shape)
     this.#call = call.following()
     await call.finishOfSession('complete', reading)
     if (this.#isOver) return
@@ -323,26 +286,18 @@ export class Session {
   /** Records what the last call of the session has used, if it is one. */
   async #endLast(outcome: UsageOutcome, flags: readonly UsageFlag[] = []): Promise<void> {
     await this.#following
-    const reading = this.#reading
+    const { reading, output } = this.#reader
     if (reading.reported !== undefined) {
       // What is stated after the next call was refused is recorded all the same.
       const call = this.#call.isOver ? this.#call.following() : this.#call
       return call.finishOfSession(outcome, reading)
     }
-    if (this.#output.isEmpty && !this.#isFirst) return this.#call.release()
-    const estimated = { basis: 'estimated', inputTokens: 0, outputTokens: this.#output.tokens } as const
-    const said: readonly UsageFlag[] = this.#output.isEmpty ? [] : ['lower-bound', ...flags]
+    if (output.isEmpty && reading.shown === undefined && !this.#isFirst) return this.#call.release()
+    const estimated = { basis: 'estimated', inputTokens: 0, outputTokens: output.tokens } as const
+    const said: readonly UsageFlag[] = output.isEmpty ? [] : ['lower-bound', ...flags]
     const { model } = reading
     const named = model === undefined ? {} : { responseModel: model }
     this.#call.record({ ...estimated, ...named, confidence: 'low', flags: said })
     return this.#call.finishOfSession(outcome, reading)
   }
-}
-
-/** Of Gemini's, the last part: `models/…`, or `publishers/google/models/…`. */
-function modelIn(document: unknown): string | undefined {
-  if (!isRaw(document)) return undefined
-  const part = document['setup'] ?? document['session']
-  const model = isRaw(part) ? part['model'] : undefined
-  return typeof model === 'string' && model !== '' ? model.slice(model.lastIndexOf('/') + 1) : undefined
 }
