@@ -64,6 +64,7 @@ export class Session {
   readonly #caller: WebSocketReader
   #call: Call
   #isFirst = true
+  #isAdmitted = true
   #messagesForModel = MOST_FOR_MODEL
   /** Between two calls: one is being settled, and the next decided on. */
   #following: Promise<void> | undefined
@@ -228,8 +229,11 @@ export class Session {
     const call = this.#call
     this.#isFirst = false
     this.#call = call.following()
+    this.#isAdmitted = false
     await call.finishOfSession('complete', reading)
+    // Whether there is something to admit is known when all is over.
     if (this.#isOver) return
+    this.#isAdmitted = true
     const denial = await this.#call.admitFollowing()
     if (denial !== undefined) this.#refuse(denial)
   }
@@ -287,12 +291,12 @@ export class Session {
   async #endLast(outcome: UsageOutcome, flags: readonly UsageFlag[] = []): Promise<void> {
     await this.#following
     const { reading, output } = this.#reader
-    if (reading.reported !== undefined) {
-      // What is stated after the next call was refused is recorded all the same.
-      const call = this.#call.isOver ? this.#call.following() : this.#call
-      return call.finishOfSession(outcome, reading)
-    }
-    if (output.isEmpty && reading.shown === undefined && !this.#isFirst) return this.#call.release()
+    const isStated = reading.reported !== undefined
+    if (!isStated && output.isEmpty && reading.shown === undefined && !this.#isFirst) return this.#call.release()
+    if (!this.#isAdmitted) await this.#call.admitFollowing()
+    // What is used after the next call was refused is recorded all the same.
+    if (this.#call.isOver) this.#call = this.#call.following()
+    if (isStated) return this.#call.finishOfSession(outcome, reading)
     const estimated = { basis: 'estimated', inputTokens: 0, outputTokens: output.tokens } as const
     const said: readonly UsageFlag[] = output.isEmpty ? [] : ['lower-bound', ...flags]
     const { model } = reading

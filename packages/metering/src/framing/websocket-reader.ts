@@ -20,6 +20,8 @@ const MOST_CONTROL_BYTES = 125
 const MOST_HEAD_BYTES = 14
 /** A longer message is handed on in pieces. */
 const MOST_HELD_BYTES = 262_144
+/** A piece of a single byte takes a hundred times its size. */
+const MOST_HELD_PIECES = 64
 
 /**
  * Reads the messages of one direction of a WebSocket connection (RFC 6455), however its bytes are cut: of clients, masked,
@@ -165,6 +167,7 @@ export class WebSocketReader {
     const isWhole = this.#isFinal && plain.length === this.#bytesLeft
     this.#held.push(isWhole || this.#mask !== undefined ? plain : Buffer.from(plain))
     this.#heldBytes += plain.length
+    if (this.#held.length > MOST_HELD_PIECES) this.#held = [Buffer.concat(this.#held)]
   }
 
   /** Bytes of the frame that are still to come behind a piece of it. */
