@@ -41,7 +41,7 @@ export function serveSessions(server: Server, app: RequestListener): void {
     res.shouldKeepAlive = false
     res.assignSocket(socket)
     res.once('finish', () => closeSoon(res, socket))
-    app(req as Parameters<RequestListener>[0], res as Parameters<RequestListener>[1])
+    app(req, res)
   })
 }
 
