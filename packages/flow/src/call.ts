@@ -185,14 +185,14 @@ export class Call {
 
   /** Reads what the request says of itself. Returns the denial where it can't be what it says. */
   read(body: Buffer): Denial | undefined {
-    if (this.metered.match === undefined) return undefined
+    if (this.metered.match === undefined || this.metered.isSession) return undefined
     const fault = this.metered.read(body)
     return fault === undefined ? undefined : this.problem('invalid-request', BODY_FAULTS[fault])
   }
 
   /** As {@link read}, for a body that the host has parsed and whose bytes are gone. */
   readParsed(value: Raw): Denial | undefined {
-    if (this.metered.match === undefined) return undefined
+    if (this.metered.match === undefined || this.metered.isSession) return undefined
     const fault = this.metered.readParsed(value)
     return fault === undefined ? undefined : this.problem('invalid-request', BODY_FAULTS[fault])
   }
