@@ -32,6 +32,8 @@ export function serveSessions(server: Server, app: RequestListener): void {
     isWebSocketUpgrade(method, headers) || othersListen()
   server.on('upgrade', (req: IncomingMessage, socket: Socket, head: Buffer) => {
     const { method = '', url = '', headers } = req
+    // Told twice, it is done once.
+    if (upgradeOf(req) !== undefined) return
     if (othersListen() && !isSessionRequest({ method, url, headers })) return
     socket.on('error', () => {})
     const isUpgrade = isWebSocketUpgrade(method, headers)

@@ -250,10 +250,18 @@ describe('sessions over WebSocket', () => {
 
     it('get 404 where nothing would meter them, unless they may pass', async () => {
       const strict = await openSessionBed()
-      const client = await openSession(strict.port, '/openai/v1/dictation')
-      await expectClosed(client)
-      expect(client.status).to.equal(404)
+      for (const path of [
+        '/openai/v1/dictation',
+        '/openai/v1/responses',
+        '/openai/v1/models',
+        '/openai/v1/realtime/x',
+      ]) {
+        const client = await openSession(strict.port, path)
+        await expectClosed(client)
+        expect(client.status, path).to.equal(404)
+      }
       expect(strict.provider.sessions).to.have.length(0)
+      expect(strict.provider.requests).to.have.length(0)
 
       const open = await openSessionBed([AT_ONCE], { proxy: { unmetered: 'pass' } })
       const passed = await openSession(open.port, '/openai/v1/dictation')
@@ -284,6 +292,8 @@ describe('sessions over WebSocket', () => {
       await expectClosed(client)
       expect(client.status).to.equal(502)
       expect(JSON.parse(client.bytes.toString())).to.have.nested.property('error.code', 'bad_gateway')
+      const secure = await openSessionBed([], { proxy: { target: bed.provider.url.replace('http', 'https') } })
+      expect((await openSession(secure.port)).status).to.equal(502)
       const other = await openSessionBed()
       other.provider.realtime = { extension: 'permessage-deflate' }
       expect((await openSession(other.port)).status).to.equal(502)
@@ -525,6 +535,7 @@ describe('sessions over WebSocket', () => {
     const app = express()
     app.use('/openai', quotaMiddleware({ quota: bed.quota }), llmProxy({ target: bed.provider.url }))
     const server = createServer(app)
+    serveSessions(server, app)
     serveSessions(server, app)
     server.on('upgrade', ({ url }, socket) => {
       if (url === '/chat') socket.end('HTTP/1.1 418 Theirs\r\nContent-Length: 0\r\n\r\n')
