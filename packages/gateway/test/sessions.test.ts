@@ -1,7 +1,8 @@
 import { once } from 'node:events'
 import type { Gateway } from '@tallygate/gateway'
+import { startRedis } from '@tallygate/testkit'
 import { expect } from 'chai'
-import { closeAll, run, SECRETS, usageOf, writeSetting, type Setting } from './running-gateway.ts'
+import { closeAll, onClose, run, SECRETS, usageOf, writeSetting, type Setting } from './running-gateway.ts'
 
 const TOKENS = 'quota: 3, window: day }, { name: tokens, unit: tokens, quota: 120, window: day'
 const PATH = '/openai/v1/realtime?model=gpt-realtime'
@@ -53,7 +54,17 @@ describe('sessions over WebSocket through a gateway', () => {
   })
   afterEach(closeAll)
 
-  it('are metered by response, and closed at the quota', async () => {
+  it('are metered by response, and closed at the quota', () => expectClosedAtQuota())
+
+  it('are so with counters in Redis', async () => {
+    const redis = await startRedis()
+    onClose(() => redis.stop())
+    setting = await writeSetting(`counters: ${redis.url}`, { plan: TOKENS })
+    gateway = await run(setting)
+    await expectClosedAtQuota()
+  })
+
+  async function expectClosedAtQuota(): Promise<void> {
     const client = await new Client(gateway.url).open()
     expect(client.socket.protocol).to.equal('realtime')
     for (const responses of [1, 2, 3]) {
@@ -75,7 +86,7 @@ describe('sessions over WebSocket through a gateway', () => {
     await until(() => refused.closed !== undefined)
     expect(refused.closed!.code).to.equal(1006)
     expect(setting.provider.sessions).to.have.length(1)
-  })
+  }
 
   it('of Gemini are found by the key in their address', async () => {
     const client = await new Client(gateway.url, `${LIVE}?key=${SECRETS.caller}`, []).open()
