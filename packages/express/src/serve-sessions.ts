@@ -1,4 +1,5 @@
 import { ServerResponse, type IncomingMessage, type RequestListener, type Server } from 'node:http'
+import type { Server as HttpsServer } from 'node:https'
 import type { Socket } from 'node:net'
 import { isSessionRequest, isWebSocketUpgrade } from '@tallygate/flow'
 
@@ -25,7 +26,7 @@ const MOST_CLOSING_MS = 1_000
  * meter sessions: `llmProxy()` forwards those that passed. Refusals are answered before the upgrade. Where others listen
  * for upgrades too, those of no realtime API are left to them.
  */
-export function serveSessions(server: Server, app: RequestListener): void {
+export function serveSessions(server: Server | HttpsServer, app: RequestListener): void {
   const othersListen = (): boolean => server.listenerCount('upgrade') > 1
   // Clients that offer HTTP/2 ask for an upgrade as well, and are to be answered as if they had not.
   ;(server as AskingServer).shouldUpgradeCallback = ({ method, headers }) =>

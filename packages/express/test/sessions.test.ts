@@ -484,6 +484,30 @@ describe('sessions over WebSocket', () => {
       expect((await bed.written())[0]!.usage?.totalTokens).to.equal(50)
     })
 
+    it('a thousand, and cut anywhere, pass byte for byte and are metered once', async () => {
+      const bed = await openSessionBed([TOKENS])
+      const client = await openSession(bed.port)
+      const usage = { input_tokens: 30, output_tokens: 40, total_tokens: 70 }
+      const frames = [
+        ...Array.from({ length: 1_000 }, (_, index) => ({
+          type: 'response.output_text.delta',
+          delta: `word ${index}`,
+        })),
+        { type: 'response.done', response: { usage } },
+      ].map((message) => frameOf(0x1, Buffer.from(JSON.stringify(message))))
+      const bytes = Buffer.concat(frames)
+      const [session] = bed.provider.sessions
+      for (let at = 0, size = 1; at < bytes.length; at += size) {
+        size = 1 + ((at * 7_919) % 331)
+        session!.send(bytes.subarray(at, at + size))
+        if (at % 13 === 0) await new Promise((resolve) => setImmediate(resolve))
+      }
+      await until(async () => (await bed.written()).length === 1)
+      expect((await bed.written())[0]!.usage).to.include({ inputTokens: 30, outputTokens: 40 })
+      await until(() => client.bytes.equals(Buffer.concat(session!.sent)))
+      expect(client.messages).to.have.length(1_002)
+    })
+
     it('longer than what is held are metered all the same', async () => {
       const bed = await openSessionBed([TOKENS])
       const client = await openSession(bed.port)
