@@ -148,7 +148,7 @@ describe('readUsage', () => {
       ['no output as unknown', { input_tokens: 7 }, { input: 7, total: 7, cacheRead: 0, cacheWrite: 0 }],
       ['no input as unknown', { output_tokens: 7 }, { output: 7, total: 7, cacheRead: 0, cacheWrite: 0 }],
       [
-        'compaction as the sum of all iterations',
+        'runs that the sums leave out apart, as the sum of all',
         {
           input_tokens: 682,
           output_tokens: 10,
@@ -157,7 +157,21 @@ describe('readUsage', () => {
             { type: 'message', input_tokens: 682, output_tokens: 10, cache_read_input_tokens: 5 },
           ],
         },
-        { input: 61_072, output: 510, total: 61_582, cacheRead: 5, cacheWrite: 0, flags: ['iterations-summed'] },
+        {
+          input: 682,
+          output: 10,
+          total: 692,
+          cacheRead: 0,
+          cacheWrite: 0,
+          runs: {
+            input: 61_072,
+            output: 510,
+            total: 61_582,
+            cacheRead: 5,
+            cacheWrite: 0,
+            flags: ['iterations-summed'],
+          },
+        },
       ],
       [
         'iterations without compaction as included',

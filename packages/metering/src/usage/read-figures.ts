@@ -35,8 +35,9 @@ export function readFigures(raw: Raw, preferred?: WordsName): ReportedUsage | un
     if (value !== undefined) found[name] = value
   }
   if (Object.keys(found).length === 0) return undefined
-  if (Array.isArray(raw['iterations'])) return summed(raw, preferred) ?? brought(raw, words, found)
-  return brought(raw, words, found)
+  const usage = brought(raw, words, found)
+  const runs = usage && runsOf(raw, usage, preferred)
+  return runs === undefined ? usage : { ...usage, runs }
 }
 
 /** Whether an object has a member of any usage object. */
@@ -115,20 +116,19 @@ function withTotal(usage: ReportedUsage, words: Words): ReportedUsage {
 }
 
 /**
- * Anthropic: runs before the answer (compaction) stand in `iterations` alone and not in the sums above them, so all are
- * summed where there is one of them.
+ * Anthropic: what ran beside the answer (compaction of the conversation, an advisor's model) stands in `iterations` alone
+ * and not in the sums above them. Absent where the sums have it all. Source: Anthropic documentation, compaction.
  */
-function summed(raw: Raw, preferred: WordsName | undefined): ReportedUsage | undefined {
-  const iterations = (raw['iterations'] as readonly unknown[]).filter(isRaw)
-  if (!iterations.some(({ type }) => type === 'compaction')) return undefined
-  const each = iterations.map((iteration) =>
-    readFigures({ ...iteration, iterations: undefined }, preferred ?? 'anthropic'),
-  )
+function runsOf(raw: Raw, whole: ReportedUsage, preferred: WordsName | undefined): ReportedUsage | undefined {
+  const { iterations } = raw
+  if (!Array.isArray(iterations)) return undefined
+  const each = iterations
+    .filter(isRaw)
+    .map((iteration) => readFigures({ ...iteration, iterations: undefined }, preferred ?? 'anthropic'))
   const sum = sumOf(each.filter((usage) => usage !== undefined))
-  if (sum === undefined) return undefined
-  const whole = readFigures({ ...raw, iterations: undefined }, preferred ?? 'anthropic')
-  const { searches, serviceTier, cost } = whole ?? {}
-  return { ...sum, reasoning: whole?.reasoning, searches, serviceTier, cost, flags: ['iterations-summed'] }
+  if (sum === undefined || (sum.total ?? 0) <= (whole.total ?? 0)) return undefined
+  const { reasoning, searches, serviceTier, cost } = whole
+  return { ...sum, reasoning, searches, serviceTier, cost, flags: ['iterations-summed'] }
 }
 
 /** Sum of what several objects state; what none of them states is absent. */
