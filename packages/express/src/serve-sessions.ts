@@ -10,7 +10,7 @@ export interface Upgrade {
   readonly head: Buffer
 }
 
-/** Servers of Node from 24.9 ask it which requests for an upgrade are one; older ones don't know the member. */
+/** Servers of Node from 22.21 and 24.9 ask it which requests for an upgrade are one; older ones don't know the member. */
 interface AskingServer {
   shouldUpgradeCallback?: (req: IncomingMessage) => boolean
 }

@@ -554,6 +554,18 @@ describe('sessions over WebSocket', () => {
     expect((await bed.entries()).map(({ usage }) => usage?.basis)).to.deep.equal(['reported', 'reported', 'reported'])
   })
 
+  it('leave those without a body alone where Node takes all of them for one, and refuse those with one', async () => {
+    const bed = await openSessionBed()
+    // As Node did before servers could tell.
+    Object.assign(bed.server, { shouldUpgradeCallback: () => true })
+    const offer = { authorization: 'Bearer sk-a-key', Upgrade: 'h2c', Connection: 'Upgrade, HTTP2-Settings' }
+    const client = await openSession(bed.port, '/openai/v1/models', offer)
+    await until(() => client.isEnded)
+    expect([client.status, bed.provider.requests.length]).to.deep.equal([404, 1])
+    expect((await askRaw(bed.port, 'h2c')).status).to.equal(400)
+    expect(bed.provider.requests).to.have.length(1)
+  })
+
   it('of others on the same server are left to them', async () => {
     const bed = await openTestBed()
     const app = express()
