@@ -1,4 +1,5 @@
 import { spawnSync } from 'node:child_process'
+import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
@@ -43,11 +44,27 @@ describe('further examples of examples/express-server', () => {
     ['steps', '"requests-per-minute";q=60;w=60, "tokens-per-month";q=2000000;w='],
     ['limiters', '"requests-per-minute";q=60;w=60, "tokens-per-month";q=2000000;w='],
     ['llm-proxy', '"requests-per-60s";q=100;w=60'],
+    ['sessions', '"requests-per-60s";q=100;w=60'],
     ['report', '"requests-per-minute";q=60;w=60, "tokens-per-month";q=2000000;w='],
     ['telemetry', '"requests-per-60s";q=100;w=60'],
     ['budget', '"budget";q=50000000;w='],
     ['node-http', null],
   ]
+  it('sessions.ts lets sessions over WebSocket through, and meters them', async () => {
+    const url = await start('sessions')
+    const key = 'openai-insecure-api-key.alice-has-this-secret'
+    const socket = new WebSocket(`${url.replace('http', 'ws')}/v1/realtime?model=gpt-realtime`, ['realtime', key])
+    const types: string[] = []
+    socket.addEventListener('message', ({ data }) => types.push((JSON.parse(String(data)) as { type: string }).type))
+    await once(socket, 'open')
+    socket.send(JSON.stringify({ type: 'response.create' }))
+    while (!types.includes('response.done')) await once(socket, 'message')
+    socket.close()
+    expect(provider.sessions.map(({ url: asked, responses }) => [asked, responses])).to.deep.equal([
+      ['/v1/realtime?model=gpt-realtime', 1],
+    ])
+  })
+
   for (const [file, policy] of SERVERS) {
     it(`${file}.ts answers JSON and streams as the provider does, and says where its limits stand`, async () => {
       const url = `${await start(file)}/v1/chat/completions`

@@ -3,11 +3,13 @@ import { Agent as HttpsAgent } from 'node:https'
 import { assertMembers, assertOneOf, QuotaError, type Subject } from '@tallygate/core'
 import { warnOnce, type Logger, type ProblemKind } from '@tallygate/flow'
 import type { RequestHandler } from 'express'
+import { forwardSession } from './forward-session.ts'
 import { credentialOf, prepareHeaders, type OutboundCredential } from './outbound-headers.ts'
 import { forward, type Forwarding } from './provider-forward.ts'
 import { refusalOfPath } from './proxied-path.ts'
 import { contextIn, required } from './quota-context.ts'
 import { SilenceWatch } from './silence-watch.ts'
+import { upgradeOf } from './serve-sessions.ts'
 import { sendDenial } from './send-denial.ts'
 
 export interface LlmProxyOptions {
@@ -29,7 +31,10 @@ export interface LlmProxyOptions {
   readonly headers?: Readonly<Record<string, string>>
   /** What becomes of calls that cost something and that nothing meters. Default: `refuse`. */
   readonly unmetered?: 'refuse' | 'pass'
-  /** How long the provider may say nothing, in milliseconds. Default: 10 minutes, as reasoning models take their time. */
+  /**
+   * How long the provider may say nothing, in milliseconds; in a session over WebSocket, both sides. Default: 10 minutes, as
+   * reasoning models take their time.
+   */
   readonly timeoutMs?: number
   /** Connections to the provider; more calls than that wait for one. Default: as many as there are calls. */
   readonly maxSockets?: number
@@ -63,7 +68,8 @@ export interface LlmProxy extends RequestHandler {
 /**
  * Forwards calls to one provider, through http-proxy-middleware: use it after `quotaMiddleware()`. Bodies go on byte for
  * byte. Hop-by-hop headers, cookies and our own headers do not; a key reaches only the provider that it is for. Errors
- * are answered in the caller's dialect and never name the upstream.
+ * are answered in the caller's dialect and never name the upstream. Sessions over WebSocket take `serveSessions()` beside
+ * it.
  *
  * @throws QuotaError `ERR_QUOTA_CONFIG` for a target that is no http or https URL.
  */
@@ -78,6 +84,8 @@ export function llmProxy(options: LlmProxyOptions): LlmProxy {
     agent: target.protocol === 'https:' ? new HttpsAgent(agentOptions) : new HttpAgent(agentOptions),
     watch: new SilenceWatch(timeoutMs),
     isSwapped: credentialOf(options.credential) !== undefined,
+    isSecure: target.protocol === 'https:',
+    timeoutMs,
   }
 
   const llmProxy: RequestHandler = (req, res, next) => {
@@ -87,6 +95,8 @@ export function llmProxy(options: LlmProxyOptions): LlmProxy {
         refusalOfPath(req, unmetered) ?? (paysForAll ? undefined : refusalOfStranger(call.subject, quota.logger))
       if (refusal !== undefined) return sendDenial(call.problem(refusal.kind, refusal.message), {}, req, res, next)
       prepareHeaders(req, call, options)
+      const upgrade = upgradeOf(req)
+      if (upgrade !== undefined) return forwardSession(forwarding, upgrade, call, req, res)
       await forward(forwarding, req, res, next)
     }
     run().catch(next)

@@ -1,4 +1,11 @@
-import { CREDENTIAL_HEADERS, withoutQueryKey, type Call, type CredentialSource, type Dialect } from '@tallygate/flow'
+import {
+  CREDENTIAL_HEADERS,
+  withoutKeyProtocol,
+  withoutQueryKey,
+  type Call,
+  type CredentialSource,
+  type Dialect,
+} from '@tallygate/flow'
 import type { Request } from 'express'
 
 /** What a provider gets as its key: the caller's own, this one, or what a function says. */
@@ -67,6 +74,7 @@ export function prepareHeaders(
     out[name] = req.headers[name]!
   }
   if (out['connection'] !== undefined) out['connection'] = 'keep-alive'
+  if (source !== undefined && source !== 'subprotocol') removeKeyProtocol(out)
   if (source !== undefined && source !== 'query' && req.url.includes('?')) req.url = withoutQueryKey(req.url)
   if (swap !== undefined) {
     const key = typeof swap === 'string' ? swap : swap(req)
@@ -75,6 +83,15 @@ export function prepareHeaders(
   }
   if (headers !== undefined) Object.assign(out, headers)
   req.headers = out
+}
+
+/** What browsers offer as a protocol of a WebSocket can be a key. */
+function removeKeyProtocol(headers: Record<string, string | string[]>): void {
+  const offered = headers['sec-websocket-protocol']
+  if (offered === undefined) return
+  const kept = withoutKeyProtocol(String(offered))
+  if (kept === undefined) delete headers['sec-websocket-protocol']
+  else headers['sec-websocket-protocol'] = kept
 }
 
 /** Headers that `Connection` names; most requests name none. */

@@ -11,6 +11,9 @@ export interface Forwarding {
   readonly agent: Agent
   readonly watch: SilenceWatch
   readonly isSwapped: boolean
+  readonly isSecure: boolean
+  /** How long the provider may say nothing; of a session, both sides. */
+  readonly timeoutMs: number
 }
 
 const FORWARDING = Symbol('tallygate forwarding')

@@ -1,6 +1,7 @@
 import { isFreeRoute, pathOf, type ProblemKind } from '@tallygate/flow'
 import type { Request } from 'express'
 import { contextIn } from './quota-context.ts'
+import { upgradeOf } from './serve-sessions.ts'
 
 /** A dot segment, in any spelling; a backslash, which some servers take for a slash; an encoded slash beside dots. */
 const TRICKS = /(?:^|\/|%2f)(?:\.|%2e){1,2}(?:\/|%2f|$)|\\|%5c/i
@@ -15,7 +16,8 @@ export function refusalOfPath(
   if (!original.startsWith('/') || !path.startsWith('/') || path.startsWith('//') || TRICKS.test(path)) {
     return { kind: 'invalid-request', message: 'The path is not one that a provider has.' }
   }
-  const isKnown = contextIn(req)?.call.meters === true || isFreeRoute(req.method, req.url)
+  const isFree = isFreeRoute(req.method, req.url) && upgradeOf(req) === undefined
+  const isKnown = contextIn(req)?.call.meters === true || isFree
   if (unmetered === 'pass' || isKnown) return undefined
   return {
     kind: 'not-found',

@@ -49,10 +49,15 @@ export function bodyInMemory(req: Request): BodyInMemory | undefined {
   return new BodyInMemory(body)
 }
 
+/** Whether a header of an answer is for callers, by its name in lower case. */
+export function isForCallers(name: string, isSwapped: boolean): boolean {
+  return !OF_THE_HOP.has(name) && !(isSwapped && OF_THE_ACCOUNT.test(name))
+}
+
 /** Takes out of an answer what is between two hops, or between us and the provider. */
 export function cleanAnswer({ headers }: IncomingMessage, isSwapped: boolean): void {
   for (const name in headers) {
-    if (OF_THE_HOP.has(name) || (isSwapped && OF_THE_ACCOUNT.test(name))) delete headers[name]
+    if (!isForCallers(name, isSwapped)) delete headers[name]
   }
   // Hidden and not deleted: the agent goes by them when it decides whether, and how long, a connection can be used again,
   // and the proxy would make up what is missing. Of our own connection to the caller, the server tells by itself.

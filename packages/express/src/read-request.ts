@@ -24,7 +24,8 @@ export function readRequest(
   { call, quota }: QuotaContext,
   { bodyLimitBytes = DEFAULT_LIMIT_BYTES }: BodyOptions,
 ): Denial | undefined | Promise<Denial | undefined> {
-  if (call.metered.match === undefined || call.metered.bytes > 0) return undefined
+  // What a session says of itself stands in its address.
+  if (call.metered.match === undefined || call.metered.isSession || call.metered.bytes > 0) return undefined
   const parsed = parsedBody(req)
   if (parsed !== undefined && 'bytes' in parsed) return call.read(parsed.bytes)
   if (parsed !== undefined) {

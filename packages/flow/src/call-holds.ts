@@ -23,6 +23,8 @@ interface Held {
   readonly isSpared: (status: number | undefined) => boolean
   /** Where its limits stood; empty where nobody could tell. */
   readonly statuses: readonly LimitStatus[]
+  /** It is held as long as a session lasts, and not only for one call of it. */
+  readonly isLasting: boolean
   extendedAtMs: number
 }
 
@@ -49,6 +51,9 @@ export class CallHolds {
   #held: Held[] = []
   #statuses: LimitStatus[] = []
   #isOverage = false
+  /** Of a session: what this call was decided under, and what it is to be decided under as those before it were. */
+  readonly #asked: HoldRequest[] = []
+  #inherited: readonly HoldRequest[] = []
 
   constructor(walk: Walk, request: MeteredRequest, pricing: CallPricing) {
     this.#walk = walk
@@ -80,8 +85,31 @@ export class CallHolds {
     return this.#isOverage
   }
 
+  /** What the calls before this one in its session were decided under. */
+  get inherited(): readonly HoldRequest[] {
+    return this.#inherited
+  }
+
+  /** Gives the next call of a session what is held as long as that lasts, and what to decide under. */
+  handOver(to: CallHolds): void {
+    to.#held = this.#held.filter(({ isLasting }) => isLasting)
+    this.#held = this.#held.filter(({ isLasting }) => !isLasting)
+    to.#inherited = this.#asked.map((hold) => ({ ...hold, bound: ofEachCall(hold.bound) }))
+  }
+
   /** Decides under further limits, and holds what they count. */
   async admit(attemptId: string, hold: HoldRequest, context: () => string): Promise<Decision> {
+    if (!this.#request.isSession) return this.#admit(attemptId, hold, context)
+    this.#asked.push(hold)
+    const lasting = hold.bound.filter(isConcurrent)
+    if (lasting.length > 0) {
+      const decision = await this.#admit(attemptId, { ...hold, bound: lasting }, context, true)
+      if (!decision.admitted || lasting.length === hold.bound.length) return decision
+    }
+    return this.#admit(attemptId, { ...hold, bound: hold.bound.filter((bound) => !isConcurrent(bound)) }, context)
+  }
+
+  async #admit(attemptId: string, hold: HoldRequest, context: () => string, isLasting = false): Promise<Decision> {
     const { bound, isSpared = NEVER, onUnavailable, subject, isSparedRetry = false } = hold
     const id = this.#held.length === 0 ? attemptId : `${attemptId}.${this.#held.length}`
     const request = { id, bound, context: bound.length === 0 ? '' : context(), onUnavailable, subject }
@@ -93,7 +121,7 @@ export class CallHolds {
     }
     if (decision.reservation !== undefined) {
       const { reservation, statuses } = decision
-      this.#held.push({ reservation, isSpared, statuses, extendedAtMs: this.#walk.clock() })
+      this.#held.push({ reservation, isSpared, statuses, isLasting, extendedAtMs: this.#walk.clock() })
     }
     if (decision.tripped.some(isFlagged)) this.#isOverage = true
     return decision
@@ -159,6 +187,22 @@ function withSpared({ reservation, isSpared }: Held, attempt: EndedAttempt): Res
   const isRequest = ({ limit }: BoundLimit): boolean => limit.definition.unit === 'requests'
   const spared = bound.map((each) => (isSparedRetry && isRequest(each)) || !isCounted(each.plan.count, attempt))
   return { ...reservation, spared }
+}
+
+function isConcurrent({ limit }: BoundLimit): boolean {
+  return limit.definition.window.kind === 'concurrent'
+}
+
+/**
+ * What of limits counts each call of a session: not that it is a request, and not that it runs. Of alternatives one of
+ * which then has nothing to count, that one has room.
+ */
+function ofEachCall(bound: readonly BoundLimit[]): readonly BoundLimit[] {
+  const counted = bound.filter((each) => !isConcurrent(each) && each.limit.definition.unit !== 'requests')
+  const left = new Set(counted.map(({ alternative }) => alternative))
+  return bound.every(({ alternative }) => alternative === 0 || left.has(alternative))
+    ? counted
+    : counted.filter(({ alternative }) => alternative === 0)
 }
 
 /** A limit in shadow reports what it would have done, and marks nothing. */

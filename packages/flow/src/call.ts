@@ -25,10 +25,13 @@ import { KeptOutput } from './kept-output.ts'
 import { MeteredRequest, type CallRequest } from './metered-request.ts'
 import { rateLimitFields, type Fields, type RateLimitStyle } from './rate-limit-fields.ts'
 import { BODY_FAULTS, UNAUTHENTICATED } from './refusal-texts.ts'
+import { Session, type SessionSink } from './session.ts'
 import { usageOf } from './usage-of.ts'
 import type { Walk } from './walk.ts'
 
 const REPORTABLE = /^[A-Za-z0-9._:/-]{1,128}$/
+/** HTTP's word for that a connection becomes a WebSocket. */
+const SWITCHING = 101
 const UNANSWERED: AnswerFacts = {
   status: undefined,
   framing: 'json',
@@ -69,6 +72,10 @@ export class Call {
   /** What other attempts of the same have in common; absent where none would be spared. */
   #retryKey: string | undefined
   #isSparedRetry = false
+  /** That of the session whose later call this is. */
+  #sessionId: string | undefined
+  /** Of a session; answers bring it by themselves. */
+  #providerRequestId: string | undefined
   #outcome: Promise<void> | undefined
 
   constructor(walk: Walk, request: CallRequest) {
@@ -104,6 +111,11 @@ export class Call {
     return this.#plans
   }
 
+  /** Whether it was recorded, refused or given back. */
+  get isOver(): boolean {
+    return this.#outcome !== undefined
+  }
+
   /** Where the limits that were decided on stand, as of the decision. */
   get statuses(): readonly LimitStatus[] {
     return this.#holds.statuses
@@ -127,8 +139,9 @@ export class Call {
     return this.metered.match === undefined && dialectOf(url) !== 'problem' && isFreeRoute(method, url)
   }
 
-  /** The logical call: attempts of a subject with the same `Idempotency-Key` share it. */
+  /** The logical call: attempts of a subject with the same `Idempotency-Key` share it, and so do the calls of a session. */
   get callId(): string {
+    if (this.#sessionId !== undefined) return this.#sessionId
     const key = this.request.headers['idempotency-key']
     if (typeof key !== 'string' || key === '') return this.attemptId
     return fingerprint(this.#walk.pepper, `${this.#subject?.tenant} ${this.#subject?.id} ${key}`, 'call')
@@ -175,14 +188,14 @@ export class Call {
 
   /** Reads what the request says of itself. Returns the denial where it can't be what it says. */
   read(body: Buffer): Denial | undefined {
-    if (this.metered.match === undefined) return undefined
+    if (this.metered.match === undefined || this.metered.isSession) return undefined
     const fault = this.metered.read(body)
     return fault === undefined ? undefined : this.problem('invalid-request', BODY_FAULTS[fault])
   }
 
   /** As {@link read}, for a body that the host has parsed and whose bytes are gone. */
   readParsed(value: Raw): Denial | undefined {
-    if (this.metered.match === undefined) return undefined
+    if (this.metered.match === undefined || this.metered.isSession) return undefined
     const fault = this.metered.readParsed(value)
     return fault === undefined ? undefined : this.problem('invalid-request', BODY_FAULTS[fault])
   }
@@ -272,6 +285,53 @@ export class Call {
   /** An answer on its way to the caller. */
   answer(sink: AnswerSink): Answer {
     return new Answer(this, sink)
+  }
+
+  /** A session over WebSocket, whose first call this is; its provider has agreed to it. */
+  session(sink: SessionSink, providerRequestId?: string | string[]): Session {
+    if (typeof providerRequestId === 'string' && REPORTABLE.test(providerRequestId))
+      this.#providerRequestId = providerRequestId
+    return new Session(this.#walk, this, sink)
+  }
+
+  /**
+   * The call that comes after this one in its session: of the same caller, under the same plans. It counts no request, and
+   * takes over what is held as long as the session lasts. Let it be admitted with {@link admitFollowing}.
+   */
+  following(): Call {
+    const next = new Call(this.#walk, this.request)
+    next.#sessionId = this.callId
+    next.#subject = this.#subject
+    next.#plans = this.#plans
+    if (this.#meters) next.meter(this.#provider)
+    next.#styles = this.#styles
+    next.#providerRequestId = this.#providerRequestId
+    next.metered.learnModel(this.metered.facts.model)
+    this.#holds.handOver(next.#holds)
+    if (this.#records) next.recordAtEnd()
+    return next
+  }
+
+  /** Decides on a later call of a session, under the limits that the calls before it were decided under. */
+  async admitFollowing(): Promise<Denial | undefined> {
+    for (const hold of [{ bound: [] }, ...this.#holds.inherited]) {
+      const denial = await this.admit(hold)
+      if (denial !== undefined) return denial
+    }
+    return undefined
+  }
+
+  /** Takes the model that a session names after it was opened. Returns the denial where its limits have no room. */
+  async learnModel(model: string): Promise<Denial | undefined> {
+    if (!this.metered.learnModel(model) || !this.#plans.plans.some(({ dependsOn }) => dependsOn.model)) return undefined
+    const bound = this.undecided(this.bind(this.#plans))
+    return bound.length === 0 ? undefined : this.admit({ bound, subject: this.#subject?.id })
+  }
+
+  /** As {@link finish}, for a call of a session. */
+  finishOfSession(outcome: UsageOutcome, reading: AnswerFacts['reading']): Promise<void> {
+    const providerRequestId = this.#providerRequestId
+    return this.finish(outcome, { ...UNANSWERED, status: SWITCHING, reading, isStream: true, providerRequestId })
   }
 
   /** Tells what the call has used, for a handler that knows; it goes before what is metered. The last word counts. */

@@ -18,6 +18,7 @@ export {
   addressKey,
   hostSubject,
   CREDENTIAL_HEADERS,
+  withoutKeyProtocol,
   withoutQueryKey,
   type CredentialSource,
 } from '@tallygate/identity'
@@ -25,11 +26,12 @@ export { isFreeRoute, pathOf, type Dialect, type ProblemKind } from '@tallygate/
 export { FileOutbox, type FileOutboxOptions } from './file-outbox.ts'
 export { injectIncludeUsage } from './inject-usage.ts'
 export { consoleLogger, warnOnce, type Logger } from './logger.ts'
-export type { CallRequest } from './metered-request.ts'
+export { isSessionRequest, isWebSocketUpgrade, type CallRequest } from './metered-request.ts'
 export type { AdjustOptions, RefundOptions } from './adjustments.ts'
 export type { Drift } from './drift.ts'
 export { createQuota, Quota } from './quota.ts'
 export type { UnitEstimates } from './call-pricing.ts'
 export type { QuotaOptions } from './quota-options.ts'
+export { Session, type SessionSink } from './session.ts'
 export { rateLimitFields, type Fields, type RateLimitStyle } from './rate-limit-fields.ts'
 export { withoutUsage } from './usage-chunk-filter.ts'

@@ -1,6 +1,7 @@
 import type { Headers } from '@tallygate/identity'
 import {
   isFormType,
+  isSessionRow,
   matchAdapter,
   matchServedBy,
   parseFormBody,
@@ -27,6 +28,7 @@ export interface CallRequest {
 
 /** Bodies above this are not kept for counting them later. */
 const MOST_KEPT_BYTES = 1_048_576
+const MOST_MODEL_CHARACTERS = 256
 /** Headers that say that the caller has signed the body: then no byte of it may change. */
 const SIGNATURES = ['signature', 'signature-input', 'content-digest', 'digest', 'x-amz-content-sha256']
 /** Files in a form have fewer tokens than bytes: sound at 6 kbit/s has 75 bytes for each, images have a most of their own. */
@@ -36,6 +38,8 @@ const UNREAD: RequestFacts = { model: undefined, stream: false, outputCeiling: u
 
 /** The request of a call, as far as metering looks into it. */
 export class MeteredRequest {
+  /** Whether it opens a session over WebSocket, which is metered message by message. */
+  readonly isSession: boolean
   #match: AdapterMatch | undefined
   readonly #url: string
   readonly #headers: Headers
@@ -48,9 +52,14 @@ export class MeteredRequest {
   #isForm = false
 
   constructor({ method, url, headers }: CallRequest) {
-    this.#match = matchAdapter(method, url)
+    const match = matchAdapter(method, url)
+    const isOfSessions = match !== undefined && isSessionRow(match.adapter)
+    this.isSession = isOfSessions && isWebSocketUpgrade(method, headers)
+    // Without the upgrade, nothing begins there that could cost something.
+    this.#match = isOfSessions && !this.isSession ? undefined : match
     this.#url = url
     this.#headers = headers
+    if (this.isSession) this.#facts = { ...UNREAD, model: modelInQuery(url), stream: true }
   }
 
   /** The operation, where it is one that is metered. */
@@ -110,6 +119,13 @@ export class MeteredRequest {
     return undefined
   }
 
+  /** Takes the model that a session names after it was opened. Returns whether that is news. */
+  learnModel(model: string | undefined): boolean {
+    if (model === undefined || model === '' || this.#facts.model !== undefined) return false
+    this.#facts = { ...this.#facts, model: model.slice(0, MOST_MODEL_CHARACTERS) }
+    return true
+  }
+
   /** As {@link read}, for a body that the host has parsed and whose bytes are gone. */
   readParsed(value: Raw): BodyFault | undefined {
     let body: Buffer
@@ -160,4 +176,24 @@ export class MeteredRequest {
     this.#body = body
     this.#parsed = value
   }
+}
+
+/** Whether a request asks for a WebSocket (RFC 6455 section 4.1). */
+export function isWebSocketUpgrade(method: string | undefined, headers: Headers): boolean {
+  const upgrade = headers['upgrade']
+  return upgrade !== undefined && method === 'GET' && String(upgrade).toLowerCase() === 'websocket'
+}
+
+/** Whether a request opens a session that is metered: at a realtime API, over WebSocket. */
+export function isSessionRequest(request: Pick<CallRequest, 'method' | 'url' | 'headers'>): boolean {
+  return new MeteredRequest(request).isSession
+}
+
+/** OpenAI and those like it name the model of a session in its query, Azure the deployment. */
+function modelInQuery(url: string): string | undefined {
+  const at = url.indexOf('?')
+  if (at === -1) return undefined
+  const query = new URLSearchParams(url.slice(at + 1))
+  const model = query.get('deployment') ?? query.get('model') ?? ''
+  return model === '' ? undefined : model.slice(0, MOST_MODEL_CHARACTERS)
 }

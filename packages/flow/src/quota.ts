@@ -144,6 +144,7 @@ export class Quota {
       get rules() {
         return rules()
       },
+      sessions: new Set(),
       settler: new Settler({ admission, telemetry, logger }),
       sparedRetries:
         options.spareRetriesMs === undefined ? undefined : new SparedRetries(options.spareRetriesMs, clock),
@@ -296,9 +297,21 @@ export class Quota {
     return this.#active.size + this.#walk.writer.pending + this.#walk.settler.pending
   }
 
-  /** Waits for calls under way, then writes and settles what is left, again and again until the time is over. */
+  /**
+   * Closes sessions over WebSocket: those in which nothing is being said at once, the others when their provider has
+   * stated what was used, or after a time.
+   */
+  closeSessions(withinMs: number): void {
+    for (const session of this.#walk.sessions) session.leave(withinMs)
+  }
+
+  /**
+   * Closes sessions over WebSocket, waits for calls under way, then writes and settles what is left, again and again until
+   * the time is over.
+   */
   async drain(withinMs = 30_000): Promise<void> {
     const untilMs = performance.now() + withinMs
+    this.closeSessions(withinMs / 2)
     await this.#active.idle(withinMs)
     for (;;) {
       await settledWithin(Promise.all([this.#walk.writer.flush(), this.#walk.settler.flush()]), untilMs)

@@ -10,6 +10,7 @@ import type { DenialOptions } from './denial.ts'
 import type { EndDelay } from './end-delay.ts'
 import type { EntryWriter } from './entry-writer.ts'
 import type { RateLimitStyle } from './rate-limit-fields.ts'
+import type { Session } from './session.ts'
 import type { Settler } from './settler.ts'
 import type { SparedRetries } from './spared-retries.ts'
 
@@ -27,6 +28,8 @@ export interface Walk {
   readonly pepper: Pepper
   /** Those in force; a call keeps the ones that it began under. */
   readonly rules: CallerRules
+  /** Those that are open. */
+  readonly sessions: Set<Session>
   readonly settler: Settler
   /** Absent where every attempt counts. */
   readonly sparedRetries: SparedRetries | undefined

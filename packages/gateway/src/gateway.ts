@@ -1,6 +1,7 @@
 import type { Server } from 'node:http'
 import { join, resolve } from 'node:path'
 import { QuotaError, type CounterStore, type PriceBook } from '@tallygate/core'
+import { serveSessions } from '@tallygate/express'
 import { createQuota, FileOutbox, type Quota } from '@tallygate/flow'
 import { pepperFromFile, pepperOf, type Pepper } from '@tallygate/identity'
 import { RedisCounterStore } from '@tallygate/store-redis'
@@ -163,7 +164,9 @@ async function listen(loaded: LoadedConfig, running: Running, watches: boolean):
     isStopping = true
     reload?.close()
     await new Promise((resolve) => setTimeout(resolve, delayMs))
-    await closed(publicServer, shutdown().timeout ?? DEFAULT_SHUTDOWN.timeout)
+    const withinMs = shutdown().timeout ?? DEFAULT_SHUTDOWN.timeout
+    quota.closeSessions(withinMs / 2)
+    await closed(publicServer, withinMs)
     await quota.close()
     if (quota.pending > 0) log.error({ pending: quota.pending }, 'calls are lost that no ledger or counter has taken')
     await closed(administrationServer, 0)
@@ -184,6 +187,7 @@ async function servers(
   apps: Apps,
 ): Promise<{ publicServer: Server; administrationServer: Server }> {
   const publicServer = await serve(apps.forCallers, callers.host ?? '127.0.0.1', callers.port ?? 8080)
+  serveSessions(publicServer, apps.forCallers)
   const administrationServer = await serve(
     apps.forOperators,
     administration.host ?? '127.0.0.1',

@@ -22,7 +22,11 @@ export async function closed(server: Server, withinMs: number): Promise<void> {
   const end = once(server, 'close')
   server.close()
   server.closeIdleConnections()
-  const timer = setTimeout(() => server.closeAllConnections(), withinMs)
+  const timer = setTimeout(() => {
+    server.closeAllConnections()
+    // Those that became WebSockets are no HTTP connections any more.
+    for (const socket of connections.get(server) ?? []) socket.destroy()
+  }, withinMs)
   // A connection becomes idle only when its last answer has ended, and one that never asked for anything is not idle.
   const idle = setInterval(() => {
     server.closeIdleConnections()

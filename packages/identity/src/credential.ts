@@ -8,8 +8,8 @@ export interface CredentialRequest {
   readonly url: string
 }
 
-/** Where a credential stood. */
-export type CredentialSource = 'authorization' | 'x-api-key' | 'api-key' | 'x-goog-api-key' | 'query'
+/** Where a credential stood. `subprotocol`: among the protocols that a WebSocket client offers. */
+export type CredentialSource = 'authorization' | 'x-api-key' | 'api-key' | 'x-goog-api-key' | 'query' | 'subprotocol'
 
 /** What was found. The value is the secret: it goes no further than its fingerprint. */
 export type CredentialSearch =
@@ -22,28 +22,38 @@ export const CREDENTIAL_HEADERS = ['authorization', 'x-api-key', 'api-key', 'x-g
 
 /** Where each provider's clients put their key: its own place first, as that is the one it obeys. */
 const ORDER: Readonly<Record<string, readonly CredentialSource[]>> = {
-  openai: ['authorization', 'api-key', 'x-api-key', 'x-goog-api-key'],
+  openai: ['authorization', 'api-key', 'x-api-key', 'x-goog-api-key', 'subprotocol'],
   anthropic: ['x-api-key', 'authorization', 'api-key', 'x-goog-api-key'],
   bedrock: ['authorization', 'api-key', 'x-api-key', 'x-goog-api-key'],
   cohere: ['authorization', 'api-key', 'x-api-key', 'x-goog-api-key'],
   ollama: ['authorization', 'api-key', 'x-api-key', 'x-goog-api-key'],
   gemini: ['x-goog-api-key', 'query', 'authorization', 'x-api-key', 'api-key'],
 }
-const ANY_ORDER: readonly CredentialSource[] = ['authorization', 'x-api-key', 'api-key', 'x-goog-api-key', 'query']
+const ANY_ORDER: readonly CredentialSource[] = [
+  'authorization',
+  'x-api-key',
+  'api-key',
+  'x-goog-api-key',
+  'query',
+  'subprotocol',
+]
+/** What browsers, which can't set a header of a WebSocket, offer as a protocol. Source: OpenAI, Realtime API with WebSocket. */
+const KEY_PROTOCOL = 'openai-insecure-api-key.'
 
 const KEY = /^[\x21-\x7e]{1,4096}$/
 const BEARER = /^Bearer(?: +|$)/i
 
 /**
  * Finds the API key of a request: `Authorization: Bearer` (RFC 6750), `x-api-key`, `api-key`, `x-goog-api-key`, or the
- * query parameter `key`, which Gemini's clients use. Other schemes of `Authorization` are none of ours. A place that is
- * empty holds none; one that is filled twice is malformed, as nobody knows which of the two a provider obeys.
+ * query parameter `key`, which Gemini's clients use, or the subprotocol `openai-insecure-api-key.…`. Other schemes of
+ * `Authorization` are none of ours. A place that is empty holds none; one that is filled twice is malformed, as nobody
+ * knows which of the two a provider obeys.
  *
  * @param dialect Whose clients call; decides which place counts if a request has several.
  */
 export function findCredential({ headers, url }: CredentialRequest, dialect = 'problem'): CredentialSearch {
   for (const source of ORDER[dialect] ?? ANY_ORDER) {
-    const value = source === 'query' ? queryKey(url) : headerKey(headers, source)
+    const value = valueIn(source, headers, url)
     if (value === undefined || value === '') continue
     return KEY.test(value) ? { outcome: 'found', value, source } : { outcome: 'malformed', source }
   }
@@ -64,7 +74,34 @@ export function withoutQueryKey(url: string): string {
   return kept.length === 0 ? url.slice(0, at) : `${url.slice(0, at)}?${kept.join('&')}`
 }
 
-function headerKey(headers: Headers, source: Exclude<CredentialSource, 'query'>): string | undefined {
+/** The protocols that a WebSocket client offers without one that holds a key; `undefined` where none is left. */
+export function withoutKeyProtocol(protocols: string): string | undefined {
+  const kept = protocolsIn(protocols).filter((protocol) => !protocol.startsWith(KEY_PROTOCOL))
+  return kept.length === 0 ? undefined : kept.join(', ')
+}
+
+function valueIn(source: CredentialSource, headers: Headers, url: string): string | undefined {
+  if (source === 'query') return queryKey(url)
+  return source === 'subprotocol' ? protocolKey(headers) : headerKey(headers, source)
+}
+
+function protocolKey(headers: Headers): string | undefined {
+  const offered = headers['sec-websocket-protocol']
+  if (offered === undefined) return undefined
+  const keys = protocolsIn(typeof offered === 'string' ? offered : offered.join(','))
+    .filter((protocol) => protocol.startsWith(KEY_PROTOCOL))
+    .map((protocol) => protocol.slice(KEY_PROTOCOL.length))
+  return keys.length === 0 ? undefined : keys.join(', ')
+}
+
+function protocolsIn(offered: string): string[] {
+  return offered
+    .split(',')
+    .map((protocol) => protocol.trim())
+    .filter((protocol) => protocol !== '')
+}
+
+function headerKey(headers: Headers, source: Exclude<CredentialSource, 'query' | 'subprotocol'>): string | undefined {
   const value = headers[source]
   const text = (typeof value === 'string' ? value : value?.join(', '))?.trim()
   if (source !== 'authorization' || text === undefined) return text

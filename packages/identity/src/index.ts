@@ -2,6 +2,7 @@ export { bearerKeys } from './bearer-keys.ts'
 export {
   CREDENTIAL_HEADERS,
   findCredential,
+  withoutKeyProtocol,
   withoutQueryKey,
   type CredentialRequest,
   type CredentialSearch,

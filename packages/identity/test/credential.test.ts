@@ -1,4 +1,10 @@
-import { findCredential, withoutQueryKey, type CredentialSearch, type Headers } from '@tallygate/identity'
+import {
+  findCredential,
+  withoutKeyProtocol,
+  withoutQueryKey,
+  type CredentialSearch,
+  type Headers,
+} from '@tallygate/identity'
 import { expect } from 'chai'
 
 const URL = '/v1/models/gemini-2:generateContent'
@@ -16,6 +22,17 @@ describe('findCredential', () => {
     { from: 'key=', dialect: 'gemini', url: `${URL}?alt=sse&key=sk-1`, source: 'query' },
     { from: 'key= in percent code', dialect: 'gemini', url: `${URL}?%6Bey=sk%2D1`, source: 'query' },
     { from: 'key= where no dialect is known', url: `${URL}?key=sk-1`, source: 'query' },
+    {
+      from: 'a protocol that a browser offers',
+      dialect: 'openai',
+      headers: { 'sec-websocket-protocol': 'realtime, openai-insecure-api-key.sk-1, openai-beta.realtime-v1' },
+      source: 'subprotocol',
+    },
+    {
+      from: 'a protocol alone, where no dialect is known',
+      headers: { 'sec-websocket-protocol': 'openai-insecure-api-key.sk-1' },
+      source: 'subprotocol',
+    },
   ]
   for (const { from, dialect, headers = {}, url = URL, source } of found) {
     it(`finds a key in ${from}`, () => {
@@ -73,6 +90,8 @@ describe('findCredential', () => {
     { what: 'an empty list', headers: { 'x-api-key': [] } },
     { what: 'an empty query key', url: `${URL}?key=` },
     { what: 'a query key without a value', url: `${URL}?key` },
+    { what: 'protocols that hold no key', headers: { 'sec-websocket-protocol': 'realtime, openai-beta.realtime-v1' } },
+    { what: 'a protocol whose key is empty', headers: { 'sec-websocket-protocol': 'openai-insecure-api-key.' } },
     { what: 'another parameter', url: `${URL}?monkey=sk-1&keys=sk-1&KEY=sk-1` },
   ]
   for (const { what, headers = {}, url = URL } of missing) {
@@ -96,13 +115,19 @@ describe('findCredential', () => {
     { what: 'Bearer twice', headers: { authorization: 'Bearer sk-1, Bearer sk-2' }, source: 'authorization' },
     { what: 'too many characters', headers: { 'x-api-key': 'k'.repeat(4_097) }, source: 'x-api-key' },
     { what: 'a query key that is no text', url: `${URL}?key=%00`, source: 'query' },
+    {
+      what: 'protocols that hold two keys',
+      headers: { 'sec-websocket-protocol': 'openai-insecure-api-key.sk-1, openai-insecure-api-key.sk-2' },
+      source: 'subprotocol',
+    },
     { what: 'query keys that differ', url: `${URL}?key=sk-1&key=sk-2`, source: 'query' },
   ]
   for (const { what, headers = {}, url = URL, source } of malformed) {
     it(`calls ${what} malformed, also where another place has a key`, () => {
       const wrong: CredentialSearch = findCredential({ headers, url })
       expect(wrong).to.deep.equal({ outcome: 'malformed', source })
-      const beside = { 'x-goog-api-key': source === 'query' ? undefined : 'sk-9', ...headers }
+      const isLast = source === 'query' || source === 'subprotocol'
+      const beside = { 'x-goog-api-key': isLast ? undefined : 'sk-9', ...headers }
       expect(findCredential({ headers: beside, url })).to.deep.equal(wrong)
     })
   }
@@ -132,5 +157,19 @@ describe('withoutQueryKey', () => {
     { url: '/v1/key=sk-1?a', kept: '/v1/key=sk-1?a' },
   ]) {
     it(`makes ${kept} of ${url}`, () => expect(withoutQueryKey(url)).to.equal(kept))
+  }
+})
+
+describe('withoutKeyProtocol', () => {
+  for (const [offered, kept] of [
+    ['realtime, openai-insecure-api-key.sk-1, openai-beta.realtime-v1', 'realtime, openai-beta.realtime-v1'],
+    ['realtime,openai-insecure-api-key.sk-1,openai-insecure-api-key.sk-2', 'realtime'],
+    ['realtime', 'realtime'],
+    ['openai-insecure-api-key.sk-1', undefined],
+    [' , ', undefined],
+  ] as const) {
+    it(`leaves ${kept} of ${offered}`, () => {
+      expect(withoutKeyProtocol(offered)).to.equal(kept)
+    })
   }
 })

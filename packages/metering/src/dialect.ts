@@ -170,6 +170,20 @@ export function problemEvent(adapterId: string, dialect: Dialect, problem: Probl
   return dialect === 'anthropic' ? `event: error\n${data}` : data
 }
 
+/**
+ * The message that tells a WebSocket client why its session ends; `undefined` where its dialect has none, and the close
+ * frame says it all. Source: OpenAI API reference, Realtime, `error`.
+ */
+export function problemMessage(dialect: Dialect, { kind, message, requestId }: Problem): string | undefined {
+  if (dialect !== 'openai') return undefined
+  const [type, code] = WORDS[kind].openai
+  return JSON.stringify({
+    type: 'error',
+    event_id: requestId,
+    error: { type, code, message, param: null, event_id: null },
+  })
+}
+
 function problemDocument(dialect: Dialect, problem: Problem): unknown {
   const { kind, status, message, requestId, retryAfterMs, violated } = problem
   const { title, openai, anthropic, gemini, bedrock } = WORDS[kind]

@@ -23,15 +23,25 @@ export { PROVIDERS, type OwnPath, type Provider, type ProviderRoute } from './ta
 export { pathOf } from './table/request-path.ts'
 export { type MemberPath, type RequestShape } from './table/request-shape.ts'
 export { cutRuns } from './counting/cut-runs.ts'
-export { problemBody, problemEvent, type Dialect, type Problem, type ProblemBody, type ProblemKind } from './dialect.ts'
+export {
+  problemBody,
+  problemEvent,
+  problemMessage,
+  type Dialect,
+  type Problem,
+  type ProblemBody,
+  type ProblemKind,
+} from './dialect.ts'
 export { estimateAmounts } from './request/estimate.ts'
 export { isFormType, parseFormBody, type BodyFault, type FormBody } from './request/form-body.ts'
 export { parseJsonBody, type JsonBody, type JsonBodyFault } from './request/json-body.ts'
 export { JsonPicker, type JsonPick, type JsonPicks, type JsonPickTarget } from './framing/json-picker.ts'
 export { outputText, type OutputText } from './counting/output-text.ts'
 export { promptText, type PromptText } from './counting/prompt-text.ts'
-export type { Raw, ReportedUsage } from './usage/reported-usage.ts'
+export { isRaw, type Raw, type ReportedUsage } from './usage/reported-usage.ts'
 export { readRequestFacts, type RequestFacts } from './request/request-facts.ts'
+export { clientFrame, closePayload, serverFrame } from './framing/websocket-frame.ts'
+export { WebSocketReader, type WebSocketTarget } from './framing/websocket-reader.ts'
 export { sseData, sseDocuments } from './framing/sse-event.ts'
 export { SseFramer, type SseFrames } from './framing/sse-framer.ts'
 export { TokenCounter, type TokenCounterOptions } from './counting/token-counter.ts'

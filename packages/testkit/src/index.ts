@@ -6,6 +6,8 @@ export { describeCounterStoreModel, type CounterStoreModelOptions } from './coun
 export { describeLedger, type OpenLedger } from './ledger-conformance.ts'
 export { describeRebuild, type OpenRebuiltStore } from './rebuilt-histories.ts'
 export { runs } from './runs.ts'
+export { ClientFrames, frameOf, type ClientFrame } from './websocket-peer.ts'
+export type { RealtimeScript, ReceivedSession } from './scripted-realtime.ts'
 export type { Script, ScriptedUsage } from './scripted-answer.ts'
 export {
   startScriptedProvider,

@@ -5,6 +5,7 @@ import { gzipSync } from 'node:zlib'
 import { answerOf, type Script, type ScriptedAnswer } from './scripted-answer.ts'
 import { anthropicError, message, messageEvents } from './scripted-anthropic.ts'
 import { geminiError, generatedContent, streamedContent } from './scripted-gemini.ts'
+import { ScriptedSession, type RealtimeScript, type ReceivedSession } from './scripted-realtime.ts'
 import { chatCompletion, chatCompletionEvents, openAiError, response, responseEvents } from './scripted-openai.ts'
 
 /** A request as it reached the provider. */
@@ -22,6 +23,8 @@ export interface ScriptedProviderOptions {
   readonly port?: number
   /** What is answered, or a function that tells for each request. */
   readonly script?: Script | ((request: ReceivedRequest) => Script)
+  /** What is done in sessions over WebSocket. */
+  readonly realtime?: RealtimeScript
 }
 
 /** A provider that speaks the dialects of OpenAI, Anthropic and Gemini, and counts what reaches it. */
@@ -29,6 +32,10 @@ export interface ScriptedProvider {
   readonly url: string
   /** Everything that arrived, in order: an independent witness of what was let through. */
   readonly requests: readonly ReceivedRequest[]
+  /** Sessions over WebSocket that it has agreed to, in order. */
+  readonly sessions: readonly ReceivedSession[]
+  /** What is done in sessions from now on. */
+  realtime: RealtimeScript
   /** What is answered from now on. */
   script: Script | ((request: ReceivedRequest) => Script)
   /** Closes all connections. */
@@ -108,19 +115,24 @@ const OPERATIONS: readonly Operation[] = [
 export async function startScriptedProvider({
   port = 0,
   script = {},
+  realtime = {},
 }: ScriptedProviderOptions = {}): Promise<ScriptedProvider> {
   const requests: ReceivedRequest[] = []
+  const sessions: ReceivedSession[] = []
   const sockets = new Set<Socket>()
   const server = createServer((req, res) => void receive(req, res, provider, requests))
   server.on('connection', (socket) => {
     sockets.add(socket)
     socket.once('close', () => sockets.delete(socket))
   })
+  server.on('upgrade', (req, socket: Socket, head) => void openSession(req, socket, head, provider, sessions))
   server.listen(port, '127.0.0.1')
   await once(server, 'listening')
   const provider: ScriptedProvider = {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     requests,
+    sessions,
+    realtime,
     script,
     async close() {
       server.close()
@@ -129,6 +141,22 @@ export async function startScriptedProvider({
     },
   }
   return provider
+}
+
+async function openSession(
+  req: IncomingMessage,
+  socket: Socket,
+  head: Buffer,
+  { realtime }: ScriptedProvider,
+  sessions: ReceivedSession[],
+): Promise<void> {
+  socket.on('error', () => {})
+  if (realtime.delayMs !== undefined) await pause(realtime.delayMs)
+  const { status = 101 } = realtime
+  if (status === 101) return void sessions.push(new ScriptedSession(req, socket, head, realtime))
+  const body = JSON.stringify(openAiError(status))
+  const fields = `Content-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close`
+  socket.end(`HTTP/1.1 ${status} Refused\r\n${fields}\r\n\r\n${body}`)
 }
 
 async function receive(

@@ -1,0 +1,136 @@
+import { request as httpRequest, type ClientRequest, type IncomingMessage } from 'node:http'
+import { request as httpsRequest } from 'node:https'
+import type { Socket } from 'node:net'
+import { pipeline } from 'node:stream'
+import type { Call } from '@tallygate/flow'
+import type { Request, Response } from 'express'
+import type { Forwarding } from './provider-forward.ts'
+import { cleanAnswer, failureOf, isForCallers } from './proxy-events.ts'
+import { relay } from './session-relay.ts'
+import type { Upgrade } from './serve-sessions.ts'
+
+/** What a caller may send before its provider has agreed. */
+const MOST_EARLY_BYTES = 262_144
+/** Never offered to providers: what is not compressed can be read as it passes. */
+const EXTENSIONS = 'sec-websocket-extensions'
+
+/**
+ * Opens a session over WebSocket at a provider, and lets it pass in both directions. Resolves when the provider has
+ * agreed, or when the request was answered in another way: with the provider's refusal, or with ours where it did not
+ * answer.
+ */
+export function forwardSession(
+  forwarding: Forwarding,
+  { socket, head }: Upgrade,
+  call: Call,
+  req: Request,
+  res: Response,
+): Promise<void> {
+  const { watch, isSwapped, timeoutMs } = forwarding
+  const { promise, resolve } = Promise.withResolvers<void>()
+  const early = new EarlyBytes(socket, head)
+  const proxyReq = handshake(forwarding, req)
+  const hungUp = (): void => void proxyReq.destroy()
+  res.once('close', hungUp)
+  proxyReq.on('response', (proxyRes) => {
+    early.stop()
+    answer(proxyRes, isSwapped, res)
+    resolve()
+  })
+  proxyReq.on('upgrade', (proxyRes, provider: Socket, providerHead) => {
+    watch.forget(proxyReq)
+    res.off('close', hungUp)
+    early.stop()
+    // What nobody has offered must not be agreed to: nobody could read what follows.
+    if (proxyRes.headers[EXTENSIONS] !== undefined) {
+      provider.destroy()
+      void failureOf(new Error('an extension that was not offered'), req, res, false).finally(resolve)
+      return
+    }
+    res.detachSocket(socket)
+    socket.write(switchingHead(proxyRes, isSwapped, call))
+    relay({ caller: socket, provider, call, timeoutMs, early: early.bytes, providerHead, headers: proxyRes.headers })
+    resolve()
+  })
+  proxyReq.on('error', (error) => {
+    early.stop()
+    void failureOf(error, req, res, watch.wasSilent(req)).finally(resolve)
+  })
+  watch.watch(proxyReq, req)
+  proxyReq.end()
+  return promise
+}
+
+/** On a connection of its own, as it becomes something else. */
+function handshake({ target, isSecure }: Forwarding, req: Request): ClientRequest {
+  const { hostname, port, pathname } = target
+  const headers: Record<string, string | string[] | undefined> = { ...req.headers }
+  for (const name of [EXTENSIONS, 'content-length', 'transfer-encoding']) delete headers[name]
+  const isUsual = Number(port) === (isSecure ? 443 : 80)
+  const host = hostname!.includes(':') ? `[${hostname}]` : hostname!
+  const path = `${pathname!.replace(/\/$/, '')}${req.url}`
+  return (isSecure ? httpsRequest : httpRequest)({
+    hostname: hostname!,
+    port: Number(port),
+    path,
+    agent: false,
+    headers: { ...headers, host: isUsual ? host : `${host}:${port}`, connection: 'Upgrade', upgrade: 'websocket' },
+  })
+}
+
+/** A provider that does not agree answers as to any request. */
+function answer(proxyRes: IncomingMessage, isSwapped: boolean, res: Response): void {
+  cleanAnswer(proxyRes, isSwapped)
+  const { headers, statusCode = 502 } = proxyRes
+  for (const name in headers) {
+    if (name !== 'transfer-encoding' && name !== 'upgrade') res.setHeader(name, headers[name]!)
+  }
+  res.statusCode = statusCode
+  pipeline(proxyRes, res, () => {})
+}
+
+/** The head with which a provider agrees, as its caller gets it. */
+function switchingHead({ rawHeaders }: IncomingMessage, isSwapped: boolean, call: Call): string {
+  const lines = ['HTTP/1.1 101 Switching Protocols']
+  const names = new Set<string>()
+  for (let at = 0; at < rawHeaders.length; at += 2) {
+    const name = rawHeaders[at]!
+    if (!isForCallers(name.toLowerCase(), isSwapped)) continue
+    names.add(name.toLowerCase())
+    lines.push(`${name}: ${rawHeaders[at + 1]}`)
+  }
+  const own = names.has('x-request-id') ? {} : { 'x-request-id': call.attemptId }
+  for (const [name, value] of Object.entries({ ...call.rateLimitFields(), ...own })) lines.push(`${name}: ${value}`)
+  return `${lines.join('\r\n')}\r\n\r\n`
+}
+
+/** What a caller sends while its provider has not yet agreed; and that it hangs up. */
+class EarlyBytes {
+  readonly #socket: Socket
+  readonly #pieces: Buffer[]
+  #bytes = 0
+
+  constructor(socket: Socket, head: Buffer) {
+    this.#socket = socket
+    this.#pieces = [head]
+    socket.on('data', this.#add).on('end', this.#hungUp)
+  }
+
+  get bytes(): Buffer {
+    return Buffer.concat(this.#pieces)
+  }
+
+  /** The socket is paused then, and somebody else's. */
+  stop(): void {
+    this.#socket.off('data', this.#add).off('end', this.#hungUp)
+    this.#socket.pause()
+  }
+
+  readonly #add = (bytes: Buffer): void => {
+    this.#pieces.push(bytes)
+    this.#bytes += bytes.length
+    if (this.#bytes > MOST_EARLY_BYTES) this.#socket.pause()
+  }
+
+  readonly #hungUp = (): void => void this.#socket.destroy()
+}
