@@ -6,7 +6,7 @@ import type { RequestHandler } from 'express'
 import { forwardSession } from './forward-session.ts'
 import { credentialOf, prepareHeaders, type OutboundCredential } from './outbound-headers.ts'
 import { forward, type Forwarding } from './provider-forward.ts'
-import { refusalOfPath } from './proxied-path.ts'
+import { refusalOfPath, UNMETERED, unmeteredPurpose, type Unmetered } from './proxied-path.ts'
 import { contextIn, required } from './quota-context.ts'
 import { SilenceWatch } from './silence-watch.ts'
 import { upgradeOf } from './serve-sessions.ts'
@@ -29,8 +29,11 @@ export interface LlmProxyOptions {
   readonly credentialHeader?: string
   /** Headers that are added to every request. */
   readonly headers?: Readonly<Record<string, string>>
-  /** What becomes of calls that cost something and that nothing meters. Default: `refuse`. */
-  readonly unmetered?: 'refuse' | 'pass'
+  /**
+   * What becomes of calls that cost something and that nothing meters: batches, fine-tuning, unknown routes. `flag`: they
+   * are forwarded, count as requests, and their entries say `unmetered`. `pass`: they leave no trace. Default: `refuse`.
+   */
+  readonly unmetered?: Unmetered
   /**
    * How long the provider may say nothing, in milliseconds; in a session over WebSocket, both sides. Default: 10 minutes, as
    * reasoning models take their time.
@@ -91,9 +94,13 @@ export function llmProxy(options: LlmProxyOptions): LlmProxy {
   const llmProxy: RequestHandler = (req, res, next) => {
     const run = async (): Promise<void> => {
       const { call, quota } = required(contextIn(req), 'subject', 'quotaMiddleware')
+      const purpose = unmetered === 'pass' ? undefined : unmeteredPurpose(req)
       const refusal =
-        refusalOfPath(req, unmetered) ?? (paysForAll ? undefined : refusalOfStranger(call.subject, quota.logger))
+        refusalOfPath(req) ??
+        (purpose !== undefined && unmetered === 'refuse' ? refusalOfUnmetered(req.method, purpose) : undefined) ??
+        (paysForAll ? undefined : refusalOfStranger(call.subject, quota.logger))
       if (refusal !== undefined) return sendDenial(call.problem(refusal.kind, refusal.message), {}, req, res, next)
+      if (purpose !== undefined) call.record({ basis: 'estimated', operation: purpose, flags: ['unmetered'] })
       prepareHeaders(req, call, options)
       const upgrade = upgradeOf(req)
       if (upgrade !== undefined) return forwardSession(forwarding, upgrade, call, req, res)
@@ -114,7 +121,7 @@ function checkProxyOptions(options: LlmProxyOptions): void {
   const of = 'llmProxy()'
   assertMembers(options, OPTIONS, of)
   const { credential = 'pass', unmetered = 'refuse', unregistered = 'refuse' } = options
-  assertOneOf(unmetered, ['refuse', 'pass'], `${of}.unmetered`)
+  assertOneOf(unmetered, UNMETERED, `${of}.unmetered`)
   assertOneOf(unregistered, ['refuse', 'pass'], `${of}.unregistered`)
   if (credential === 'pass') return
   const { swap } = typeof credential === 'object' && credential !== null ? credential : { swap: undefined }
@@ -123,6 +130,11 @@ function checkProxyOptions(options: LlmProxyOptions): void {
       'ERR_QUOTA_CONFIG',
       `${of}.credential is none: use 'pass', or { swap } with a key or a function that gives one`,
     )
+}
+
+function refusalOfUnmetered(method: string, purpose: string): { kind: ProblemKind; message: string } {
+  const message = `${method} on this path (${purpose}) is not forwarded: nothing here meters what it uses.`
+  return { kind: 'not-found', message }
 }
 
 /** Why a call is not forwarded under the host's own key: whom it is for, nobody knows. */

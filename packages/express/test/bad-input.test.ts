@@ -236,4 +236,22 @@ describe('a path that tries to reach another host', () => {
     await ask(`${url}/v1/models`, { method: 'GET' })
     expect(bed.provider.requests.map(({ url: path }) => path)).to.deep.equal(['/v1/models'])
   })
+
+  for (const [path, purpose] of [
+    ['/v1/batches', 'batch of calls'],
+    ['/v1/messages/batches', 'batch of calls'],
+    ['/v1/videos', 'video generation'],
+    ['/v1/nobody/knows/this', 'unknown route'],
+  ] as const) {
+    it(`is refused or flagged where nothing meters it: ${path}`, async () => {
+      const bed = await openTestBed(PLAN)
+      const { status, text } = await ask(`${await proxied(bed)}${path}`)
+      expect([status, text.includes(`(${purpose}) is not forwarded`)]).to.deep.equal([404, true])
+      expect(bed.provider.requests).to.have.length(0)
+      await ask(`${await proxied(bed, { unmetered: 'flag' })}${path}`)
+      expect(bed.provider.requests.map(({ url }) => url)).to.deep.equal([path])
+      const [entry] = await bed.entries()
+      expect(entry).to.deep.include({ operation: purpose, usage: { basis: 'estimated', flags: ['unmetered'] } })
+    })
+  }
 })

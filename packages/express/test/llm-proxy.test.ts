@@ -223,7 +223,7 @@ describe('llmProxy', () => {
     for (const [says, more] of [
       [/credential is none: use 'pass', or \{ swap \}/, { credential: 'swap' }],
       [/credential is none/, { credential: { swap: '' } }],
-      [/unmetered is "allow": use refuse, pass/, { unmetered: 'allow' }],
+      [/unmetered is "allow": use refuse, flag, pass/, { unmetered: 'allow' }],
       [/timeout is 5: there is no such member/, { timeout: 5 }],
     ] as const) {
       expect(() => llmProxy({ target, ...(more as object) })).to.throw(QuotaError, says)

@@ -22,7 +22,7 @@ export {
   withoutQueryKey,
   type CredentialSource,
 } from '@tallygate/identity'
-export { isFreeRoute, pathOf, type Dialect, type ProblemKind } from '@tallygate/metering'
+export { coverageOf, pathOf, type Dialect, type ProblemKind } from '@tallygate/metering'
 export { FileOutbox, type FileOutboxOptions } from './file-outbox.ts'
 export { injectIncludeUsage } from './inject-usage.ts'
 export { consoleLogger, warnOnce, type Logger } from './logger.ts'

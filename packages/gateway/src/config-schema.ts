@@ -149,7 +149,7 @@ const provider = z.strictObject({
     .string()
     .regex(/^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/, 'use the name of a header')
     .optional(),
-  unmetered: z.enum(['refuse', 'pass']).optional(),
+  unmetered: z.enum(['refuse', 'flag', 'pass']).optional(),
   timeout: duration.optional(),
 })
 const key = z.strictObject({
