@@ -8,6 +8,13 @@ export {
   type AdapterMatch,
   type RequestShape,
 } from './table/adapter.ts'
+export {
+  Calibration,
+  CALIBRATION_PREFIX,
+  type CalibratedCount,
+  type CalibrationKey,
+  type CalibrationOptions,
+} from './learning/calibration.ts'
 export { cutRuns } from './counting/cut-runs.ts'
 export { problemBody, problemEvent, type Dialect, type Problem, type ProblemBody, type ProblemKind } from './dialect.ts'
 export { estimateAmounts } from './request/estimate.ts'
@@ -17,6 +24,7 @@ export { outputText, type OutputText } from './counting/output-text.ts'
 export { promptText, type PromptText } from './counting/prompt-text.ts'
 export type { Raw, ReportedUsage } from './usage/reported-usage.ts'
 export { readRequestFacts, type RequestFacts } from './request/request-facts.ts'
+export { requestKind } from './learning/request-kind.ts'
 export { sseData, sseDocuments } from './framing/sse-event.ts'
 export { SseFramer, type SseFrames } from './framing/sse-framer.ts'
 export { TokenCounter, type TokenCounterOptions } from './counting/token-counter.ts'
