@@ -17,9 +17,15 @@ export {
 } from './learning/calibration.ts'
 export { cutRuns } from './counting/cut-runs.ts'
 export { problemBody, problemEvent, type Dialect, type Problem, type ProblemBody, type ProblemKind } from './dialect.ts'
-export { estimateAmounts } from './request/estimate.ts'
+export { amountsFor, estimateAmounts, outputEstimate, type EstimateOptions } from './request/estimate.ts'
 export { parseJsonBody, type JsonBody, type JsonBodyFault } from './request/json-body.ts'
 export { JsonPicker, type JsonPicks, type JsonPickTarget } from './framing/json-picker.ts'
+export {
+  OutputEstimator,
+  OUTPUT_PREFIX,
+  type OutputEstimatorOptions,
+  type OutputKey,
+} from './learning/output-estimator.ts'
 export { outputText, type OutputText } from './counting/output-text.ts'
 export { promptText, type PromptText } from './counting/prompt-text.ts'
 export type { Raw, ReportedUsage } from './usage/reported-usage.ts'

@@ -26,19 +26,29 @@ describe('requestKind', () => {
     ['JSON without a schema', 'text', { messages: [], response_format: { type: 'json_object' } }],
     ["responses' schema", 'schema', { input: 'Hi', text: { format: schema } }],
     ["Gemini's schema", 'tools+schema', { tools: [{}, TOOL], generationConfig: { responseSchema: {} } }],
+    ['an image', 'media', { messages: [{ role: 'user', content: [{ type: 'image_url', image_url: {} }] }] }],
+    ["Gemini's image", 'media', { contents: [{ parts: [{ text: 'What?' }, { inlineData: {} }] }] }],
+    ['an earlier answer', 'state', { input: 'And now?', previous_response_id: 'resp_1' }],
+    ['no earlier answer', 'text', { input: 'And now?', previous_response_id: null }],
   ]
   for (const [what, kind, body] of table) {
     it(`takes ${what} for ${kind}`, () => expect(requestKind(body)).to.equal(kind))
   }
 
-  it('has one of eight answers to any body', () => {
+  it('has one of 32 answers to any body', () => {
     const kinds = new Set<string>()
     fc.assert(
-      fc.property(fc.dictionary(fc.constantFrom('tools', 'messages', 'input', 'text'), fc.jsonValue()), (body) => {
-        kinds.add(requestKind(body))
-      }),
+      fc.property(
+        fc.dictionary(
+          fc.constantFrom('tools', 'messages', 'input', 'text', 'contents', 'conversation'),
+          fc.jsonValue(),
+        ),
+        (body) => {
+          kinds.add(requestKind(body))
+        },
+      ),
       { numRuns: runs(300) },
     )
-    expect(kinds.size).to.be.at.most(8)
+    expect(kinds.size).to.be.at.most(32)
   })
 })

@@ -36,7 +36,7 @@ const MOST_NEAR = 5
 /** With fewer samples than that, the highest is not yet what nine of ten stay below. */
 const ENOUGH_FOR_UPPER = 9
 const UPPER_SHARE = 0.9
-const FEW_SAMPLES_MARGIN = 1.1
+const FEW_SAMPLES_MARGIN = 1.25
 
 /**
  * Learns by how much our own counts are off what providers report, for each provider, model and kind of request. Goes by
@@ -76,7 +76,7 @@ export class Calibration {
     const sample = { counted: Math.round(counted), reported, atMs: Math.floor(atMs) }
     if (!isSample(sample) || sample.counted === 0 || reported === 0 || reported > MAX_UNITS) return undefined
     const name = seriesName(key)
-    this.#series.add(name, [sample])
+    this.#series.add(name, sample)
     return { name, samples: [sample] }
   }
 

@@ -1,4 +1,10 @@
-import { mergedSamples, MOST_NAME_CHARACTERS, type CalibrationSample, type CalibrationSeries } from '@tallygate/core'
+import {
+  mergedSamples,
+  MOST_NAME_CHARACTERS,
+  SAMPLES_KEPT,
+  type CalibrationSample,
+  type CalibrationSeries,
+} from '@tallygate/core'
 
 /** Series of samples by their names: those that were used last, at most so many. */
 export class RecentSeries {
@@ -23,16 +29,27 @@ export class RecentSeries {
     return samples
   }
 
-  add(name: string, added: readonly CalibrationSample[]): void {
-    if (name.length > MOST_NAME_CHARACTERS) return
-    const samples = mergedSamples(this.#series.get(name) ?? [], added)
-    this.#series.delete(name)
-    this.#series.set(name, samples)
-    if (this.#series.size > this.#most) this.#series.delete(this.#series.keys().next().value!)
+  /** Adds a call that has just ended. */
+  add(name: string, sample: CalibrationSample): void {
+    const known = this.#series.get(name) ?? []
+    const latest = known.at(-1)
+    if (latest !== undefined && latest.atMs > sample.atMs) return this.#set(name, mergedSamples(known, [sample]))
+    // The usual case, at every call: no sorting.
+    const samples = known.length < SAMPLES_KEPT ? known.slice() : known.slice(1)
+    samples.push(sample)
+    this.#set(name, samples)
   }
 
   /** Takes what was learned before, without driving out what was used since. */
   seed({ name, samples }: CalibrationSeries): void {
-    if (this.#series.has(name) || this.#series.size < this.#most) this.add(name, samples)
+    const known = this.#series.get(name)
+    if (known !== undefined || this.#series.size < this.#most) this.#set(name, mergedSamples(known ?? [], samples))
+  }
+
+  #set(name: string, samples: readonly CalibrationSample[]): void {
+    if (name.length > MOST_NAME_CHARACTERS) return
+    this.#series.delete(name)
+    this.#series.set(name, samples)
+    if (this.#series.size > this.#most) this.#series.delete(this.#series.keys().next().value!)
   }
 }
