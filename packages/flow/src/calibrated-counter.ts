@@ -34,12 +34,17 @@ export function calibrationKey(calls: CalibratedCalls, { kind, model }: TokenTas
     : { provider: calls.provider, model, part: 'prompt', kind: calls.kind }
 }
 
+/** What is added to a count of whose like nothing was learned: other families, and tools, are off by as much. */
+const UNLEARNED_SHARE = 1 / 8
+const UNLEARNED_TOKENS = 8
+
 /**
  * Input tokens to set aside for a call: what nine of ten such do not exceed, as far as that was learned; else what the
- * count can be at most.
+ * count can be at most, with a margin.
  */
 export function conservativeInput(calibration: Calibration, key: CalibrationKey, count: TokenCount): number {
   const { upper } = calibration.estimate(key, count.tokens)
   // What was not counted is bounded by its bytes, which nothing has to be learned of.
-  return wholeUnits(upper === undefined || !count.isComplete ? count.bound : upper)
+  if (upper !== undefined && count.isComplete) return upper
+  return wholeUnits(count.bound * (1 + UNLEARNED_SHARE) + UNLEARNED_TOKENS)
 }

@@ -4,6 +4,8 @@ import type { Logger } from './logger.ts'
 
 /** What was learned is saved so often. */
 const SAVE_EVERY_MS = 30_000
+/** How long closing waits for a store that does not answer. */
+const CLOSE_WITHIN_MS = 5_000
 /** Series of one page of the store: a millisecond or two of the event loop. */
 const PAGE = 100
 /** Series that are taken from the store, and that wait for it. */
@@ -54,9 +56,12 @@ export class LearnedEstimates {
     return (this.#saving = this.#saving.then(() => this.#save()))
   }
 
-  /** Saves, and learns for no store any more. */
+  /** Saves, for 5 s at most, and learns for no store any more. */
   async close(): Promise<void> {
-    await this.save()
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const timer = setTimeout(resolve, CLOSE_WITHIN_MS)
+    await Promise.race([this.save(), promise])
+    clearTimeout(timer)
     this.#isClosed = true
     clearTimeout(this.#timer)
   }

@@ -26,6 +26,8 @@ export interface CallRequest {
 
 /** Bodies above this are not kept for counting them later. */
 const MOST_KEPT_BYTES = 1_048_576
+/** Larger ones are not parsed again to see what they are made of. */
+const MOST_LOOKED_INTO = 262_144
 /** Headers that say that the caller has signed the body: then no byte of it may change. */
 const SIGNATURES = ['signature', 'signature-input', 'content-digest', 'digest', 'x-amz-content-sha256']
 const UNREAD: RequestFacts = { model: undefined, stream: false, outputCeiling: undefined }
@@ -38,7 +40,7 @@ export class MeteredRequest {
   #body: Buffer | undefined
   #parsed: Raw | undefined
   #bytes = 0
-  #kind = 'text'
+  #kind: string | undefined
   #loweredCeiling: number | undefined
   #isUsageInjected = false
 
@@ -62,9 +64,9 @@ export class MeteredRequest {
     return this.#body
   }
 
-  /** What the request is made of, as `requestKind` says. */
+  /** What the request is made of, as `requestKind` says. Worked out for the few that are counted. */
   get kind(): string {
-    return this.#kind
+    return (this.#kind ??= this.#bytes > MOST_LOOKED_INTO ? 'large' : requestKind(this.#parsed ?? parsed(this.#body)))
   }
 
   /** Whether bytes of the body may still be changed: they are there, and the caller has not signed them. */
@@ -140,9 +142,13 @@ export class MeteredRequest {
 
   #take(body: Buffer, value: Raw): void {
     this.#facts = readRequestFacts(this.match!, value)
-    this.#kind = requestKind(value)
     this.#bytes = body.length
     this.#body = body
     this.#parsed = value
   }
+}
+
+/** A body that could be parsed before; nothing, where it was not kept. */
+function parsed(body: Buffer | undefined): Raw {
+  return body === undefined ? {} : (JSON.parse(body.toString('utf8')) as Raw)
 }

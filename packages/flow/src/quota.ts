@@ -313,6 +313,11 @@ export class Quota {
     }
   }
 
+  /** Saves what was learned of estimates now, and not within the next 30 s. Never rejects. */
+  saveLearned(): Promise<void> {
+    return this.#walk.learned.save()
+  }
+
   /** Drains, and frees what this quota itself opened. Stores that were given stay open. */
   async close(withinMs?: number): Promise<void> {
     await this.drain(withinMs)

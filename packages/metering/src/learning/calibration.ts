@@ -1,5 +1,5 @@
 import { isSample, MAX_UNITS, wholeUnits, type CalibrationSample, type CalibrationSeries } from '@tallygate/core'
-import { RecentSeries } from './recent-series.ts'
+import { joinedNames, RecentSeries } from './recent-series.ts'
 import { constantMore, fitOf, type Fit } from './sample-fit.ts'
 
 /** What calls have in common whose counts are off by the same. */
@@ -27,6 +27,12 @@ export interface CalibrationOptions {
   readonly mostSeries?: number
 }
 
+/** What is worked out of a series at the first question since its last sample. */
+interface Learned {
+  readonly fit: Fit
+  readonly ratios: readonly number[]
+}
+
 /** From so many calls on a count is put right. */
 const LEAST_SAMPLES = 5
 /** Samples so near in size are of the same making more likely than the others. */
@@ -43,9 +49,7 @@ const FEW_SAMPLES_MARGIN = 1.25
  * the latest 64 calls, by medians, so that one strange call changes nothing and a new tokenizer is followed soon.
  */
 export class Calibration {
-  readonly #series: RecentSeries
-  /** Worked out at the first question since the last sample. */
-  readonly #learned = new WeakMap<readonly CalibrationSample[], { readonly fit: Fit; readonly ratios: number[] }>()
+  readonly #series: RecentSeries<Learned>
 
   constructor({ mostSeries = 2_000 }: CalibrationOptions = {}) {
     this.#series = new RecentSeries(mostSeries)
@@ -53,22 +57,24 @@ export class Calibration {
 
   /** Calls that were learned from. */
   samples(key: CalibrationKey): number {
-    return this.#series.samples(seriesName(key)).length
+    return this.#series.get(seriesName(key))?.samples.length ?? 0
   }
 
   /** @param counted Tokens by the static rules, before any calibration. */
   estimate(key: CalibrationKey, counted: number): CalibratedCount {
-    const samples = this.#series.samples(seriesName(key))
+    const series = this.#series.get(seriesName(key))
     const raw = wholeUnits(counted)
-    if (samples.length < LEAST_SAMPLES) return { tokens: raw, upper: undefined, samples: samples.length }
-    let learned = this.#learned.get(samples)
-    if (learned === undefined) {
+    if (series === undefined || series.samples.length < LEAST_SAMPLES)
+      return { tokens: raw, upper: undefined, samples: series?.samples.length ?? 0 }
+    const { samples } = series
+    if (series.learned === undefined || series.since > 0) {
       const fit = fitOf(samples)
-      learned = { fit, ratios: ratiosOf(samples, fit) }
-      this.#learned.set(samples, learned)
+      series.learned = { fit, ratios: ratiosOf(samples, fit) }
+      series.since = 0
     }
-    const tokens = foretold(samples, learned.fit, raw)
-    return { tokens, upper: Math.max(tokens, wholeUnits(tokens * upperRatio(learned.ratios))), samples: samples.length }
+    const { fit, ratios } = series.learned
+    const tokens = foretold(samples, fit, raw)
+    return { tokens, upper: Math.max(tokens, wholeUnits(tokens * upperRatio(ratios))), samples: samples.length }
   }
 
   /** @param counted As in {@link estimate}. What is no whole number from 0, or 0, teaches nothing. */
@@ -90,7 +96,7 @@ export class Calibration {
 export const CALIBRATION_PREFIX = 'count '
 
 function seriesName({ provider, model = '', part, kind }: CalibrationKey): string {
-  return CALIBRATION_PREFIX + JSON.stringify([part, kind, provider, model.trim().toLowerCase().toWellFormed()])
+  return CALIBRATION_PREFIX + joinedNames([part, kind, provider, model.trim().toLowerCase()])
 }
 
 /** By samples of its size where there are some; else by the line through all. */

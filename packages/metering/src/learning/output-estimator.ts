@@ -1,5 +1,5 @@
 import { isSample, MAX_UNITS, type CalibrationSample, type CalibrationSeries } from '@tallygate/core'
-import { RecentSeries } from './recent-series.ts'
+import { joinedNames, RecentSeries, type Recent } from './recent-series.ts'
 
 /** Whose calls write alike. */
 export interface OutputKey {
@@ -20,10 +20,13 @@ export interface OutputEstimatorOptions {
 const LEAST_SAMPLES = 5
 const SHARE = 0.95
 /** What stands between the quantile and what is set aside: answers grow. */
-const SAFETY = 1.1
+const SAFETY_PERCENT = 110
 /** With fewer answers than that, the longest is not yet one that 19 of 20 stay below. */
 const ENOUGH_FOR_SHARE = 19
-const FEW_SAMPLES_SAFETY = 1.5
+const FEW_SAMPLES_SAFETY_PERCENT = 150
+
+/** Of many samples, so many new ones change the quantile enough to look again. */
+const STALE_AFTER = 8
 
 /** Names of series that are outputs begin with this. */
 export const OUTPUT_PREFIX = 'output '
@@ -33,7 +36,7 @@ export const OUTPUT_PREFIX = 'output '
  * its tenant's others had of the model; nothing crosses a tenant.
  */
 export class OutputEstimator {
-  readonly #series: RecentSeries
+  readonly #series: RecentSeries<number>
 
   constructor({ mostSeries = 3_000 }: OutputEstimatorOptions = {}) {
     this.#series = new RecentSeries(mostSeries)
@@ -45,10 +48,8 @@ export class OutputEstimator {
    * @param answers How many are asked for in one call.
    */
   estimate(key: OutputKey, answers = 1): number | undefined {
-    const own = this.#series.samples(seriesName(key))
-    const samples = own.length >= LEAST_SAMPLES ? own : this.#series.samples(seriesName({ ...key, subject: '' }))
-    if (samples.length < LEAST_SAMPLES) return undefined
-    return Math.ceil(quantile(samples) * Math.max(1, answers))
+    const output = this.#learned(seriesName(key)) ?? this.#learned(seriesName({ ...key, subject: '' }))
+    return output === undefined ? undefined : Math.ceil(output * Math.max(1, answers))
   }
 
   /** Takes what a complete answer used, over all the answers of its call. Returns what a store is to keep. */
@@ -63,19 +64,31 @@ export class OutputEstimator {
     })
   }
 
+  #learned(name: string): number | undefined {
+    const series = this.#series.get(name)
+    if (series === undefined || series.samples.length < LEAST_SAMPLES) return undefined
+    // Sorting takes longer than all else: of many samples, a few that are new change little.
+    const isStale = series.since >= (series.samples.length < ENOUGH_FOR_SHARE ? 1 : STALE_AFTER)
+    if (series.learned === undefined || isStale) {
+      series.learned = quantile(series)
+      series.since = 0
+    }
+    return series.learned
+  }
+
   /** Takes what a store has kept. */
   seed(series: CalibrationSeries): void {
     this.#series.seed(series)
   }
 }
 
-function quantile(samples: readonly CalibrationSample[]): number {
-  const sorted = samples.map(({ reported }) => reported).toSorted((a, b) => a - b)
+function quantile({ samples }: Recent<number>): number {
+  const sorted = Float64Array.from(samples, ({ reported }) => reported).sort()
   const rank = Math.min(sorted.length, Math.ceil(SHARE * (sorted.length + 1)))
-  return sorted[rank - 1]! * (sorted.length < ENOUGH_FOR_SHARE ? FEW_SAMPLES_SAFETY : SAFETY)
+  const percent = sorted.length < ENOUGH_FOR_SHARE ? FEW_SAMPLES_SAFETY_PERCENT : SAFETY_PERCENT
+  return (sorted[rank - 1]! * percent) / 100
 }
 
 function seriesName({ tenant, subject, provider, operation, model = '' }: OutputKey): string {
-  const names = [tenant, subject, provider, operation, model.trim().toLowerCase()]
-  return OUTPUT_PREFIX + JSON.stringify(names.map((name) => name.toWellFormed()))
+  return OUTPUT_PREFIX + joinedNames([tenant, subject, provider, operation, model.trim().toLowerCase()])
 }

@@ -6,50 +6,67 @@ import {
   type CalibrationSeries,
 } from '@tallygate/core'
 
-/** Series of samples by their names: those that were used last, at most so many. */
-export class RecentSeries {
-  readonly #most: number
-  /** In the order of use. */
-  readonly #series = new Map<string, readonly CalibrationSample[]>()
+/** The latest samples of one series, and what was worked out of them. */
+export interface Recent<T> {
+  /** Oldest first. */
+  samples: CalibrationSample[]
+  /** Samples that were added since {@link learned} was worked out. */
+  since: number
+  learned: T | undefined
+}
 
+/**
+ * Series of samples by their names, in two generations: at most so many, and what was not used in a while is forgotten.
+ * Written at every call, so nothing is copied or sorted here.
+ */
+export class RecentSeries<T> {
+  readonly #size: number
+  #young = new Map<string, Recent<T>>()
+  #old = new Map<string, Recent<T>>()
+
+  /** @param most Series in both generations together. */
   constructor(most: number) {
-    this.#most = most
+    this.#size = Math.max(1, most >> 1)
   }
 
-  get size(): number {
-    return this.#series.size
-  }
-
-  /** The samples of a series, oldest first; none where it is not known. */
-  samples(name: string): readonly CalibrationSample[] {
-    const samples = this.#series.get(name)
-    if (samples === undefined) return []
-    this.#series.delete(name)
-    this.#series.set(name, samples)
-    return samples
+  get(name: string): Recent<T> | undefined {
+    const young = this.#young.get(name)
+    if (young !== undefined) return young
+    const old = this.#old.get(name)
+    if (old !== undefined) this.#set(name, old)
+    return old
   }
 
   /** Adds a call that has just ended. */
   add(name: string, sample: CalibrationSample): void {
-    const known = this.#series.get(name) ?? []
-    const latest = known.at(-1)
-    if (latest !== undefined && latest.atMs > sample.atMs) return this.#set(name, mergedSamples(known, [sample]))
-    // The usual case, at every call: no sorting.
-    const samples = known.length < SAMPLES_KEPT ? known.slice() : known.slice(1)
-    samples.push(sample)
-    this.#set(name, samples)
+    const known = this.get(name)
+    if (known === undefined) return this.#set(name, { samples: [sample], since: 1, learned: undefined })
+    known.samples.push(sample)
+    if (known.samples.length > SAMPLES_KEPT) known.samples.shift()
+    known.since += 1
   }
 
   /** Takes what was learned before, without driving out what was used since. */
   seed({ name, samples }: CalibrationSeries): void {
-    const known = this.#series.get(name)
-    if (known !== undefined || this.#series.size < this.#most) this.#set(name, mergedSamples(known ?? [], samples))
+    const known = this.get(name)
+    if (known === undefined && this.#young.size >= this.#size) return
+    const merged = [...mergedSamples(known?.samples ?? [], samples)]
+    this.#set(name, { samples: merged, since: merged.length, learned: undefined })
   }
 
-  #set(name: string, samples: readonly CalibrationSample[]): void {
+  #set(name: string, series: Recent<T>): void {
     if (name.length > MOST_NAME_CHARACTERS) return
-    this.#series.delete(name)
-    this.#series.set(name, samples)
-    if (this.#series.size > this.#most) this.#series.delete(this.#series.keys().next().value!)
+    if (this.#young.size >= this.#size) {
+      this.#old = this.#young
+      this.#young = new Map()
+    }
+    this.#young.set(name, series)
   }
+}
+
+/** Names put together so that no two lists of them come to the same. */
+export function joinedNames(names: readonly string[]): string {
+  let joined = ''
+  for (const name of names) joined += `${name.length} ${name} `
+  return joined.toWellFormed()
 }
