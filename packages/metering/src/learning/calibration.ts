@@ -72,8 +72,13 @@ export class Calibration {
       series.since = 0
     }
     const { points, kind, ratios } = series.learned
-    const tokens = putRight(samples, foretold(kind, points, raw), raw)
-    return { tokens, upper: Math.max(tokens, wholeUnits(tokens * upperRatio(ratios))), samples: samples.length }
+    const expected = foretold(kind, points, raw)
+    const alike = samples.filter((each) => each.counted === raw).map(({ reported }) => reported)
+    const isKnown = alike.length >= LEAST_ALIKE
+    // The median of them and of what the others foretell: a single one says nothing.
+    const tokens = wholeUnits(Math.round(isKnown ? median([...alike, expected]) : expected))
+    const upper = isKnown ? upperOf(alike.toSorted((a, b) => a - b)) : expected * Math.max(1, upperOf(ratios))
+    return { tokens, upper: Math.max(tokens, wholeUnits(upper)), samples: samples.length }
   }
 
   /** @param counted As in {@link estimate}. What is no whole number from 0, or 0, teaches nothing. */
@@ -108,13 +113,8 @@ function learnedOf(samples: readonly CalibrationSample[]): Learned {
   return { points, kind, ratios: ratios.toSorted((a, b) => a - b) }
 }
 
-/** With what was reported of the same count, if it was more than once: the median, in which a single one says nothing. */
-function putRight(samples: readonly CalibrationSample[], expected: number, counted: number): number {
-  const alike = samples.filter((each) => each.counted === counted).map(({ reported }) => reported)
-  return wholeUnits(Math.round(alike.length < LEAST_ALIKE ? expected : median([...alike, expected])))
-}
-
-function upperRatio(ratios: readonly number[]): number {
-  const rank = Math.min(ratios.length, Math.ceil(UPPER_SHARE * (ratios.length + 1)))
-  return Math.max(1, ratios[rank - 1]! * (ratios.length < ENOUGH_FOR_UPPER ? FEW_SAMPLES_MARGIN : 1))
+/** What nine of ten do not exceed, of figures in ascending order, and with a margin while they are few. */
+function upperOf(figures: readonly number[]): number {
+  const rank = Math.min(figures.length, Math.ceil(UPPER_SHARE * (figures.length + 1)))
+  return figures[rank - 1]! * (figures.length < ENOUGH_FOR_UPPER ? FEW_SAMPLES_MARGIN : 1)
 }
