@@ -42,9 +42,11 @@ export function learnFrom(
     learned.learned(learned.outputs.observe(key, usage.outputTokens, admission.nowMs(), facts.answers))
   const { isOpen } = sampler
   if (counted === undefined && !isOpen) return
-  const { usage: shape } = match.adapter
+  const { usage: shape, counts } = match.adapter
+  // Pictures and sound have no text to count.
+  if (counts === 'nothing') return
   const { framing, kept, reading } = answer
-  const wholeAnswer = isOpen && framing === 'json' && !kept.isEmpty && kept.scale === 1
+  const wholeAnswer = isOpen && counts === 'text' && framing === 'json' && !kept.isEmpty && kept.scale === 1
   sampler.ended({
     calls: { provider: key.provider, kind: request.kind },
     usage,

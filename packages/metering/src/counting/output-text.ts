@@ -27,7 +27,7 @@ class Collector {
   }
 }
 
-const COLLECT: Readonly<Record<UsageShape, (document: unknown, into: Collector) => void>> = {
+const COLLECT: Readonly<Partial<Record<UsageShape, (document: unknown, into: Collector) => void>>> = {
   'openai-chat': collectOpenAiChat,
   'openai-responses': collectOpenAiResponses,
   anthropic: collectAnthropic,
@@ -41,8 +41,9 @@ const COLLECT: Readonly<Record<UsageShape, (document: unknown, into: Collector) 
  */
 export function outputText(shape: UsageShape, framing: 'json' | 'sse', body: string): OutputText {
   const into = new Collector()
+  const collect = COLLECT[shape] ?? collectOpenAiChat
   if (framing === 'sse') {
-    for (const document of sseDocuments(body)) COLLECT[shape](document, into)
+    for (const document of sseDocuments(body)) collect(document, into)
   } else {
     let document: unknown
     try {
@@ -51,7 +52,7 @@ export function outputText(shape: UsageShape, framing: 'json' | 'sse', body: str
       // Cut off: what came is counted as it is, syntax and all, rather than not at all.
       return { texts: [body], toolCalls: [] }
     }
-    for (const each of Array.isArray(document) ? document : [document]) COLLECT[shape](each, into)
+    for (const each of Array.isArray(document) ? document : [document]) collect(each, into)
   }
   return { texts: [...into.texts.values()], toolCalls: [...into.toolCalls.values()] }
 }
