@@ -1,6 +1,5 @@
 import { DEFAULT_TENANT, type Subject, type Usage } from '@tallygate/core'
 import type { OutputKey, TokenCount } from '@tallygate/metering'
-import type { CallDescription } from '@tallygate/telemetry'
 import type { AnswerFacts } from './answer.ts'
 import type { MeteredRequest } from './metered-request.ts'
 import type { Walk } from './walk.ts'
@@ -9,8 +8,10 @@ import type { Walk } from './walk.ts'
 const NOTHING = new Uint8Array(0)
 
 /** Whose calls write alike. */
-export function outputKey(subject: Subject | undefined, described: Omit<CallDescription, 'subject'>): OutputKey {
-  const { provider = '', operation = '', model } = described
+export function outputKey(
+  subject: Subject | undefined,
+  { provider = '', operation, model }: { provider: string | undefined; operation: string; model: string | undefined },
+): OutputKey {
   return {
     tenant: subject?.tenant ?? DEFAULT_TENANT,
     subject: subject?.id ?? 'anonymous',
