@@ -1,7 +1,7 @@
 import { mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
-import { setTimeout as delay } from 'node:timers/promises'
+import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises'
 import {
   configError,
   isSample,
@@ -28,8 +28,8 @@ const OPEN_TIMEOUT_MS = 5_000
 /** How long adding waits for another process that has the file locked, and how often it looks. */
 const PATIENCE_MS = 1_000
 const LOOK_EVERY_MS = 20
-/** Series in one transaction: some milliseconds of the event loop. */
-const MOST_AT_ONCE = 50
+/** Series in one transaction: one or two milliseconds of the event loop. */
+const MOST_AT_ONCE = 10
 
 /** What was learned, in a SQLite file. Processes that share it add to the same series. */
 export class SqliteCalibrationStore implements CalibrationStore {
@@ -89,8 +89,9 @@ export class SqliteCalibrationStore implements CalibrationStore {
 
   async add(series: readonly CalibrationSeries[]): Promise<void> {
     for (let from = 0; from < series.length; from += MOST_AT_ONCE) {
-      // One transaction after the other: another process gets its turn in between.
       await this.#addSome(series.slice(from, from + MOST_AT_ONCE))
+      // Calls, and other processes, get their turn in between.
+      await nextTurn()
     }
   }
 
