@@ -11,13 +11,24 @@ import {
   type UsageOutcome,
 } from '@tallygate/core'
 import { fingerprint, type CredentialSource, type Identification } from '@tallygate/identity'
-import { dialectOf, isFreeRoute, pathOf, type Dialect, type ProblemKind, type Raw } from '@tallygate/metering'
+import {
+  dialectOf,
+  isFreeRoute,
+  pathOf,
+  type Adapter,
+  type Dialect,
+  type OutputKey,
+  type ProblemKind,
+  type Raw,
+} from '@tallygate/metering'
 import type { CallDescription, CallTelemetry } from '@tallygate/telemetry'
 import { Answer, type AnswerFacts, type AnswerSink } from './answer.ts'
 import { attemptId } from './attempt-id.ts'
 import { actualAmounts, entryCharges, recordedUsage, usedNothing, type RecordedUsage } from './call-entry.ts'
 import { CallHolds, type HoldRequest } from './call-holds.ts'
 import { CallPricing } from './call-pricing.ts'
+import { learnFrom, outputKey } from './call-learning.ts'
+import { CalibratedCounter } from './calibrated-counter.ts'
 import type { CallerRules } from './caller-rules.ts'
 import { denialOf, problemDenial, wantsProblem, type Denial, type DenialContext } from './denial.ts'
 import { writeContext } from './hold-context.ts'
@@ -29,6 +40,8 @@ import { Session, type SessionSink } from './session.ts'
 import { usageOf } from './usage-of.ts'
 import type { Walk } from './walk.ts'
 
+/** Tells the caller how many output tokens each answer may have, where that was lowered. */
+const LOWERED_CEILING_FIELD = 'x-tallygate-max-tokens'
 const REPORTABLE = /^[A-Za-z0-9._:/-]{1,128}$/
 /** HTTP's word for that a connection becomes a WebSocket. */
 const SWITCHING = 101
@@ -66,6 +79,7 @@ export class Call {
   #plans: PlanSet = NO_PLANS
   #meters = false
   #provider: string | undefined
+  #learnedAs: string | undefined
   #records = false
   #decidedAtMs: number | undefined
   #recorded: RecordedUsage | undefined
@@ -216,7 +230,12 @@ export class Call {
     const unpriced = this.#pricing.refusal(hold.bound, this.#walk.admission.nowMs())
     if (unpriced !== undefined) return this.problem('unpriced-model', unpriced)
     this.#lookForFailure()
-    const request = this.#isSparedRetry ? { ...hold, isSparedRetry: true } : hold
+    const request = {
+      ...hold,
+      isSparedRetry: this.#isSparedRetry,
+      provider: this.#learnsAs,
+      learnedOutput: this.#learnedOutput(),
+    }
     const decision = await this.#holds.admit(this.attemptId, request, () => this.#context(hold.bound))
     // The caller hung up while the decision was under way.
     if (this.#outcome !== undefined) this.#holds.release()
@@ -225,6 +244,24 @@ export class Call {
     if (!decision.admitted) return this.#refuse(decision)
     if (!this.#holds.isEmpty) this.#walk.began(this)
     return undefined
+  }
+
+  /** What was learned of the output of such calls, where the decision goes by it. */
+  #learnedOutput(): number | undefined {
+    const { learned, outputEstimate } = this.#walk
+    const { match, facts } = this.metered
+    if (match === undefined || (facts.outputCeiling !== undefined && outputEstimate === 'ceiling')) return undefined
+    return learned.outputs.estimate(this.#outputKey(match.adapter), facts.answers)
+  }
+
+  /** Under which name of a provider the call learns: the one that was known when it was decided on. */
+  get #learnsAs(): string | undefined {
+    return (this.#learnedAs ??= this.#provider ?? this.metered.match?.adapter.provider)
+  }
+
+  #outputKey({ operation }: Pick<Adapter, 'operation'>): OutputKey {
+    const { model } = this.metered.facts
+    return outputKey(this.#subject, { provider: this.#learnsAs, operation, model })
   }
 
   /** Whether this attempt tries again what has failed; once its body is there to tell. */
@@ -248,9 +285,10 @@ export class Call {
     })
   }
 
-  /** Takes note of who serves the call, by the name that reports and price books have for it. */
+  /** Takes note of who serves the call, by the name that reports and price books have for it; best before it is read. */
   servedBy(provider: string | undefined): void {
-    if (provider === undefined) return
+    if (provider === undefined || provider === this.#provider) return
+    this.#provider = provider
     this.metered.servedBy(provider)
     this.#pricing.provider = provider
   }
@@ -262,7 +300,6 @@ export class Call {
    */
   meter(provider?: string): void {
     this.#meters = true
-    this.#provider = provider
     this.servedBy(provider)
   }
 
@@ -273,11 +310,11 @@ export class Call {
   }
 
   /**
-   * The bytes to forward in place of the caller's, where an event stream must be asked for its usage; `undefined` where
-   * the caller's own are to go on. Call it once, when the request is about to be forwarded.
+   * The bytes to forward in place of the caller's, where the ceiling was lowered, or an event stream must be asked for its
+   * usage; `undefined` where the caller's own are to go on. Call it once, when the request is about to be forwarded.
    */
   bodyToForward(): Buffer | undefined {
-    const changed = this.meters && this.#walk.injectsUsage ? this.metered.inject() : undefined
+    const changed = this.metered.changed(this.meters && this.#walk.injectsUsage)
     this.metered.forwarded()
     return changed
   }
@@ -346,7 +383,9 @@ export class Call {
 
   /** RateLimit fields of the limits that were decided on. */
   rateLimitFields(): Fields {
-    return rateLimitFields(this.#holds.statuses, this.#styles, this.#walk.admission.nowMs())
+    const fields = rateLimitFields(this.#holds.statuses, this.#styles, this.#walk.admission.nowMs())
+    const { loweredCeiling } = this.metered
+    return loweredCeiling === undefined ? fields : { ...fields, [LOWERED_CEILING_FIELD]: String(loweredCeiling) }
   }
 
   /** An answer of our own in place of the provider's. The call goes no further: whatever is held is given back. */
@@ -411,12 +450,16 @@ export class Call {
     const isComplete = outcome === 'complete'
     return usageOf(
       { match, facts, requestBody: body, requestBytes: bytes, framing, reading, kept, isComplete },
-      this.#walk.counter,
+      new CalibratedCounter(this.#walk.counter, this.#walk.learned.calibration, {
+        provider: this.#learnsAs ?? match.adapter.provider,
+        kind: this.metered.kind,
+      }),
     )
   }
 
   /** Writes the entry, then settles: durable first. */
-  async #close(outcome: UsageOutcome, answer: AnswerFacts, metered: Usage | undefined): Promise<void> {
+  async #close(outcome: UsageOutcome, answer: AnswerFacts, found: Usage | undefined): Promise<void> {
+    const metered = this.metered.loweredCeiling === undefined ? found : withLoweredCeiling(found)
     const { admission, writer } = this.#walk
     const ended = { status: answer.status, outcome }
     const reservations = this.#holds.ended(ended)
@@ -432,6 +475,11 @@ export class Call {
       await writer.write(entry)
       this.telemetry.recorded(description, entry)
     } else this.telemetry.ended()
+    const { match } = this.metered
+    if (usage !== undefined && outcome === 'complete' && this.#recorded === undefined && match !== undefined) {
+      const key = this.#outputKey(match.adapter)
+      learnFrom(this.#walk, { request: this.metered, answer, usage, key, counted: this.#holds.counted })
+    }
     this.#holds.settle(actual, atMs, ended)
     this.#walk.ended(this)
   }
@@ -524,6 +572,10 @@ export class Call {
       subject: this.#subject,
     }
   }
+}
+
+function withLoweredCeiling(usage: Usage | undefined): Usage | undefined {
+  return usage === undefined ? undefined : { ...usage, flags: [...(usage.flags ?? []), 'ceiling-lowered'] }
 }
 
 interface Ended {

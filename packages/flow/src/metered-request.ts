@@ -7,12 +7,15 @@ import {
   parseFormBody,
   parseJsonBody,
   readRequestFacts,
+  requestKind,
   type AdapterMatch,
   type BodyFault,
+  type MemberPath,
   type Raw,
   type RequestFacts,
 } from '@tallygate/metering'
 import { injectIncludeUsage } from './inject-usage.ts'
+import { lowerCeiling } from './lower-ceiling.ts'
 
 /** A request, as plain values. */
 export interface CallRequest {
@@ -29,6 +32,8 @@ export interface CallRequest {
 /** Bodies above this are not kept for counting them later. */
 const MOST_KEPT_BYTES = 1_048_576
 const MOST_MODEL_CHARACTERS = 256
+/** Larger ones are not parsed again to see what they are made of. */
+const MOST_LOOKED_INTO = 262_144
 /** Headers that say that the caller has signed the body: then no byte of it may change. */
 const SIGNATURES = ['signature', 'signature-input', 'content-digest', 'digest', 'x-amz-content-sha256']
 /** Files in a form have fewer tokens than bytes: sound at 6 kbit/s has 75 bytes for each, images have a most of their own. */
@@ -48,6 +53,8 @@ export class MeteredRequest {
   #parsed: Raw | undefined
   #bytes = 0
   #isRead = false
+  #kind: string | undefined
+  #loweredCeiling: number | undefined
   #isUsageInjected = false
   #isForm = false
 
@@ -104,6 +111,38 @@ export class MeteredRequest {
     return this.#body
   }
 
+  /** What the request is made of, as `requestKind` says. Worked out for the few that are counted. */
+  get kind(): string {
+    return (this.#kind ??= this.#bytes > MOST_LOOKED_INTO ? 'large' : requestKind(this.#parsed ?? parsed(this.#body)))
+  }
+
+  /** Whether bytes of the body may still be changed: they are there, and the caller has not signed them. */
+  get isChangeable(): boolean {
+    if (this.#body === undefined || this.#parsed === undefined) return false
+    return !SIGNATURES.some((name) => this.#headers[name] !== undefined)
+  }
+
+  /** Whether the output that the request allows may be lowered: it says so in its body, which may be changed. */
+  get canBeLowered(): boolean {
+    return this.isChangeable && this.#ceilings.length > 0
+  }
+
+  /** Where the request says how much output it allows. */
+  get #ceilings(): readonly MemberPath[] {
+    const ceiling = this.#match?.adapter.request.ceiling ?? 'none'
+    return ceiling === 'none' ? [] : ceiling
+  }
+
+  /** Output tokens that each answer may have at most, where that was lowered in the caller's place. */
+  get loweredCeiling(): number | undefined {
+    return this.#loweredCeiling
+  }
+
+  /** Lowers the ceiling of each answer, or sets one, in the body that is forwarded. */
+  lowerCeiling(tokens: number): void {
+    this.#loweredCeiling = Math.min(tokens, this.#loweredCeiling ?? Infinity)
+  }
+
   /** Whether the stream was asked for its usage in the caller's place, so that the answer is to be changed back. */
   get isUsageInjected(): boolean {
     return this.#isUsageInjected
@@ -139,17 +178,27 @@ export class MeteredRequest {
     return undefined
   }
 
+  /** Names of the members at the top of the body that {@link changed} may have changed. */
+  get changedMembers(): readonly string[] {
+    const ceilings = this.#loweredCeiling === undefined ? [] : this.#ceilings
+    return [...(this.#isUsageInjected ? ['stream_options'] : []), ...ceilings.map(([name]) => name!)]
+  }
+
   /**
-   * The bytes to forward in place of the caller's, where an event stream must be asked for its usage; `undefined` where
-   * the caller's own are to go on.
+   * The bytes to forward in place of the caller's, where the ceiling was lowered, or an event stream must be asked for its
+   * usage; `undefined` where the caller's own are to go on.
    */
-  inject(): Buffer | undefined {
-    if (this.match?.adapter.injects === undefined || !this.#facts.stream) return undefined
-    if (this.#body === undefined || this.#parsed === undefined) return undefined
-    if (SIGNATURES.some((name) => this.#headers[name] !== undefined)) return undefined
-    const changed = injectIncludeUsage(this.#body, this.#parsed)
-    this.#isUsageInjected = changed !== undefined
-    return changed
+  changed(injectsUsage: boolean): Buffer | undefined {
+    const { match } = this
+    const [body, parsed] = [this.#body, this.#parsed]
+    if (match === undefined || body === undefined || parsed === undefined || !this.isChangeable) return undefined
+    const { injects } = match.adapter
+    const tokens = this.#loweredCeiling
+    const lowered = tokens === undefined ? undefined : lowerCeiling(body, parsed, this.#ceilings, tokens)
+    const asks = injectsUsage && injects !== undefined && this.#facts.stream
+    const asked = asks ? injectIncludeUsage(lowered ?? body, parsed) : undefined
+    this.#isUsageInjected = asked !== undefined
+    return asked ?? lowered
   }
 
   /** Lets go of what only the way to the provider needs. */
@@ -196,4 +245,9 @@ function modelInQuery(url: string): string | undefined {
   const query = new URLSearchParams(url.slice(at + 1))
   const model = query.get('deployment') ?? query.get('model') ?? ''
   return model === '' ? undefined : model.slice(0, MOST_MODEL_CHARACTERS)
+}
+
+/** A body that could be parsed before; nothing, where it was not kept. */
+function parsed(body: Buffer | undefined): Raw {
+  return body === undefined ? {} : (JSON.parse(body.toString('utf8')) as Raw)
 }

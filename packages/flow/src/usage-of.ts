@@ -1,12 +1,6 @@
 import { wholeUnits, type Usage, type UsageFlag } from '@tallygate/core'
-import type {
-  AdapterMatch,
-  RequestFacts,
-  ReportedUsage,
-  TokenCount,
-  TokenCounter,
-  UsageReading,
-} from '@tallygate/metering'
+import type { AdapterMatch, RequestFacts, ReportedUsage, TokenCount, UsageReading } from '@tallygate/metering'
+import type { CalibratedCounter } from './calibrated-counter.ts'
 import type { KeptOutput } from './kept-output.ts'
 
 /** What is known of an answer when it has ended, in whatever way. */
@@ -27,7 +21,7 @@ export interface EndedAnswer {
 const REASONING = /(?:^|[/:])(?:o[1-9]|gpt-5)/
 
 /** The figures of an answer: its provider's where it stated them, counted from the text where it did not; absent if unknown. */
-export function usageOf(answer: EndedAnswer, counter: TokenCounter): Usage | Promise<Usage> | undefined {
+export function usageOf(answer: EndedAnswer, counter: CalibratedCounter): Usage | Promise<Usage> | undefined {
   const { match, reading, kept, isComplete } = answer
   const { coversOutput, isPending, shown } = reading
   const reported = chargedOf(reading)
@@ -47,7 +41,7 @@ function chargedOf({ reported, shown }: UsageReading): ReportedUsage | undefined
   return reported && { ...shown, ...(reported.runs ?? reported) }
 }
 
-async function countedUsage(answer: EndedAnswer, counter: TokenCounter): Promise<Usage> {
+async function countedUsage(answer: EndedAnswer, counter: CalibratedCounter): Promise<Usage> {
   const { coversOutput } = answer.reading
   const reported = chargedOf(answer.reading)
   const written = await countOutput(answer, counter)
@@ -142,7 +136,7 @@ function flagsOf({ facts, kept, reading }: EndedAnswer, counts: readonly TokenCo
 
 async function countOutput(
   { match, facts, framing, reading, kept }: EndedAnswer,
-  counter: TokenCounter,
+  counter: CalibratedCounter,
 ): Promise<TokenCount> {
   if (kept.isEmpty || match.adapter.counts !== 'text') return { tokens: 0, bound: 0, isComplete: true }
   const model = reading.model ?? facts.model
@@ -152,7 +146,7 @@ async function countOutput(
 
 async function countPrompt(
   { match, facts, requestBody, requestBytes }: EndedAnswer,
-  counter: TokenCounter,
+  counter: CalibratedCounter,
 ): Promise<TokenCount> {
   if (requestBody === undefined) return { tokens: Math.ceil(requestBytes / 4), bound: requestBytes, isComplete: false }
   return counter.count({

@@ -27,6 +27,8 @@ const AT_START = [
   'nodes',
   'spareRetries',
   'estimates',
+  'sampleCounts',
+  'outputEstimate',
 ] as const satisfies readonly (keyof Config)[]
 
 export interface ConfigReloadOptions {

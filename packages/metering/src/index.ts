@@ -22,6 +22,13 @@ export { OPERATIONS, type Bill, type Operation } from './table/operations.ts'
 export { PROVIDERS, type OwnPath, type Provider, type ProviderRoute } from './table/providers.ts'
 export { pathOf } from './table/request-path.ts'
 export { type MemberPath, type RequestShape } from './table/request-shape.ts'
+export {
+  Calibration,
+  CALIBRATION_PREFIX,
+  type CalibratedCount,
+  type CalibrationKey,
+  type CalibrationOptions,
+} from './learning/calibration.ts'
 export { cutRuns } from './counting/cut-runs.ts'
 export {
   problemBody,
@@ -32,16 +39,23 @@ export {
   type ProblemBody,
   type ProblemKind,
 } from './dialect.ts'
-export { estimateAmounts } from './request/estimate.ts'
+export { amountsFor, estimateAmounts, outputEstimate, type EstimateOptions } from './request/estimate.ts'
 export { isFormType, parseFormBody, type BodyFault, type FormBody } from './request/form-body.ts'
 export { parseJsonBody, type JsonBody, type JsonBodyFault } from './request/json-body.ts'
 export { JsonPicker, type JsonPick, type JsonPicks, type JsonPickTarget } from './framing/json-picker.ts'
+export {
+  OutputEstimator,
+  OUTPUT_PREFIX,
+  type OutputEstimatorOptions,
+  type OutputKey,
+} from './learning/output-estimator.ts'
 export { outputText, type OutputText } from './counting/output-text.ts'
 export { promptText, type PromptText } from './counting/prompt-text.ts'
 export { isRaw, type Raw, type ReportedUsage } from './usage/reported-usage.ts'
 export { readRequestFacts, type RequestFacts } from './request/request-facts.ts'
 export { clientFrame, closePayload, serverFrame } from './framing/websocket-frame.ts'
 export { WebSocketReader, type WebSocketTarget } from './framing/websocket-reader.ts'
+export { requestKind } from './learning/request-kind.ts'
 export { sseData, sseDocuments } from './framing/sse-event.ts'
 export { SseFramer, type SseFrames } from './framing/sse-framer.ts'
 export { TokenCounter, type TokenCounterOptions } from './counting/token-counter.ts'

@@ -1,5 +1,5 @@
 import type { AdapterMatch } from '../table/operation-table.ts'
-import type { MemberPath } from '../table/request-shape.ts'
+import type { MemberPath, RequestShape } from '../table/request-shape.ts'
 import { isRaw, type Raw } from '../usage/reported-usage.ts'
 
 /** What a request says of itself, as far as quotas depend on it. */
@@ -12,6 +12,8 @@ export interface RequestFacts {
    * where the operation makes none.
    */
   readonly outputCeiling: number | undefined
+  /** Answers that are asked for, over all prompts; absent: one. */
+  readonly answers?: number
   /** How many images are asked for; absent where the operation makes none. */
   readonly images?: number | undefined
   /** Of audio that it sends or asks for, at most. */
@@ -31,10 +33,12 @@ export function readRequestFacts({ adapter: { request }, named }: AdapterMatch, 
   const ofPath = decoded(named['deployment'] ?? named['model'])
   const model = request.model === 'path' ? (ofPath ?? at(body, ['model'])) : (ofPath ?? at(body, request.model))
   const tier = at(body, ['service_tier'])
+  const answers = answersOf(request, body)
   return {
     model: typeof model === 'string' ? model.slice(0, MOST_MODEL_CHARACTERS) : undefined,
     stream: isStream(request.stream, named, body),
-    outputCeiling: ceilingOf(request, body),
+    outputCeiling: ceilingOf(request.ceiling, answers, body),
+    ...(answers === 1 ? {} : { answers }),
     ...(request.images === undefined ? {} : { images: Math.ceil(largest(body, request.images) ?? 1) }),
     ...(typeof tier === 'string' ? { serviceTier: tier.slice(0, MOST_TIER_CHARACTERS) } : {}),
   }
@@ -47,17 +51,18 @@ function isStream(stream: MemberPath | 'path' | 'always', named: AdapterMatch['n
   return value === true || value === 'sse'
 }
 
-function ceilingOf(
-  { ceiling, answers, prompts = [] }: AdapterMatch['adapter']['request'],
-  body: Raw,
-): number | undefined {
+function ceilingOf(ceiling: RequestShape['ceiling'], answers: number, body: Raw): number | undefined {
   if (ceiling === 'none') return 0
   const each = largest(body, ceiling)
-  if (each === undefined) return undefined
-  const count =
+  return each === undefined ? undefined : Math.min(Math.ceil(each) * answers, Number.MAX_SAFE_INTEGER)
+}
+
+/** Answers that are asked for, over all prompts. */
+function answersOf({ answers, prompts = [] }: RequestShape, body: Raw): number {
+  return (
     Math.max(1, Math.ceil(largest(body, answers) ?? 1)) *
     Math.max(1, ...prompts.map((path) => promptsIn(at(body, path))))
-  return Math.min(Math.ceil(each) * count, Number.MAX_SAFE_INTEGER)
+  )
 }
 
 /** A text, or the numbers of its tokens, is one prompt; a list of these is as many. */
