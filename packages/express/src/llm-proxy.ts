@@ -101,6 +101,7 @@ export function llmProxy(options: LlmProxyOptions): LlmProxy {
         (paysForAll ? undefined : refusalOfStranger(call.subject, quota.logger))
       if (refusal !== undefined) return sendDenial(call.problem(refusal.kind, refusal.message), {}, req, res, next)
       if (purpose !== undefined) call.record({ basis: 'estimated', operation: purpose, flags: ['unmetered'] })
+      call.servedAt(target.hostname ?? '')
       prepareHeaders(req, call, options)
       const upgrade = upgradeOf(req)
       if (upgrade !== undefined) return forwardSession(forwarding, upgrade, call, req, res)
