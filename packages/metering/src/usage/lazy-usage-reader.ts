@@ -1,6 +1,6 @@
 import { KeptOutput } from '../framing/kept-output.ts'
 import { PendingBytes } from '../framing/pending-bytes.ts'
-import { sseData, sseDocuments } from '../framing/sse-event.ts'
+import { sseDocuments } from '../framing/sse-event.ts'
 import { endOfEventAt, endOfLastEvent, startOfLastEvent } from '../framing/sse-framer.ts'
 import { isRaw, type Raw } from './reported-usage.ts'
 import { StreamUsageReader } from './stream-usage-reader.ts'
@@ -16,14 +16,40 @@ const PEEK_EVERY_BYTES = 65_536
 const NEAR_BYTES = 4_096
 /** So many events at the head of a stream are looked at. */
 const MOST_HEAD_EVENTS = 4
+const DATA = 'data:'
+const LINE_END = /[\r\n]/
 
 /** Something that an event says. */
 interface Statement {
   readonly document: Raw
-  /** Of this event alone. */
-  readonly reading: UsageReading
+  /** Has taken this document alone. */
+  readonly collector: UsageCollector
   /** Where it ends, if its figures cover all output so far; else 0. */
   readonly coversTo: number
+}
+
+/** What is known, and need not be looked for. */
+class Known {
+  input: boolean
+  output = false
+  model: boolean
+
+  constructor({ reported, model }: UsageReading) {
+    this.input = reported?.input !== undefined
+    this.model = model !== undefined
+  }
+
+  /** Nothing before can matter. */
+  get isEnough(): boolean {
+    return this.input && this.output
+  }
+
+  add({ collector, coversTo }: Statement): void {
+    const { reported, model } = collector.reading
+    this.input ||= reported?.input !== undefined
+    this.output ||= coversTo > 0 && reported?.output !== undefined
+    this.model ||= model !== undefined
+  }
 }
 
 /**
@@ -34,7 +60,7 @@ interface Statement {
  */
 export class LazyUsageReader implements UsageReader {
   readonly framing = 'sse'
-  readonly #collector: UsageCollector
+  #collector: UsageCollector
   readonly #mark: Buffer | undefined
   /** What came since figures covered it; begins with an event. */
   readonly #pending = new PendingBytes()
@@ -121,35 +147,46 @@ export class LazyUsageReader implements UsageReader {
    * Takes what pending events state, from the last one back. Returns where those end that figures cover; 0: none are.
    *
    * @param isOver What does not end in a blank line is an event all the same.
-   * @param most Look no farther back than so many bytes.
+   * @param most Look no farther back than so many bytes, and take nothing where that is not enough.
    */
   #lookBack(isOver: boolean, most: number): number {
-    const found: Statement[] = []
-    const known = this.#collector.reading
-    let before = this.#pending.length
+    const length = this.#pending.length
+    const known = new Known(this.#collector.reading)
+    let found: readonly Statement[] = []
     let head: readonly Statement[] | undefined
-    for (let near = NEAR_BYTES; ; near *= 4) {
+    let before = length
+    for (let near = NEAR_BYTES; !known.isEnough; near *= 4) {
       const bytes = this.#pending.tail(near)
-      const start = this.#pending.length - bytes.length
-      for (;;) {
-        const event = this.#eventBefore(bytes, before - start)
+      const start = length - bytes.length
+      for (let event = this.#eventBefore(bytes, before - start); event !== undefined; ) {
         // An event whose beginning is not among these bytes is seen in the next round.
-        if (event === undefined || (event.from === 0 && start > 0)) break
+        if (event.from === 0 && start > 0) break
         before = start + event.from
-        if (event.to === -1 && !isOver) continue
-        const to = event.to === -1 ? bytes.length : event.to
-        found.unshift(...this.#statements(bytes.toString('utf8', event.from, to), start + to))
-        if (isEnough(known, found)) break
+        if (event.to !== -1 || isOver) {
+          const end = event.to === -1 ? bytes.length : event.to
+          const statements = this.#statements(bytes.toString('utf8', event.from, end), start + end)
+          for (const statement of statements) known.add(statement)
+          found = found.length === 0 ? statements : [...statements, ...found]
+        }
+        event = known.isEnough ? undefined : this.#eventBefore(bytes, before - start)
       }
-      if (!isEnough(known, found) && found.length > 0) head ??= this.#atHead(before)
-      if (start === 0 || near >= most || isEnough(known, [...(head ?? []), ...found])) break
+      if (start === 0 || near >= most) break
+      if (found.length > 0 && head === undefined) for (const each of (head = this.#atHead(before))) known.add(each)
     }
-    // What is looked at in passing must not be all that is known of what goes then.
-    if (most !== Infinity && !isEnough(known, [...(head ?? []), ...found])) return 0
-    if ([known, ...found.map(({ reading }) => reading)].every(({ model }) => model === undefined))
-      head ??= this.#atHead(before)
-    for (const { document } of [...(head ?? []), ...found]) this.#collector.absorb(document)
+    if (most !== Infinity && !known.isEnough) return 0
+    if (!known.model && before > 0) head ??= this.#atHead(before)
+    this.#absorb(head === undefined ? found : [...head, ...found])
     return found.findLast(({ coversTo }) => coversTo > 0)?.coversTo ?? 0
+  }
+
+  #absorb(statements: readonly Statement[]): void {
+    const [first] = statements
+    if (first === undefined) return
+    const { reported, model } = this.#collector.reading
+    // The first has taken its own document already: that need not be read again.
+    const isNew = reported === undefined && model === undefined
+    if (isNew) this.#collector = first.collector
+    for (const { document } of isNew ? statements.slice(1) : statements) this.#collector.absorb(document)
   }
 
   /** The last event that begins before an index and can state usage. Its end is -1 where it is not complete. */
@@ -160,20 +197,26 @@ export class LazyUsageReader implements UsageReader {
   }
 
   #statements(event: string, to: number): readonly Statement[] {
-    return sseDocuments(event).flatMap((document) => {
+    return eventDocuments(event).flatMap((document) => {
       if (!isRaw(document)) return []
-      const alone = new UsageCollector(this.#collector.shape)
-      const covers = alone.absorb(document)
-      return [{ document, reading: alone.reading, coversTo: covers ? to : 0 }]
+      const collector = new UsageCollector(this.#collector.shape)
+      return [{ document, collector, coversTo: collector.absorb(document) ? to : 0 }]
     })
   }
 
-  /** What the stream's first events say, as far as they end before an index. */
+  /** What the stream's first events say, as far as they end before an index, until one has named the model. */
   #atHead(before: number): readonly Statement[] {
     const bytes = this.#pending.head(Math.min(NEAR_BYTES, before))
-    const text = bytes.toString('utf8', 0, endOfLastEvent(bytes))
-    const first = sseData(text).slice(0, MOST_HEAD_EVENTS)
-    return first.flatMap((data) => this.#statements(`data: ${data.replaceAll('\n', '\ndata: ')}`, 0))
+    const found: Statement[] = []
+    let from = 0
+    for (let count = 0; count < MOST_HEAD_EVENTS; count += 1) {
+      const to = endOfEventAt(bytes, from)
+      if (to === -1) break
+      found.push(...this.#statements(bytes.toString('utf8', from, to), 0))
+      if (found.some(({ collector }) => collector.reading.model !== undefined)) break
+      from = to
+    }
+    return found
   }
 
   /** Index in the latest piece at which the last event begins, if it ends the stream; else -1. */
@@ -188,13 +231,16 @@ export class LazyUsageReader implements UsageReader {
   }
 }
 
-/** Whether what is known, and what events say, has an input, and an output that covers them. */
-function isEnough(known: UsageReading, statements: readonly Statement[]): boolean {
-  const inputs = [known, ...statements.map(({ reading }) => reading)]
-  return (
-    inputs.some(({ reported }) => reported?.input !== undefined) &&
-    statements.some(({ coversTo, reading }) => coversTo > 0 && reading.reported?.output !== undefined)
-  )
+/** As {@link sseDocuments}, quicker for the usual event: one line of data, after one that names it or none. */
+function eventDocuments(event: string): readonly unknown[] {
+  const at = event.startsWith(DATA) ? 0 : event.indexOf(`\n${DATA}`) + 1
+  const data = event.slice(at + DATA.length).trim()
+  if (!event.startsWith(DATA, at) || LINE_END.test(data)) return sseDocuments(event)
+  try {
+    return [JSON.parse(data)]
+  } catch {
+    return []
+  }
 }
 
 /** Whether a piece can be the end of an event that has a mark near its end; what is between is punctuation. */
