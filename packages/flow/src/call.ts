@@ -11,7 +11,15 @@ import {
   type UsageOutcome,
 } from '@tallygate/core'
 import { fingerprint, type CredentialSource, type Identification } from '@tallygate/identity'
-import { dialectOf, isFreeRoute, KeptOutput, pathOf, type Dialect, type ProblemKind, type Raw } from '@tallygate/metering'
+import {
+  dialectOf,
+  isFreeRoute,
+  KeptOutput,
+  pathOf,
+  type Dialect,
+  type ProblemKind,
+  type Raw,
+} from '@tallygate/metering'
 import type { CallDescription, CallTelemetry } from '@tallygate/telemetry'
 import { Answer, type AnswerFacts, type AnswerSink } from './answer.ts'
 import { attemptId } from './attempt-id.ts'

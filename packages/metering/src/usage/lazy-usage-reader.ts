@@ -12,8 +12,8 @@ import type { UsageReader } from './usage-reader.ts'
 const MOST_PENDING_BYTES = 1_048_576
 /** So often the latest events are looked at, so that what figures cover can go. */
 const PEEK_EVERY_BYTES = 65_536
-/** How far from its ends a stream is looked at before all of it is. */
-const NEAR_BYTES = 4_096
+/** How far from its ends a stream is looked at first: less than what Node takes from its pool of memory, which is fast. */
+const NEAR_BYTES = 2_000
 /** So many events at the head of a stream are looked at. */
 const MOST_HEAD_EVENTS = 4
 const DATA = 'data:'
@@ -22,34 +22,12 @@ const LINE_END = /[\r\n]/
 /** Something that an event says. */
 interface Statement {
   readonly document: Raw
-  /** Has taken this document alone. */
+  /** Has taken this document, */
   readonly collector: UsageCollector
+  /** and so many that follow it. */
+  knowsOthers: number
   /** Where it ends, if its figures cover all output so far; else 0. */
   readonly coversTo: number
-}
-
-/** What is known, and need not be looked for. */
-class Known {
-  input: boolean
-  output = false
-  model: boolean
-
-  constructor({ reported, model }: UsageReading) {
-    this.input = reported?.input !== undefined
-    this.model = model !== undefined
-  }
-
-  /** Nothing before can matter. */
-  get isEnough(): boolean {
-    return this.input && this.output
-  }
-
-  add({ collector, coversTo }: Statement): void {
-    const { reported, model } = collector.reading
-    this.input ||= reported?.input !== undefined
-    this.output ||= coversTo > 0 && reported?.output !== undefined
-    this.model ||= model !== undefined
-  }
 }
 
 /**
@@ -110,12 +88,8 @@ export class LazyUsageReader implements UsageReader {
     if (this.#kept !== undefined) return this.#kept
     const coveredTo = this.#lookBack(isOver, Infinity)
     const kept = new KeptOutput()
-    let from = 0
-    for (const piece of this.#pending.pieces) {
-      const covered = coveredTo - from
-      if (covered < piece.length) kept.add(covered > 0 ? piece.subarray(covered) : piece)
-      from += piece.length
-    }
+    if (coveredTo > 0) kept.add(this.#pending.tail(this.#pending.length - coveredTo))
+    else for (const piece of this.#pending.pieces) kept.add(piece)
     this.#kept = kept
     return kept
   }
@@ -151,42 +125,59 @@ export class LazyUsageReader implements UsageReader {
    */
   #lookBack(isOver: boolean, most: number): number {
     const length = this.#pending.length
-    const known = new Known(this.#collector.reading)
     let found: readonly Statement[] = []
-    let head: readonly Statement[] | undefined
     let before = length
-    for (let near = NEAR_BYTES; !known.isEnough; near *= 4) {
+    let head: Statement | undefined
+    let isEnough = false
+    for (let near = NEAR_BYTES; ; near *= 4) {
       const bytes = this.#pending.tail(near)
       const start = length - bytes.length
-      for (let event = this.#eventBefore(bytes, before - start); event !== undefined; ) {
+      for (let event = this.#eventBefore(bytes, before - start); event !== undefined;) {
         // An event whose beginning is not among these bytes is seen in the next round.
         if (event.from === 0 && start > 0) break
         before = start + event.from
-        if (event.to !== -1 || isOver) {
-          const end = event.to === -1 ? bytes.length : event.to
-          const statements = this.#statements(bytes.toString('utf8', event.from, end), start + end)
-          for (const statement of statements) known.add(statement)
-          found = found.length === 0 ? statements : [...statements, ...found]
+        const end = event.to === -1 ? bytes.length : event.to
+        const isEvent = event.to !== -1 || isOver
+        const statement = isEvent ? this.#statement(bytes.toString('utf8', event.from, end), start + end) : undefined
+        if (statement !== undefined) {
+          found = [statement, ...found]
+          isEnough = this.#isEnough(found)
         }
-        event = known.isEnough ? undefined : this.#eventBefore(bytes, before - start)
+        event = isEnough ? undefined : this.#eventBefore(bytes, before - start)
       }
-      if (start === 0 || near >= most) break
-      if (found.length > 0 && head === undefined) for (const each of (head = this.#atHead(before))) known.add(each)
+      if (isEnough || start === 0 || near >= most) break
+      if (found.length === 0 || head !== undefined) continue
+      head = this.#atHead(before)
+      isEnough = head !== undefined && this.#isEnough([head, ...found])
+      if (isEnough) break
     }
-    if (most !== Infinity && !known.isEnough) return 0
-    if (!known.model && before > 0) head ??= this.#atHead(before)
-    this.#absorb(head === undefined ? found : [...head, ...found])
+    if (most !== Infinity && !isEnough) return 0
+    if (this.#collector.reading.model === undefined && found[0]?.collector.reading.model === undefined)
+      head ??= this.#atHead(before)
+    this.#absorb(head === undefined ? found : [head, ...found])
     return found.findLast(({ coversTo }) => coversTo > 0)?.coversTo ?? 0
   }
 
+  /** Whether statements, with what is known, have an input, and an output that covers them: nothing before can matter. */
+  #isEnough(statements: readonly Statement[]): boolean {
+    const { collector } = statements[0]!
+    // The first one takes what the others say as well: then it knows all.
+    for (const { document } of statements.slice(1)) collector.absorb(document)
+    statements[0]!.knowsOthers = statements.length - 1
+    const { reported, coversOutput } = collector.reading
+    const input = reported?.input ?? this.#collector.reading.reported?.input
+    return coversOutput && reported?.output !== undefined && input !== undefined
+  }
+
   #absorb(statements: readonly Statement[]): void {
-    const [first] = statements
+    const [first, ...rest] = statements
     if (first === undefined) return
     const { reported, model } = this.#collector.reading
-    // The first has taken its own document already: that need not be read again.
+    // Where nothing was known, what knows these statements takes the place of what knows nothing.
     const isNew = reported === undefined && model === undefined
     if (isNew) this.#collector = first.collector
-    for (const { document } of isNew ? statements.slice(1) : statements) this.#collector.absorb(document)
+    if (isNew && first.knowsOthers === rest.length) return
+    for (const { document } of isNew ? rest : statements) this.#collector.absorb(document)
   }
 
   /** The last event that begins before an index and can state usage. Its end is -1 where it is not complete. */
@@ -196,27 +187,25 @@ export class LazyUsageReader implements UsageReader {
     return { from: startOfLastEvent(bytes.subarray(0, at)), to: endOfEventAt(bytes, at) }
   }
 
-  #statements(event: string, to: number): readonly Statement[] {
-    return eventDocuments(event).flatMap((document) => {
-      if (!isRaw(document)) return []
-      const collector = new UsageCollector(this.#collector.shape)
-      return [{ document, collector, coversTo: collector.absorb(document) ? to : 0 }]
-    })
+  #statement(event: string, to: number): Statement | undefined {
+    const document = eventDocument(event)
+    if (!isRaw(document)) return undefined
+    const collector = new UsageCollector(this.#collector.shape)
+    return { document, collector, knowsOthers: 0, coversTo: collector.absorb(document) ? to : 0 }
   }
 
-  /** What the stream's first events say, as far as they end before an index, until one has named the model. */
-  #atHead(before: number): readonly Statement[] {
+  /** What the stream's first document says, if its event ends before an index and is near. */
+  #atHead(before: number): Statement | undefined {
     const bytes = this.#pending.head(Math.min(NEAR_BYTES, before))
-    const found: Statement[] = []
     let from = 0
     for (let count = 0; count < MOST_HEAD_EVENTS; count += 1) {
       const to = endOfEventAt(bytes, from)
-      if (to === -1) break
-      found.push(...this.#statements(bytes.toString('utf8', from, to), 0))
-      if (found.some(({ collector }) => collector.reading.model !== undefined)) break
+      if (to === -1) return undefined
+      const statement = this.#statement(bytes.toString('utf8', from, to), 0)
+      if (statement !== undefined) return statement
       from = to
     }
-    return found
+    return undefined
   }
 
   /** Index in the latest piece at which the last event begins, if it ends the stream; else -1. */
@@ -231,15 +220,15 @@ export class LazyUsageReader implements UsageReader {
   }
 }
 
-/** As {@link sseDocuments}, quicker for the usual event: one line of data, after one that names it or none. */
-function eventDocuments(event: string): readonly unknown[] {
+/** The document of an event. The usual event has one line of data, after one that names it or none. */
+function eventDocument(event: string): unknown {
   const at = event.startsWith(DATA) ? 0 : event.indexOf(`\n${DATA}`) + 1
   const data = event.slice(at + DATA.length).trim()
-  if (!event.startsWith(DATA, at) || LINE_END.test(data)) return sseDocuments(event)
+  if (!event.startsWith(DATA, at) || LINE_END.test(data)) return sseDocuments(event)[0]
   try {
-    return [JSON.parse(data)]
+    return JSON.parse(data)
   } catch {
-    return []
+    return undefined
   }
 }
 
