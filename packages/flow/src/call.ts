@@ -245,6 +245,7 @@ export class Call {
   meter(provider?: string): void {
     this.#meters = true
     this.#provider = provider
+    if (provider !== undefined) this.metered.servedBy(provider)
   }
 
   /** From now on the call is written to the ledger when it ends; draining waits for it. */

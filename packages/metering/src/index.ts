@@ -1,16 +1,24 @@
 export {
   ADAPTERS,
+  adapterOf,
   dialectOf,
   isFreeRoute,
+  isSessionRow,
   matchAdapter,
+  matchOperation,
+  matchServedBy,
   pathOf,
   type Adapter,
   type AdapterMatch,
-  type RequestShape,
 } from './table/adapter.ts'
+export { COVERAGE, coverageOf, type Coverage, type CoverageRow } from './table/coverage.ts'
+export { OPERATIONS, type Bill, type Operation } from './table/operations.ts'
+export { PROVIDERS, providerOf, type OwnPath, type Provider, type ProviderRoute } from './table/providers.ts'
+export { type MemberPath, type RequestShape } from './table/request-shape.ts'
 export { cutRuns } from './counting/cut-runs.ts'
 export { problemBody, problemEvent, type Dialect, type Problem, type ProblemBody, type ProblemKind } from './dialect.ts'
 export { estimateAmounts } from './request/estimate.ts'
+export { isFormType, parseFormBody, type BodyFault, type FormBody } from './request/form-body.ts'
 export { parseJsonBody, type JsonBody, type JsonBodyFault } from './request/json-body.ts'
 export { JsonPicker, type JsonPick, type JsonPicks, type JsonPickTarget } from './framing/json-picker.ts'
 export { outputText, type OutputText } from './counting/output-text.ts'
