@@ -3,12 +3,14 @@ import {
   createUsageReader,
   KeptOutput,
   problemEvent,
+  type AdapterMatch,
+  type Dialect,
   type Framing,
   type Problem,
+  type RequestFacts,
   type UsageReader,
   type UsageReading,
 } from '@tallygate/metering'
-import type { Call } from './call.ts'
 import { ContentDecoder } from './content-decoder.ts'
 import type { Fields } from './rate-limit-fields.ts'
 import { UsageChunkFilter, withoutUsage } from './usage-chunk-filter.ts'
@@ -18,6 +20,21 @@ export interface HeadChange {
   readonly set: Fields
   /** Names in lower case. */
   readonly remove: readonly string[]
+}
+
+/** What an answer asks of its call. */
+export interface AnsweredCall {
+  readonly attemptId: string
+  readonly dialect: Dialect
+  /** Whether answers are looked into, for what they used. */
+  readonly meters: boolean
+  readonly metered: {
+    readonly match: AdapterMatch | undefined
+    readonly facts: RequestFacts
+    readonly isUsageInjected: boolean
+  }
+  rateLimitFields(): Fields
+  finish(outcome: UsageOutcome, facts: AnswerFacts): Promise<void>
 }
 
 /** Where an answer goes: to the caller. An object and not a function, as one is made for each call; see docs/benchmarks.md. */
@@ -52,7 +69,7 @@ const ID = /^[A-Za-z0-9._:/+=-]{1,128}$/
  * end of the message.
  */
 export class Answer {
-  readonly #call: Call
+  readonly #call: AnsweredCall
   readonly #sink: AnswerSink
   #status: number | undefined
   /** Absent where nobody looks into the answer. */
@@ -68,7 +85,7 @@ export class Answer {
   #providerRequestId: string | undefined
   #finished: Promise<void> | undefined
 
-  constructor(call: Call, sink: AnswerSink) {
+  constructor(call: AnsweredCall, sink: AnswerSink) {
     this.#call = call
     this.#sink = sink
   }
