@@ -100,6 +100,19 @@ export class Answer {
     return this.#decoder !== undefined
   }
 
+  /** What the answer has told so far. */
+  get facts(): AnswerFacts {
+    const { framing = 'opaque', reading = NOTHING_READ, kept = new KeptOutput() } = this.#reader ?? {}
+    return {
+      status: this.#status,
+      framing,
+      reading,
+      kept,
+      isStream: STREAMS.has(framing) || (framing === 'json' && this.#call.metered.facts.stream),
+      providerRequestId: this.#providerRequestId,
+    }
+  }
+
   /**
    * Takes the head before it leaves.
    *
@@ -248,24 +261,12 @@ export class Answer {
       this.#reader?.write(rest)
       this.#forward(withoutUsage(rest))
     }
-    if (this.#finished === undefined) this.#reader?.end()
+    this.#reader?.end()
   }
 
   #finish(outcome: UsageOutcome): Promise<void> {
-    this.#finished ??= this.#call.finish(outcome, this.#facts())
+    this.#finished ??= this.#call.finish(outcome, this.facts)
     return this.#finished
-  }
-
-  #facts(): AnswerFacts {
-    const { framing = 'opaque', reading = NOTHING_READ, kept = new KeptOutput() } = this.#reader ?? {}
-    return {
-      status: this.#status,
-      framing,
-      reading,
-      kept,
-      isStream: STREAMS.has(framing) || (framing === 'json' && this.#call.metered.facts.stream),
-      providerRequestId: this.#providerRequestId,
-    }
   }
 }
 

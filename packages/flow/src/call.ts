@@ -22,6 +22,7 @@ import {
 } from '@tallygate/metering'
 import type { CallDescription, CallTelemetry } from '@tallygate/telemetry'
 import { Answer, type AnswerFacts, type AnswerSink } from './answer.ts'
+import { annotatedUsage } from './annotated-usage.ts'
 import { attemptId } from './attempt-id.ts'
 import { actualAmounts, entryCharges, recordedUsage, usedNothing, type RecordedUsage } from './call-entry.ts'
 import { CallHolds, type HoldRequest } from './call-holds.ts'
@@ -344,10 +345,13 @@ export class Call {
     if (match === undefined || !this.#meters || usedNothing(answer, outcome)) return undefined
     const { framing, reading, kept } = answer
     const isComplete = outcome === 'complete'
-    return usageOf(
+    const usage = usageOf(
       { match, facts, requestBody: body, requestBytes: bytes, framing, reading, kept, isComplete },
       this.#walk.counter,
     )
+    const { keepsRawUsage } = this.#walk
+    if (usage instanceof Promise) return usage.then((counted) => annotatedUsage(counted, reading, keepsRawUsage))
+    return usage && annotatedUsage(usage, reading, keepsRawUsage)
   }
 
   /** Writes the entry, then settles: durable first. */

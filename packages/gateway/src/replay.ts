@@ -1,5 +1,5 @@
-import { brotliCompressSync, gzipSync, zstdCompressSync } from 'node:zlib'
-import type { UsageBasis, UsageOutcome } from '@tallygate/core'
+import { brotliCompressSync, constants, gzipSync, zstdCompressSync } from 'node:zlib'
+import { QuotaError, type UsageBasis } from '@tallygate/core'
 import { Answer, usageOf, type AnsweredCall, type AnswerFacts } from '@tallygate/flow'
 import {
   adapterOf,
@@ -41,7 +41,8 @@ export type ReplayedUsage = Partial<Record<(typeof REPLAYED_FIGURES)[number], nu
 
 const COMPRESS: Readonly<Record<Coding, (body: Buffer) => Buffer>> = {
   gzip: (body) => gzipSync(body),
-  br: (body) => brotliCompressSync(body),
+  // The best quality takes ten times as long, and is undone in the same way.
+  br: (body) => brotliCompressSync(body, { params: { [constants.BROTLI_PARAM_QUALITY]: 4 } }),
   zstd: (body) => zstdCompressSync(body),
 }
 
@@ -79,7 +80,7 @@ const WEBSOCKET_BODY = /\.ws\.jsonl$/
 export async function replay(recording: Recording, body: Buffer, options: ReplayOptions): Promise<Replayed> {
   const match = matchOf(recording)
   const isSession = WEBSOCKET_BODY.test(recording.responsePath ?? '')
-  const answered = isSession ? session(match, body) : await answer(match, recording, body, options)
+  const answered = isSession ? session(match, recording, body) : await answer(match, recording, body, options)
   const { facts, mistakes } = answered
   const { reported } = facts.reading
   const usage = match === undefined || reported === undefined ? undefined : await usageAs(match, facts, options.counter)
@@ -87,6 +88,9 @@ export async function replay(recording: Recording, body: Buffer, options: Replay
   const basis = usage?.basis ?? null
   return { id: recording.id, usage: figures, basis, mistakes: [...mistakes, ...compared(recording, figures)] }
 }
+
+/** A body is cut into not many more pieces than this. */
+const MOST_PIECES = 250
 
 /** Pieces of random lengths, short and long, the same for the same seed. */
 export function cutBySeed(seed: number): (body: Buffer) => readonly Buffer[] {
@@ -100,7 +104,7 @@ export function cutBySeed(seed: number): (body: Buffer) => readonly Buffer[] {
   }
   return (body) => {
     const pieces: Buffer[] = []
-    const most = [2, 16, 128, 1_024, 8_192][below(5)]!
+    const most = Math.max([2, 16, 128, 1_024, 8_192][below(5)]!, Math.ceil((2 * body.length) / MOST_PIECES))
     for (let at = 0; at < body.length; ) {
       const end = Math.min(body.length, at + 1 + below(most))
       // A copy, so that what lies behind it can't be read.
@@ -162,29 +166,37 @@ async function answer(
   const last = await answer.end()
   if (last !== undefined) received.push(last)
   const isSame = remove.length === 0 && Buffer.concat(received).equals(sent)
-  return { facts: call.facts!, mistakes: isSame ? [] : ['the caller does not get the bytes that the provider sent'] }
+  return { facts: answer.facts, mistakes: isSame ? [] : ['the caller does not get the bytes that the provider sent'] }
 }
 
 /** The messages that a session received, each a frame of its own. */
-function session(match: AdapterMatch | undefined, body: Buffer): Answered {
+function session(match: AdapterMatch | undefined, { id }: Recording, body: Buffer): Answered {
   const reader = usageReaderFor('messages', new UsageCollector(match?.adapter.usage ?? 'realtime'))
-  for (const line of body.toString('utf8').split('\n')) {
+  const lines = body.toString('utf8').split('\n')
+  for (const [at, line] of lines.entries()) {
     if (line.trim() === '') continue
-    const { direction, data } = JSON.parse(line) as { readonly direction?: unknown; readonly data?: unknown }
-    if (direction === 'received') reader.write(Buffer.from(typeof data === 'string' ? data : JSON.stringify(data)))
+    const { direction, data } = messageOf(line, `${id}: message ${at + 1}`)
+    if (direction === 'received') reader.write(Buffer.from(typeof data === 'string' ? data : JSON.stringify(data) ?? ''))
   }
   reader.end()
   const { framing, reading, kept } = reader
   return { facts: { status: 101, framing, reading, kept, isStream: true, providerRequestId: undefined }, mistakes: [] }
 }
 
-/** A call whose answer was recorded: it is asked what a live one is asked, and keeps what it is told at its end. */
+function messageOf(line: string, at: string): { readonly direction?: unknown; readonly data?: unknown } {
+  try {
+    return Object(JSON.parse(line)) as { readonly direction?: unknown; readonly data?: unknown }
+  } catch (error) {
+    throw new QuotaError('ERR_QUOTA_CONFIG', `${at} is no JSON: a session has one message a line`, { cause: error })
+  }
+}
+
+/** A call whose answer was recorded: it is asked what a live one is asked, and writes nothing down. */
 class ReplayedCall implements AnsweredCall {
   readonly attemptId = 'replayed'
   readonly dialect: Dialect
   readonly meters: boolean
   readonly metered: AnsweredCall['metered']
-  facts: AnswerFacts | undefined
 
   constructor(match: AdapterMatch | undefined, { url, request }: Recording) {
     this.dialect = match?.adapter.dialect ?? dialectOf(url)
@@ -198,9 +210,7 @@ class ReplayedCall implements AnsweredCall {
     return {}
   }
 
-  async finish(_: UsageOutcome, facts: AnswerFacts): Promise<void> {
-    this.facts = facts
-  }
+  async finish(): Promise<void> {}
 }
 
 function usageAs(match: AdapterMatch, { framing, reading, kept }: AnswerFacts, counter: TokenCounter) {

@@ -77,6 +77,8 @@ export class LazyUsageReader implements UsageReader {
   }
 
   end(): void {
+    // What was looked at, and ends as it should, says nothing new.
+    if (this.#kept !== undefined && !this.isWithinEvent) return
     this.#kept = undefined
     this.#settle(true)
     this.#eager?.end()
