@@ -45,7 +45,9 @@ function read(file: string, remedy: string): Buffer {
   try {
     return readFileSync(file)
   } catch (error) {
-    throw new QuotaError('ERR_QUOTA_CONFIG', `${file} can not be read (${reasonOf(error)}): ${remedy}`, { cause: error })
+    throw new QuotaError('ERR_QUOTA_CONFIG', `${file} can not be read (${reasonOf(error)}): ${remedy}`, {
+      cause: error,
+    })
   }
 }
 

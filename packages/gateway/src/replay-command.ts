@@ -38,7 +38,10 @@ export async function replayCommand(
   const recordings = readRecordings(index).filter(
     (row) => (provider === undefined || row.provider === provider) && (api === undefined || row.api === api),
   )
-  if (recordings.length === 0) throw wrong(`${index} has no recording${provider === undefined && api === undefined ? '' : ' of that provider and API'}`)
+  if (recordings.length === 0)
+    throw wrong(
+      `${index} has no recording${provider === undefined && api === undefined ? '' : ' of that provider and API'}`,
+    )
   const cut = seed === undefined ? {} : { cut: cutBySeed(seed) }
   const counter = new TokenCounter()
   const sums = new Map<string, Sum>()

@@ -105,7 +105,7 @@ export function cutBySeed(seed: number): (body: Buffer) => readonly Buffer[] {
   return (body) => {
     const pieces: Buffer[] = []
     const most = Math.max([2, 16, 128, 1_024, 8_192][below(5)]!, Math.ceil((2 * body.length) / MOST_PIECES))
-    for (let at = 0; at < body.length; ) {
+    for (let at = 0; at < body.length;) {
       const end = Math.min(body.length, at + 1 + below(most))
       // A copy, so that what lies behind it can't be read.
       pieces.push(Buffer.from(body.subarray(at, end)))
@@ -176,7 +176,8 @@ function session(match: AdapterMatch | undefined, { id }: Recording, body: Buffe
   for (const [at, line] of lines.entries()) {
     if (line.trim() === '') continue
     const { direction, data } = messageOf(line, `${id}: message ${at + 1}`)
-    if (direction === 'received') reader.write(Buffer.from(typeof data === 'string' ? data : JSON.stringify(data) ?? ''))
+    if (direction === 'received')
+      reader.write(Buffer.from(typeof data === 'string' ? data : (JSON.stringify(data) ?? '')))
   }
   reader.end()
   const { framing, reading, kept } = reader

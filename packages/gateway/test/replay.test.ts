@@ -20,7 +20,10 @@ const CHAT = { provider: 'openai', api: 'chat.completions', url: 'https://api.op
 const usage = { prompt_tokens: 9, completion_tokens: 4, total_tokens: 13 }
 const realtime = [
   { direction: 'sent', data: { type: 'response.done', response: { usage: { input_tokens: 99, output_tokens: 99 } } } },
-  { direction: 'received', data: { type: 'response.done', response: { usage: { input_tokens: 3, output_tokens: 1 } } } },
+  {
+    direction: 'received',
+    data: { type: 'response.done', response: { usage: { input_tokens: 3, output_tokens: 1 } } },
+  },
   { direction: 'received', data: '{"type":"response.done","response":{"usage":{"input_tokens":4,"output_tokens":1}}}' },
 ]
 
@@ -211,7 +214,9 @@ describe('tallygate replay', () => {
     expect(await failure({})).to.include('it is the body of gone')
     write([[{ ...CHAT, id: 'spoilt', headers: {}, responsePath: 'bodies/spoilt.ws.jsonl', expected: null }, '{"dir']])
     expect(await failure({})).to.include('spoilt: message 1 is no JSON')
-    const { status, stderr } = spawnSync(process.execPath, [CLI, 'replay', index, '--compress', 'x'], { encoding: 'utf8' })
+    const { status, stderr } = spawnSync(process.execPath, [CLI, 'replay', index, '--compress', 'x'], {
+      encoding: 'utf8',
+    })
     expect([status, stderr.split('\n').length]).to.deep.equal([1, 2])
   })
 
@@ -219,7 +224,8 @@ describe('tallygate replay', () => {
     const body = Buffer.from('0123456789'.repeat(500))
     const lengths = (seed: number): number[] => cutBySeed(seed)(body).map(({ length }) => length)
     expect(lengths(5)).to.deep.equal(lengths(5)).and.not.to.deep.equal(lengths(6))
-    for (let seed = 0; seed < 50; seed += 1) expect(Buffer.concat([...cutBySeed(seed)(body)]).equals(body)).to.equal(true)
+    for (let seed = 0; seed < 50; seed += 1)
+      expect(Buffer.concat([...cutBySeed(seed)(body)]).equals(body)).to.equal(true)
   })
 })
 

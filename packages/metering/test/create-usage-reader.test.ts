@@ -11,7 +11,13 @@ const FRAME = converseFrame('metadata', { usage: { inputTokens: 3, outputTokens:
 const LINE = `${JSON.stringify({ done: true, prompt_eval_count: 3, eval_count: 4 })}\n`
 
 describe('createUsageReader', () => {
-  const table: readonly (readonly [what: string, type: string, body: string | Buffer, framing: Framing, shape?: UsageShape])[] = [
+  const table: readonly (readonly [
+    what: string,
+    type: string,
+    body: string | Buffer,
+    framing: Framing,
+    shape?: UsageShape,
+  ])[] = [
     ['JSON', 'application/json; charset=UTF-8', BODY, 'json'],
     ['JSON of a kind of its own', 'application/vnd.api+json', BODY, 'json'],
     ['JSON after white space that keeps a connection open', 'application/json', `\n \n\n${BODY}`, 'json'],
@@ -65,7 +71,11 @@ describe('createUsageReader', () => {
       'x-amzn-bedrock-input-token-count': '12',
       'x-amzn-bedrock-output-token-count': '7',
     }
-    const options = { shape: 'invoke', contentType: 'application/json', header: (name: string) => headers[name] } as const
+    const options = {
+      shape: 'invoke',
+      contentType: 'application/json',
+      header: (name: string) => headers[name],
+    } as const
     const reader = createUsageReader(options)
     reader.write(Buffer.from('{"outputs":[{"text":"a"}]}'))
     reader.end()
@@ -81,5 +91,4 @@ describe('createUsageReader', () => {
     reader.end()
     expect([reader.framing, reader.reading.reported, reader.isWithinEvent]).to.deep.equal(['sse', undefined, false])
   })
-
 })

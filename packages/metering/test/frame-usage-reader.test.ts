@@ -11,7 +11,10 @@ const METADATA = converseFrame('metadata', { metrics: { latencyMs: 9 }, usage: U
 const BEFORE = [
   converseFrame('messageStart', { role: 'assistant' }),
   converseFrame('contentBlockDelta', { contentBlockIndex: 0, delta: { text: TRAP } }),
-  converseFrame('contentBlockDelta', { contentBlockIndex: 1, delta: { toolUse: { input: `{"usage":{"inputTokens":7}}` } } }),
+  converseFrame('contentBlockDelta', {
+    contentBlockIndex: 1,
+    delta: { toolUse: { input: `{"usage":{"inputTokens":7}}` } },
+  }),
   converseFrame('messageStop', { stopReason: 'end_turn' }),
 ]
 const CONVERSE = Buffer.concat([...BEFORE, METADATA])
@@ -114,9 +117,15 @@ describe('FrameUsageReader', () => {
 
   it('takes an exception, and a frame without JSON, for nothing', () => {
     const frames = [
-      awsFrame({ ':message-type': 'exception', ':exception-type': 'throttlingException' }, Buffer.from('{"usage":{"inputTokens":1}}')),
+      awsFrame(
+        { ':message-type': 'exception', ':exception-type': 'throttlingException' },
+        Buffer.from('{"usage":{"inputTokens":1}}'),
+      ),
       awsFrame({ ':message-type': 'event', ':event-type': 'metadata' }, Buffer.from('"usage":{"inputTokens":1}}')),
-      awsFrame({ ':message-type': 'event', ':event-type': 'chunk' }, Buffer.from('{"bytes":7,"usage":{"inputTokens":1}}')),
+      awsFrame(
+        { ':message-type': 'event', ':event-type': 'chunk' },
+        Buffer.from('{"bytes":7,"usage":{"inputTokens":1}}'),
+      ),
     ]
     expect(read('converse', frames).reading.reported).to.equal(undefined)
   })
@@ -136,7 +145,15 @@ describe('FrameUsageReader', () => {
     const payload = Buffer.from(JSON.stringify({ usage: USAGE }))
     const good = awsFrame({ ':event-type': 'metadata' }, payload, Buffer.concat(every))
     expect(read('converse', [good]).reading.reported).to.include({ input: 20 })
-    for (const more of [[9], [1, 0x78], [1, 0x78, 7], [1, 0x78, 7, 0], [1, 0x78, 7, 0, 9], [1, 0x78, 42], [1, 0x78, 5, 1]]) {
+    for (const more of [
+      [9],
+      [1, 0x78],
+      [1, 0x78, 7],
+      [1, 0x78, 7, 0],
+      [1, 0x78, 7, 0, 9],
+      [1, 0x78, 42],
+      [1, 0x78, 5, 1],
+    ]) {
       const { reading } = read('converse', [awsFrame({}, payload, Buffer.from(more))])
       expect([reading.reported, reading.isDamaged], String(more)).to.deep.equal([undefined, true])
     }

@@ -1,4 +1,11 @@
-import { sseDocuments, UsageCollector, usageReaderFor, type Raw, type UsageReader, type UsageShape } from '@tallygate/metering'
+import {
+  sseDocuments,
+  UsageCollector,
+  usageReaderFor,
+  type Raw,
+  type UsageReader,
+  type UsageShape,
+} from '@tallygate/metering'
 import { runs } from '@tallygate/testkit'
 import { expect } from 'chai'
 import fc from 'fast-check'
@@ -57,7 +64,11 @@ const chat = fc.array(fc.oneof({ weight: 4, arbitrary: delta }, { weight: 2, arb
   maxLength: 40,
 })
 
-const text = content.map((words) => ({ type: 'content_block_delta', index: 0, delta: { type: 'text_delta', text: words } }))
+const text = content.map((words) => ({
+  type: 'content_block_delta',
+  index: 0,
+  delta: { type: 'text_delta', text: words },
+}))
 const start = fc.tuple(count, count).map(([input, cached]) => ({
   type: 'message_start',
   message: { model: 'claude', usage: { input_tokens: input, cache_read_input_tokens: cached, output_tokens: 1 } },
@@ -133,7 +144,9 @@ describe('LazyUsageReader', () => {
     })
   }
 
-  const usage = (input: number, output: number): unknown => ({ usage: { prompt_tokens: input, completion_tokens: output } })
+  const usage = (input: number, output: number): unknown => ({
+    usage: { prompt_tokens: input, completion_tokens: output },
+  })
   const words = { choices: [{ delta: { content: 'word '.repeat(20) } }] }
   const much = Array.from({ length: 3_000 }, () => words)
   const streams: readonly (readonly [what: string, documents: readonly unknown[], input: number | undefined])[] = [
@@ -178,7 +191,10 @@ describe('LazyUsageReader', () => {
   it('lets go of what figures cover, of a stream that states them again and again', () => {
     const reader = readerOf('gemini')
     const event = Buffer.from(
-      events({ candidates: [{ content: { parts: [{ text: 'word '.repeat(50) }] } }], usageMetadata: { promptTokenCount: 3, candidatesTokenCount: 4 } }),
+      events({
+        candidates: [{ content: { parts: [{ text: 'word '.repeat(50) }] } }],
+        usageMetadata: { promptTokenCount: 3, candidatesTokenCount: 4 },
+      }),
     )
     for (let sent = 0; sent < 20_000; sent += 1) reader.write(event)
     expect(reader.reading.reported).to.include({ input: 3, output: 4 })

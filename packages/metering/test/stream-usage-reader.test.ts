@@ -47,8 +47,7 @@ describe('StreamUsageReader of lines', () => {
       ['no end of the last', lines(documents).trimEnd()],
     ] as const) {
       it(`reads ${shape} in lines with ${how}, cut at any byte`, () => {
-        for (const pieces of everyCut(Buffer.from(text)))
-          expect(read(shape, pieces).reading.reported).to.include(usage)
+        for (const pieces of everyCut(Buffer.from(text))) expect(read(shape, pieces).reading.reported).to.include(usage)
       })
     }
 
@@ -94,7 +93,11 @@ describe('StreamUsageReader of lines', () => {
   it('throws at nothing', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 200 }), anyCuts, (bytes, cuts) => {
-        const text = Buffer.concat([Buffer.from(lines(OLLAMA.slice(0, 1))), Buffer.from(bytes), Buffer.from('\n{"eval_count":')])
+        const text = Buffer.concat([
+          Buffer.from(lines(OLLAMA.slice(0, 1))),
+          Buffer.from(bytes),
+          Buffer.from('\n{"eval_count":'),
+        ])
         read('ollama', cutAt(text, cuts))
         read('openai-responses', cutAt(text, cuts), 'sse')
       }),
@@ -121,6 +124,8 @@ describe('StreamUsageReader of events', () => {
 
   it('goes on reading where another response follows in the same stream', () => {
     const more = { type: 'response.completed', response: { usage: { ...usage, input_tokens: 50, total_tokens: 53 } } }
-    expect(read('openai-responses', [Buffer.from(events(...documents, more))], 'sse').reading.reported?.input).to.equal(50)
+    expect(read('openai-responses', [Buffer.from(events(...documents, more))], 'sse').reading.reported?.input).to.equal(
+      50,
+    )
   })
 })
