@@ -7,7 +7,7 @@ import { TokenCounter } from '@tallygate/metering'
 import { runs } from '@tallygate/testkit'
 import { expect } from 'chai'
 import { converseFrame } from '../../metering/test/aws-frames.ts'
-import { readBody, readRecordings } from '../src/recordings.ts'
+import { readBody, readRecordings, type Recording } from '../src/recordings.ts'
 import { replayCommand, type ReplayCommandOptions } from '../src/replay-command.ts'
 import { cutBySeed, cutEverywhere, replay } from '../src/replay.ts'
 
@@ -28,7 +28,7 @@ const realtime = [
 ]
 
 /** Recordings made for these tests. */
-const ROWS: readonly (readonly [row: Record<string, unknown>, body: string | Buffer])[] = [
+const ROWS: readonly (readonly [row: Partial<Recording>, body: string | Buffer])[] = [
   [
     { ...CHAT, id: 'json', headers: JSON_TYPE, expected: { input: 9, output: 4, total: 13, cost: 1 } },
     JSON.stringify({ model: 'gpt-4o', choices: [{ message: { content: '"usage":{"prompt_tokens":1}' } }], usage }),
@@ -113,8 +113,8 @@ let index: string
 
 function write(rows: typeof ROWS): void {
   const lines = rows.map(([row, body]) => {
-    const responsePath = row['responsePath'] ?? `bodies/${String(row['id'])}`
-    writeFileSync(join(folder, String(responsePath)), body)
+    const responsePath = row.responsePath ?? `bodies/${row.id}`
+    writeFileSync(join(folder, responsePath), body)
     return JSON.stringify({ status: 200, responsePath, ...row })
   })
   writeFileSync(index, `${lines.join('\n')}\n`)

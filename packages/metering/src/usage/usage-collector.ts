@@ -120,6 +120,8 @@ export class UsageCollector implements JsonPickTarget {
     let covers = false
     for (const place of places) {
       const isOwn = place.path === '' && own.includes(path)
+      // A part of figures that stand beside it.
+      if (isOwn && !statesFigures(document)) this.#put(place.rank ?? 0, ownOf(document, own), place.words, 'merge')
       if ((isOwn || place.path === path) && this.#take(place, isOwn ? document : value))
         covers ||= place.isHead !== true
     }

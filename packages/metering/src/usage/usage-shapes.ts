@@ -235,7 +235,7 @@ const DECLARED: Readonly<Record<UsageShape, Declared>> = {
   embeddings: {
     places: [{ path: 'usage' }, ...EMBEDDING_PLACES, { path: '', rank: 4 }],
     needles: [USAGE],
-    own: { ...OLLAMA_MEMBERS, ...TITAN_MEMBERS },
+    own: { ...OLLAMA_MEMBERS, ...TITAN_MEMBERS, input_token_count: true },
     isInputOnly: true,
   },
   media: {
