@@ -74,6 +74,21 @@ describe('the usage of an entry', () => {
     })
   })
 
+  it('has all runs of an answer whose sums leave some out, and says so', async () => {
+    const iterations = [
+      { type: 'compaction', input_tokens: 900, output_tokens: 50 },
+      { type: 'message', input_tokens: 60, output_tokens: 10 },
+    ]
+    const body = '{"model":"claude-opus-4-5","max_tokens":99,"messages":[]}'
+    const usage = { input_tokens: 60, output_tokens: 10, iterations }
+    expect(await usageOf({ url: '/v1/messages', body }, { content: [], usage })).to.deep.include({
+      inputTokens: 960,
+      outputTokens: 60,
+      totalTokens: 1_020,
+      flags: ['iterations-summed'],
+    })
+  })
+
   it('has the images of an answer that states nothing, and no count of their bytes', async () => {
     const body = '{"model":"dall-e-3","prompt":"a cat","n":2}'
     const answer = { data: [{ b64_json: 'A'.repeat(50_000) }, { url: 'https://images.example/2.png' }] }

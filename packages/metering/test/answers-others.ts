@@ -90,7 +90,14 @@ export const OTHER_ANSWERS: readonly EndpointAnswer[] = [
         ],
       },
     }),
-    usage: { input: 61_072, output: 510, total: 61_582, cacheRead: 5, cacheWrite: 0, flags: ['iterations-summed'] },
+    usage: {
+      input: 682,
+      output: 10,
+      total: 692,
+      cacheRead: 0,
+      cacheWrite: 0,
+      runs: { input: 61_072, output: 510, total: 61_582, cacheRead: 5, cacheWrite: 0, flags: ['iterations-summed'] },
+    },
   },
   ...(['anthropic', 'x_ai'] as const).map((provider): EndpointAnswer => ({
     provider,

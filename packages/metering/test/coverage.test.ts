@@ -5,13 +5,13 @@ import { EVERY_ANSWER } from './every-answer.ts'
 describe('COVERAGE', () => {
   for (const row of COVERAGE.filter((each) => each.kind === 'metered')) {
     it(`has an answer that proves the meter of ${row.provider} ${row.operation} ${row.method} ${row.path}`, () => {
-      expect(proofsOf(row)).to.not.be.empty
+      expect(proofsOf(row)).to.not.have.length(0)
     })
   }
 
   it('finds no proof for a route that was added without one', () => {
     const added = { ...COVERAGE.find(({ kind }) => kind === 'metered')!, path: /\/v9\/dreams$/ } as CoverageRow
-    expect(proofsOf(added)).to.be.empty
+    expect(proofsOf(added)).to.have.length(0)
   })
 
   it('names each provider, and no route of one twice', () => {
