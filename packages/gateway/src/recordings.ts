@@ -11,6 +11,7 @@ export interface Recording {
   readonly provider: string
   readonly api: string
   readonly method?: string
+  /** Default: 200, or 400 for an error. */
   readonly status: number
   readonly url: string
   /** By names in lower case. */
@@ -63,7 +64,8 @@ function recordingOf(line: string, at: string): Recording {
     throw new QuotaError('ERR_QUOTA_CONFIG', `${at}: is no JSON: an index has one recording a line`, { cause: error })
   }
   if (!isObject(row)) throw wrong(at, 'the line', row, 'an object')
-  const { id, provider, api, method, status, url, headers, request, responsePath, expected } = row
+  const { id, provider, api, method, kind, url, headers, request, responsePath } = row
+  const { status = kind === 'error' ? 400 : 200, expected = null } = row
   if (typeof id !== 'string' || id === '') throw wrong(at, 'id', id, 'a text')
   if (typeof provider !== 'string') throw wrong(at, 'provider', provider, 'a text')
   if (typeof api !== 'string') throw wrong(at, 'api', api, 'a text')

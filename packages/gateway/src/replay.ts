@@ -46,7 +46,7 @@ const COMPRESS: Readonly<Record<Coding, (body: Buffer) => Buffer>> = {
   zstd: (body) => zstdCompressSync(body),
 }
 
-/** Operations by the names that recordings have for them, where the path of a recording is such a name and no real one. */
+/** Operations by the names that recordings have for them, where their path tells none. */
 const OPERATION_OF_API: Readonly<Record<string, string>> = {
   chat: 'openai-chat',
   'chat.completions': 'openai-chat',
@@ -72,6 +72,7 @@ const OPERATION_OF_API: Readonly<Record<string, string>> = {
   ocr: 'mistral-ocr',
   'ollama.chat': 'ollama-chat',
   'ollama.generate': 'ollama-generate',
+  'ollama.embed': 'ollama-embed',
 }
 const UNREAD: RequestFacts = { model: undefined, stream: false, outputCeiling: undefined }
 const WEBSOCKET_BODY = /\.ws\.jsonl$/
@@ -79,7 +80,8 @@ const WEBSOCKET_BODY = /\.ws\.jsonl$/
 /** Leads a recorded answer through the code of a live call, and compares what it reads and lets through. */
 export async function replay(recording: Recording, body: Buffer, options: ReplayOptions): Promise<Replayed> {
   const match = matchOf(recording)
-  const isSession = WEBSOCKET_BODY.test(recording.responsePath ?? '')
+  const isSession =
+    WEBSOCKET_BODY.test(recording.responsePath ?? '') || recording.headers['content-type'] === 'application/x-ws-jsonl'
   const answered = isSession ? session(match, recording, body) : await answer(match, recording, body, options)
   const { facts, mistakes } = answered
   const { reported } = facts.reading
@@ -120,19 +122,19 @@ export function cutEverywhere(body: Buffer): readonly Buffer[] {
   return Array.from(body, (byte) => Buffer.of(byte))
 }
 
-/** The operation, by the path; what the path leaves open is what an operator would have configured. */
+/** The operation, by the path; where that does not tell, by what an operator would have configured. */
 function matchOf({ method, url, provider, api }: Recording): AdapterMatch | undefined {
   const { host, path } = placeOf(url)
-  if (path === `/${api}` || path === '') {
-    const adapter = adapterOf(OPERATION_OF_API[api] ?? '', provider)
-    return adapter === undefined ? undefined : { adapter, named: {} }
-  }
   const methods = method === undefined ? ['POST', 'GET'] : [method]
-  for (const each of methods) {
-    const match = matchOperation(each, path, host) ?? undefined
-    if (match !== undefined) return match
+  const isNamed = path === '' || path === `/${api}`
+  if (!isNamed) {
+    for (const each of methods) {
+      const match = matchOperation(each, path, host)
+      if (match !== undefined) return match
+    }
   }
-  return undefined
+  const adapter = adapterOf(OPERATION_OF_API[api] ?? '', provider)
+  return adapter === undefined ? undefined : { adapter, named: {} }
 }
 
 function placeOf(url: string): { readonly host: string; readonly path: string } {

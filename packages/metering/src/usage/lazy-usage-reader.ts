@@ -246,15 +246,15 @@ function eventDocument(event: string): unknown {
 
 /** Whether a piece can be the end of an event that has a mark at its end, or a name as its last text. */
 function mayEndWith(piece: Buffer, mark: Buffer): boolean {
-  const isName = mark[mark.length - 1] !== CLOSE_BRACKET
   let at = piece.length - 1
-  while (at >= 0 && (piece[at]! <= SPACE || (isName && isPunctuation(piece[at]!)))) at -= 1
+  while (at >= 0 && piece[at]! <= SPACE) at -= 1
+  if (mark[mark.length - 1] !== CLOSE_BRACKET) while (at >= 0 && isPunctuation(piece[at]!)) at -= 1
   for (let index = mark.length - 1; index >= 0 && at >= 0; index -= 1, at -= 1)
     if (piece[at] !== mark[index]) return false
   return true
 }
 
-/** Quotes and closing braces, which end a document whose last member is a text. */
+/** White space, quotes and closing braces, which end a document whose last member is a text. */
 function isPunctuation(byte: number): boolean {
-  return byte === 0x22 || byte === 0x7d
+  return byte <= SPACE || byte === 0x22 || byte === 0x7d
 }
