@@ -1,20 +1,24 @@
 import type { UsageFlag } from '@tallygate/core'
-import { isRaw, known, type Raw, type ReportedUsage } from './reported-usage.ts'
+import { isRaw, type Raw, type ReportedUsage } from './reported-usage.ts'
 import { USAGE_WORDS, type FigureName, type UsageWords, type WordsName } from './usage-words.ts'
 
 /** xAI states costs in ticks, of which a US dollar has 10^10. */
 const DOLLARS_PER_TICK = 1e-10
 
-type Steps = readonly (readonly string[])[]
 type Found = { -readonly [name in keyof ReportedUsage]: ReportedUsage[name] }
-interface Words extends Omit<UsageWords, 'figures'> {
-  readonly figures: readonly (readonly [name: FigureName, places: Steps])[]
+/** What a member of a usage object is: a figure, or what holds some. */
+interface Entry {
+  /** What it states. Of several members that state one figure, the first in its words counts. */
+  readonly figures: { readonly name: FigureName; readonly order: number }[]
+  inside?: Map<string, Entry>
+}
+interface Words extends UsageWords {
+  readonly entries: ReadonlyMap<string, Entry>
 }
 
 const NAMES = Object.keys(USAGE_WORDS) as WordsName[]
 const WORDS: readonly Words[] = Object.values<UsageWords>(USAGE_WORDS).map((words) => {
-  const figures = Object.entries(words.figures) as [FigureName, readonly string[]][]
-  return { ...words, figures: figures.map(([name, places]) => [name, places.map((place) => place.split('.'))]) }
+  return { ...words, entries: entriesOf(words) }
 })
 const RESPONSES = NAMES.indexOf('responses')
 /** By each mark, the place of its words among all: objects are looked through once, not once for each words. */
@@ -30,17 +34,56 @@ export function readFigures(raw: Raw, preferred?: WordsName): ReportedUsage | un
   const words = wordsOf(raw, preferred)
   if (words === undefined) return undefined
   const found: Found = {}
-  let isFound = false
-  for (const [name, places] of words.figures) {
-    const value = firstFigure(raw, places)
-    if (value === undefined) continue
-    found[name] = value
-    isFound = true
-  }
-  if (!isFound) return undefined
+  if (!collect(raw, words.entries, found, {})) return undefined
   const usage = brought(raw, words, found)
   const runs = usage && runsOf(raw, usage, preferred)
   return runs === undefined ? usage : { ...usage, runs }
+}
+
+function entriesOf({ figures }: UsageWords): Map<string, Entry> {
+  const entries = new Map<string, Entry>()
+  for (const [figure, places] of Object.entries(figures) as [FigureName, readonly string[]][]) {
+    for (const [order, place] of places.entries()) {
+      let inside = entries
+      const steps = place.split('.')
+      for (const [at, step] of steps.entries()) {
+        const entry = inside.get(step) ?? { figures: [] }
+        inside.set(step, entry)
+        if (at === steps.length - 1) entry.figures.push({ name: figure, order })
+        else inside = entry.inside ??= new Map()
+      }
+    }
+  }
+  return entries
+}
+
+/** Takes the figures that an object states, in one look at its members. Returns whether there are any. */
+function collect(
+  raw: Raw,
+  entries: ReadonlyMap<string, Entry>,
+  found: Found,
+  orders: Partial<Record<FigureName, number>>,
+): boolean {
+  let isFound = false
+  for (const name in raw) {
+    const entry = entries.get(name)
+    if (entry === undefined) continue
+    const { figures, inside } = entry
+    const value = raw[name]
+    if (typeof value === 'number') {
+      if (!Number.isFinite(value)) continue
+      for (const { name: figure, order } of figures) {
+        if (order > (orders[figure] ?? order)) continue
+        found[figure] = value
+        orders[figure] = order
+        isFound = true
+      }
+    } else if (inside !== undefined && typeof value === 'object' && value !== null) {
+      const members = Array.isArray(value) ? inList(value, inside) : (value as Raw)
+      if (collect(members, inside, found, orders)) isFound = true
+    }
+  }
+  return isFound
 }
 
 /** Whether an object has a member of any usage object. */
@@ -79,12 +122,8 @@ function brought(raw: Raw, words: Words, found: Found): ReportedUsage | undefine
 }
 
 /** Whether nothing is said, as against something that is no figure. */
-function isUnsaid(raw: Raw, words: Words, name: FigureName): boolean {
-  const places = words.figures.find(([figure]) => figure === name)?.[1] ?? []
-  return places.every((place) => {
-    const value = at(raw, place)
-    return value === undefined || value === null
-  })
+function isUnsaid(raw: Raw, { figures }: Words, name: FigureName): boolean {
+  return (figures[name] ?? []).every((place) => (raw[place] ?? null) === null)
 }
 
 /** Parts of a whole that is not stated say nothing of it. */
@@ -177,30 +216,18 @@ function costOf(raw: Raw): number | undefined {
   return typeof cost === 'number' && Number.isFinite(cost) && cost >= 0 ? cost : undefined
 }
 
-function firstFigure(raw: Raw, places: Steps): number | undefined {
-  for (const place of places) {
-    const value = place.length === 1 ? raw[place[0]!] : at(raw, place)
-    if (typeof value === 'number' && Number.isFinite(value)) return value
+/** A list of modalities (Gemini) as an object by their names, one of results as their sum; and its length. */
+function inList(list: readonly unknown[], names: ReadonlyMap<string, Entry>): Raw {
+  const object: Record<string, number> = {}
+  if (names.has('length')) object['length'] = list.length
+  for (const member of list) {
+    if (!isRaw(member)) continue
+    const { modality } = member
+    const named = typeof modality === 'string' ? { [modality]: member['tokenCount'] ?? member['tokens'] } : member
+    for (const name of names.keys()) {
+      const value = named[name]
+      if (typeof value === 'number' && Number.isFinite(value)) object[name] = (object[name] ?? 0) + value
+    }
   }
-  return undefined
-}
-
-/** A member by its path. A list of modalities is read as an object by their names, a list of results as their sum. */
-function at(raw: Raw, path: readonly string[]): unknown {
-  let value: unknown = raw
-  for (const name of path) {
-    if (isRaw(value)) value = value[name]
-    else if (Array.isArray(value)) return name === 'length' ? value.length : inList(value, name)
-    else return undefined
-  }
-  return value
-}
-
-/** `[{modality, tokenCount}]` of Gemini, `[{modality, tokens}]` of Interactions, or any list with figures of that name. */
-function inList(list: readonly unknown[], name: string): number | undefined {
-  const figures = list.filter(isRaw).map((member) => {
-    const value = member['modality'] === name ? (member['tokenCount'] ?? member['tokens']) : member[name]
-    return typeof value === 'number' && Number.isFinite(value) ? value : undefined
-  })
-  return known(...figures)
+  return object
 }
