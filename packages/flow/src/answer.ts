@@ -2,6 +2,7 @@ import type { UsageOutcome } from '@tallygate/core'
 import {
   createUsageReader,
   KeptOutput,
+  problemBody,
   problemEvent,
   type AdapterMatch,
   type Dialect,
@@ -173,7 +174,7 @@ export class Answer {
   }
 
   /**
-   * The provider has broken off. Returns the bytes that tell an event stream's reader so, in the dialect of the call;
+   * The provider has broken off. Returns the bytes that tell a stream's reader so, in the dialect of the call;
    * `undefined` where only a broken connection can tell.
    */
   async fail(problem = BROKE_OFF): Promise<Buffer | undefined> {
@@ -181,12 +182,21 @@ export class Answer {
     this.#decoder?.destroy()
     const finished = this.#finish('failed')
     await finished
-    if (this.#reader?.framing !== 'sse' || wasTerminated || (this.#decoder !== undefined && !this.#decodesForCaller))
-      return undefined
+    if (wasTerminated || (this.#decoder !== undefined && !this.#decodesForCaller)) return undefined
+    const event = this.#failureEvent(problem)
+    if (event === undefined) return undefined
+    const isWithinEvent = this.#filter === undefined && this.#reader?.isWithinEvent === true
+    return Buffer.from(isWithinEvent ? `${this.#reader?.framing === 'sse' ? '\n\n' : '\n'}${event}` : event)
+  }
+
+  /** What says in a stream's own framing that it failed; `undefined` where its readers know no such thing. */
+  #failureEvent(problem: Omit<Problem, 'requestId'>): string | undefined {
     const { metered, dialect, attemptId } = this.#call
-    const event = problemEvent(metered.match?.adapter.id ?? '', dialect, { ...problem, requestId: attemptId })
-    const isWithinEvent = this.#filter === undefined && this.#reader.isWithinEvent
-    return Buffer.from(isWithinEvent ? `\n\n${event}` : event)
+    const told = { ...problem, requestId: attemptId }
+    if (this.#reader?.framing === 'sse') return problemEvent(metered.match?.adapter.id ?? '', dialect, told)
+    // Ollama's clients take a line with an error for one.
+    if (this.#reader?.framing === 'ndjson' && dialect === 'ollama') return `${problemBody(dialect, told).body}\n`
+    return undefined
   }
 
   #meter(contentType: string, coding: string, headers: { getHeader(name: string): unknown }): void {
