@@ -1,7 +1,10 @@
 import { UsageCollector, usageReaderFor, type UsageReader, type UsageShape } from '@tallygate/metering'
 import { expect } from 'chai'
 
-function readerOf(shape: UsageShape): { readonly reader: UsageReader; write(text: string): string } {
+function readerOf(shape: UsageShape): {
+  readonly reader: UsageReader
+  readonly write: (text: string) => string
+} {
   const reader = usageReaderFor('json', new UsageCollector(shape))
   return {
     reader,
