@@ -14,6 +14,7 @@ import { fingerprint, type CredentialSource, type Identification } from '@tallyg
 import {
   dialectOf,
   isFreeRoute,
+  KeptOutput,
   pathOf,
   type Adapter,
   type Dialect,
@@ -23,6 +24,7 @@ import {
 } from '@tallygate/metering'
 import type { CallDescription, CallTelemetry } from '@tallygate/telemetry'
 import { Answer, type AnswerFacts, type AnswerSink } from './answer.ts'
+import { annotatedUsage } from './annotated-usage.ts'
 import { attemptId } from './attempt-id.ts'
 import { actualAmounts, entryCharges, recordedUsage, usedNothing, type RecordedUsage } from './call-entry.ts'
 import { CallHolds, type HoldRequest } from './call-holds.ts'
@@ -32,7 +34,6 @@ import { CalibratedCounter } from './calibrated-counter.ts'
 import type { CallerRules } from './caller-rules.ts'
 import { denialOf, problemDenial, wantsProblem, type Denial, type DenialContext } from './denial.ts'
 import { writeContext } from './hold-context.ts'
-import { KeptOutput } from './kept-output.ts'
 import { MeteredRequest, type CallRequest } from './metered-request.ts'
 import { rateLimitFields, type Fields, type RateLimitStyle } from './rate-limit-fields.ts'
 import { BODY_FAULTS, UNAUTHENTICATED } from './refusal-texts.ts'
@@ -47,7 +48,7 @@ const REPORTABLE = /^[A-Za-z0-9._:/-]{1,128}$/
 const SWITCHING = 101
 const UNANSWERED: AnswerFacts = {
   status: undefined,
-  framing: 'json',
+  framing: 'opaque',
   reading: { reported: undefined, coversOutput: false, model: undefined, isPending: false },
   kept: new KeptOutput(),
   isStream: false,
@@ -453,13 +454,16 @@ export class Call {
     if (match === undefined || !this.#meters || usedNothing(answer, outcome)) return undefined
     const { framing, reading, kept } = answer
     const isComplete = outcome === 'complete'
-    return usageOf(
+    const usage = usageOf(
       { match, facts, requestBody: body, requestBytes: bytes, framing, reading, kept, isComplete },
       new CalibratedCounter(this.#walk.counter, this.#walk.learned.calibration, {
         provider: this.#learnsAs ?? match.adapter.provider,
         kind: this.metered.kind,
       }),
     )
+    const { keepsRawUsage } = this.#walk
+    if (usage instanceof Promise) return usage.then((counted) => annotatedUsage(counted, reading, keepsRawUsage))
+    return usage && annotatedUsage(usage, reading, keepsRawUsage)
   }
 
   /** Writes the entry, then settles: durable first. */

@@ -144,6 +144,7 @@ export class Quota {
       denials: options.denials ?? {},
       injectsUsage: options.injectUsage !== 'never',
       learned,
+      keepsRawUsage: options.keepRawUsage === true,
       limits: new BoundLimits(slotOwner),
       outputEstimate,
       parentHeader: (options.parentHeader ?? 'x-tallygate-parent').toLowerCase(),

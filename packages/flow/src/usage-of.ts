@@ -1,7 +1,17 @@
 import { wholeUnits, type Usage, type UsageFlag } from '@tallygate/core'
-import type { AdapterMatch, RequestFacts, ReportedUsage, TokenCount, UsageReading } from '@tallygate/metering'
-import type { CalibratedCounter } from './calibrated-counter.ts'
-import type { KeptOutput } from './kept-output.ts'
+import type {
+  AdapterMatch,
+  Framing,
+  KeptOutput,
+  RequestFacts,
+  ReportedUsage,
+  TokenCount,
+  TokenCounter,
+  UsageReading,
+} from '@tallygate/metering'
+
+/** What counts a text where its provider states nothing. */
+type Counts = Pick<TokenCounter, 'count'>
 
 /** What is known of an answer when it has ended, in whatever way. */
 export interface EndedAnswer {
@@ -10,7 +20,7 @@ export interface EndedAnswer {
   /** The request, for counting it where its provider states nothing; absent where it was too large to keep. */
   readonly requestBody: Buffer | undefined
   readonly requestBytes: number
-  readonly framing: 'json' | 'sse'
+  readonly framing: Framing
   readonly reading: UsageReading
   readonly kept: KeptOutput
   /** Whether the provider came to its end. */
@@ -21,7 +31,7 @@ export interface EndedAnswer {
 const REASONING = /(?:^|[/:])(?:o[1-9]|gpt-5)/
 
 /** The figures of an answer: its provider's where it stated them, counted from the text where it did not; absent if unknown. */
-export function usageOf(answer: EndedAnswer, counter: CalibratedCounter): Usage | Promise<Usage> | undefined {
+export function usageOf(answer: EndedAnswer, counter: Counts): Usage | Promise<Usage> | undefined {
   const { match, reading, kept, isComplete } = answer
   const { coversOutput, isPending, shown } = reading
   const reported = chargedOf(reading)
@@ -41,7 +51,7 @@ function chargedOf({ reported, shown }: UsageReading): ReportedUsage | undefined
   return reported && { ...shown, ...(reported.runs ?? reported) }
 }
 
-async function countedUsage(answer: EndedAnswer, counter: CalibratedCounter): Promise<Usage> {
+async function countedUsage(answer: EndedAnswer, counter: Counts): Promise<Usage> {
   const { coversOutput } = answer.reading
   const reported = chargedOf(answer.reading)
   const written = await countOutput(answer, counter)
@@ -136,7 +146,7 @@ function flagsOf({ facts, kept, reading }: EndedAnswer, counts: readonly TokenCo
 
 async function countOutput(
   { match, facts, framing, reading, kept }: EndedAnswer,
-  counter: CalibratedCounter,
+  counter: Counts,
 ): Promise<TokenCount> {
   if (kept.isEmpty || match.adapter.counts !== 'text') return { tokens: 0, bound: 0, isComplete: true }
   const model = reading.model ?? facts.model
@@ -146,7 +156,7 @@ async function countOutput(
 
 async function countPrompt(
   { match, facts, requestBody, requestBytes }: EndedAnswer,
-  counter: CalibratedCounter,
+  counter: Counts,
 ): Promise<TokenCount> {
   if (requestBody === undefined) return { tokens: Math.ceil(requestBytes / 4), bound: requestBytes, isComplete: false }
   return counter.count({

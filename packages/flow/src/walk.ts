@@ -25,6 +25,8 @@ export interface Walk {
   readonly endDelay: EndDelay
   readonly injectsUsage: boolean
   readonly learned: LearnedEstimates
+  /** Whether entries keep what the provider has stated, as it did. */
+  readonly keepsRawUsage: boolean
   readonly limits: BoundLimits
   /** What is set aside for the output of a call that states a ceiling. */
   readonly outputEstimate: 'ceiling' | 'learned'

@@ -57,12 +57,16 @@ export { clientFrame, closePayload, serverFrame } from './framing/websocket-fram
 export { WebSocketReader, type WebSocketTarget } from './framing/websocket-reader.ts'
 export { requestKind } from './learning/request-kind.ts'
 export { sseData, sseDocuments } from './framing/sse-event.ts'
-export { SseFramer, type SseFrames } from './framing/sse-framer.ts'
+export { SseFramer } from './framing/sse-framer.ts'
+export type { Frames } from './framing/framer.ts'
+export { documentsOf } from './framing/documents.ts'
+export type { Framing } from './framing/framing.ts'
+export { KeptOutput } from './framing/kept-output.ts'
 export { TokenCounter, type TokenCounterOptions } from './counting/token-counter.ts'
 export { tokenFamily, type Encoding, type TokenFamily } from './counting/token-family.ts'
 export type { TokenCount, TokenTask } from './counting/token-work.ts'
 export { UsageCollector, type HeaderValue, type UsageReading } from './usage/usage-collector.ts'
-export { JsonUsageReader, SseUsageReader, type SseFinding } from './usage/usage-reader.ts'
+export { createUsageReader, usageReaderFor, type UsageReader, type UsageReaderOptions } from './usage/usage-reader.ts'
 export {
   readUsage,
   USAGE_SHAPES,

@@ -103,7 +103,7 @@ export class JsonPicker {
   /** First byte of a value, or white space before it. */
   #value(chunk: Buffer, at: number): number {
     const byte = chunk[at]!
-    if (isSpace(byte)) return at + 1
+    if (isSpace(byte) || (this.#levels.length === 0 && isByteOrderMark(byte))) return at + 1
     const level = this.#levels.at(-1)
     if (byte === CLOSE_BRACKET && level?.isArray === true) {
       this.#close()
@@ -236,6 +236,14 @@ export class JsonPicker {
       case CLOSE_BRACKET:
         this.#close()
         break
+      case OPEN_BRACE:
+      case OPEN_BRACKET:
+        // Another document follows the one that is over.
+        if (this.#levels.length > 0) break
+        this.#wanted = this.#picks
+        this.#path = ''
+        this.#mode = 'value'
+        return at
     }
     return at + 1
   }
@@ -357,6 +365,11 @@ function keyOf(text: string): string {
 
 function isSpace(byte: number): boolean {
   return byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09
+}
+
+/** One of the three bytes of it; none of them begins a document. */
+function isByteOrderMark(byte: number): boolean {
+  return byte === 0xef || byte === 0xbb || byte === 0xbf
 }
 
 function endsScalar(byte: number): boolean {

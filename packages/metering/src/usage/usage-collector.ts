@@ -13,6 +13,8 @@ export interface UsageReading {
   readonly model: string | undefined
   /** Whether the provider goes on after this answer, and will state what it used elsewhere. */
   readonly isPending: boolean
+  /** Whether part of the answer was damaged on its way, so that figures may be missing. */
+  readonly isDamaged?: boolean
   /** What the answer shows without stating it as usage: images in it, length of its audio, its cost; absent if nothing. */
   readonly shown?: ReportedUsage | undefined
   /** The provider's own object, figures and names as they were merged; the last one where objects are added. */
