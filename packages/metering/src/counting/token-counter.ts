@@ -45,7 +45,7 @@ export class TokenCounter {
 
   /** Never rejects. */
   count(task: TokenTask): Promise<TokenCount> {
-    const bytes = task.body.byteLength
+    const bytes = bytesOf(task)
     if (this.#isClosed || this.#queuedBytes + bytes > this.#maxQueueBytes) return Promise.resolve(boundOf(task))
     this.#queuedBytes += bytes
     return new Promise((resolve) => {
@@ -71,7 +71,7 @@ export class TokenCounter {
       this.#worker?.unref()
       return
     }
-    this.#queuedBytes -= next.request.task.body.byteLength
+    this.#queuedBytes -= bytesOf(next.request.task)
     const worker = (this.#worker ??= this.#start())
     worker.ref()
     worker.postMessage(next.request)
@@ -113,17 +113,22 @@ export class TokenCounter {
   }
 }
 
+function bytesOf(task: TokenTask): number {
+  return task.body.byteLength + ('request' in task ? (task.request?.byteLength ?? 0) : 0)
+}
+
 /** Of an answer this much is looked through for its text, so that its framing is not taken for words. */
 const MOST_LOOKED_THROUGH = 65_536
 
 function boundOf(task: TokenTask): TokenCount {
   const { byteLength } = task.body
-  return { tokens: Math.ceil((byteLength * shareOfText(task)) / BYTES_PER_TOKEN), bound: byteLength, isComplete: false }
+  const tokens = Math.ceil((byteLength * shareOfText(task)) / BYTES_PER_TOKEN)
+  return { tokens, bound: byteLength, isComplete: false, confidence: 'low', isLowerBound: false }
 }
 
 /** How much of an answer is text, judged by its beginning: of an event stream of single words, a hundredth. */
 function shareOfText(task: TokenTask): number {
-  if (task.kind === 'prompt' || task.body.byteLength === 0) return 1
+  if (task.kind !== 'output' || task.body.byteLength === 0) return 1
   const beginning = Buffer.from(
     task.body.buffer,
     task.body.byteOffset,
