@@ -2,6 +2,16 @@ export { assertMembers, assertOneOf, configError } from './config-error.ts'
 export { BY_DEFAULT, BY_LIMITER, BY_REGISTRY, type Assignment, type PlanOrigin } from './assignment.ts'
 export { assertAdjustable } from './assert-adjustable.ts'
 export { Admission, type AdmissionOptions, type AdmitRequest, type ReadOptions } from './admission.ts'
+export {
+  isSample,
+  mergedSamples,
+  MOST_NAME_CHARACTERS,
+  SAMPLES_KEPT,
+  SERIES_KEPT,
+  type CalibrationSample,
+  type CalibrationSeries,
+  type CalibrationStore,
+} from './calibration-store.ts'
 export { calendarBucket, type Bucket } from './calendar.ts'
 export { CALLER_LEVELS, groupsOf, type CallerLevel, type CallerMatch } from './caller-match.ts'
 export { monotonicClock, type Clock } from './clock.ts'
@@ -65,6 +75,7 @@ export {
   type WhileUnavailable,
 } from './limit.ts'
 export type { LocalShare } from './local-share.ts'
+export { MemoryCalibrationStore } from './memory-calibration-store.ts'
 export { MemoryCounterStore, type MemoryCounterStoreOptions } from './memory-counter-store.ts'
 export { MemoryLedger } from './memory-ledger.ts'
 export type { Override, OverrideMatch } from './override.ts'

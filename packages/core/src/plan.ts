@@ -9,7 +9,7 @@ import { digest } from './digest.ts'
 import type { Override } from './override.ts'
 import { QuotaError } from './quota-error.ts'
 import type { CallFacts, Dimensions } from './subject.ts'
-import type { Amounts, Unit } from './unit.ts'
+import { MAX_UNITS, type Amounts, type Unit } from './unit.ts'
 import type { CalendarUnit, Window } from './window.ts'
 
 /** A named list of limits. */
@@ -23,6 +23,11 @@ export interface Plan {
   readonly onExpiry?: 'keep' | 'release'
   /** Which attempts count. Default: all that went on. */
   readonly count?: CountRule
+  /**
+   * What becomes of a call whose output ceiling has no room under a limit on tokens: it is refused, or, where so many
+   * tokens of output have room, its ceiling is lowered to the room that is left. From 1. Default: `refuse`.
+   */
+  readonly onShortRoom?: 'refuse' | { readonly lower: number }
   /** What the host wants to know of it, as `explain` tells; nothing here goes by them. */
   readonly labels?: Readonly<Record<string, string>>
 }
@@ -66,6 +71,7 @@ export class CompiledPlan {
   readonly limits: readonly CompiledLimit[]
   readonly onExpiry: 'keep' | 'release'
   readonly count: CompleteCountRule
+  readonly onShortRoom: 'refuse' | { readonly lower: number }
   readonly labels: Readonly<Record<string, string>>
   /** Units that its limits count. */
   readonly units: ReadonlySet<Unit>
@@ -76,7 +82,7 @@ export class CompiledPlan {
 
   /** @throws QuotaError `ERR_QUOTA_CONFIG`, naming plan, limit and member. */
   constructor(plan: Plan, at = `plans.${plan.name}`, overrides: readonly Override[] = []) {
-    assertMembers(plan, ['name', 'version', 'limits', 'onExpiry', 'count', 'labels'], at)
+    assertMembers(plan, ['name', 'version', 'limits', 'onExpiry', 'count', 'onShortRoom', 'labels'], at)
     assertName(plan.name, `${at}.name`)
     if (!Array.isArray(plan.limits)) throw configError(`${at}.limits`, plan.limits, 'use a list of limits')
     this.name = plan.name
@@ -87,6 +93,8 @@ export class CompiledPlan {
     this.onExpiry = plan.onExpiry ?? 'keep'
     assertOneOf(this.onExpiry, ['keep', 'release'], `${at}.onExpiry`)
     this.count = completeCountRule(plan.count, `${at}.count`)
+    this.onShortRoom = plan.onShortRoom ?? 'refuse'
+    assertShortRoom(this.onShortRoom, `${at}.onShortRoom`)
     this.labels = plan.labels ?? {}
     assertTexts(this.labels, `${at}.labels`)
     const names = this.limits.map(({ name }) => name)
@@ -109,14 +117,14 @@ export class CompiledPlan {
 
   /** The same plan with other quotas, and a version that tells. Its counters are the same. */
   overridden(overrides: readonly Override[]): CompiledPlan {
-    const { name, onExpiry, count, labels } = this
+    const { name, onExpiry, count, onShortRoom, labels } = this
     const quotaOf = new Map(overrides.map(({ limit, quota }) => [limit, quota]))
     const limits = this.limits.map(({ definition }) => {
       const key = `${name}/${definition.name}`
       return quotaOf.has(key) ? { ...definition, quota: quotaOf.get(key)! } : definition
     })
     const version = `${this.version}+${digest(JSON.stringify([...quotaOf]))}`
-    return new CompiledPlan({ name, version, limits, onExpiry, count, labels }, `plans.${name}`, overrides)
+    return new CompiledPlan({ name, version, limits, onExpiry, count, onShortRoom, labels }, `plans.${name}`, overrides)
   }
 
   /** What the plan asks of a counter store. */
@@ -131,6 +139,15 @@ export class CompiledPlan {
     }
     return needs
   }
+}
+
+function assertShortRoom(given: unknown, at: string): void {
+  if (given === 'refuse') return
+  if (typeof given !== 'object' || given === null) throw configError(at, given, 'use refuse or { lower: 16 }')
+  assertMembers(given, ['lower'], at)
+  const { lower } = given as { lower?: unknown }
+  if (typeof lower !== 'number' || !Number.isInteger(lower) || lower < 1 || lower > MAX_UNITS)
+    throw configError(`${at}.lower`, lower, 'use a whole number of tokens from 1')
 }
 
 /** A limit that was checked. Remembers the bucket it last worked out, as most calls fall into the same. */

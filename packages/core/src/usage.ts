@@ -28,6 +28,8 @@ export type UsageFlag =
   | 'damaged-frame'
   /** The stream was cut at the quota. */
   | 'cut-at-quota'
+  /** The call's output ceiling was lowered to the room that was left. */
+  | 'ceiling-lowered'
   /** A model without a price; its cost is what the plan says of such models. */
   | 'unpriced'
   /** A route that its provider charges for, and that nothing meters. */

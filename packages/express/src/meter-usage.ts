@@ -21,7 +21,7 @@ export function metering(options: MeterUsageOptions): Step {
     // What a provider compresses would have to be unpacked to be read.
     req.headers['accept-encoding'] = 'identity'
     const changed = call.bodyToForward()
-    if (changed !== undefined) forwardInstead(changed, req)
+    if (changed !== undefined) forwardInstead(changed, call.metered.changedMembers, req)
     hookResponse(res, context)
     return undefined
   }
@@ -47,14 +47,16 @@ export function withinSpan({ call }: QuotaContext, next: () => void): void {
   call.telemetry.run(next)
 }
 
-function forwardInstead(changed: Buffer, req: Parameters<Step>[1]): void {
+function forwardInstead(changed: Buffer, members: readonly string[], req: Parameters<Step>[1]): void {
   const body: unknown = req.body
   const isParsed = typeof body === 'object' && body !== null && !Buffer.isBuffer(body)
   // A parsed body is what fixRequestBody and handlers go on with.
-  if (isParsed)
-    (body as Record<string, unknown>)['stream_options'] = (
-      JSON.parse(changed.toString('utf8')) as Record<string, unknown>
-    )['stream_options']
+  if (isParsed) {
+    const parsed = JSON.parse(changed.toString('utf8')) as Record<string, unknown>
+    for (const name of members) {
+      if (Object.hasOwn(parsed, name)) (body as Record<string, unknown>)[name] = parsed[name]
+    }
+  }
   if (Buffer.isBuffer(body)) req.body = changed
   if (req.rawBody !== undefined || isParsed) req.rawBody = changed
   else replaceBody(req, changed)

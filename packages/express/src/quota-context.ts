@@ -51,6 +51,11 @@ export class QuotaContext {
     return this.call.metered.facts.model
   }
 
+  /** Output tokens that each answer may have at most, where the plan has lowered what the caller asked for. */
+  get loweredCeiling(): number | undefined {
+    return this.call.metered.loweredCeiling
+  }
+
   /** Where limits stand, as of the decision. Set by `enforceLimits` and the limiters. */
   get statuses(): readonly LimitStatus[] {
     return this.call.statuses

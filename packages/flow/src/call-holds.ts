@@ -11,9 +11,11 @@ import {
   type Reservation,
   type WithoutStore,
 } from '@tallygate/core'
-import { estimateAmounts } from '@tallygate/metering'
+import { amountsFor, outputEstimate, type TokenCount, type TokenTask } from '@tallygate/metering'
+import { calibrationKey, conservativeInput } from './calibrated-counter.ts'
 import type { MeteredRequest } from './metered-request.ts'
 import { countOvershoot } from './overshoot-count.ts'
+import { roomLeft } from './room-left.ts'
 import type { Walk } from './walk.ts'
 
 interface Held {
@@ -35,8 +37,30 @@ export interface HoldRequest {
   readonly subject?: string | undefined
   /** Tries again what has failed, and is charged no further request. */
   readonly isSparedRetry?: boolean
+  /** Name of the provider, where that is not the one of the operation. */
+  readonly provider?: string | undefined
+  /** What was learned of the output of such calls. */
+  readonly learnedOutput?: number | undefined
 }
 
+/** What a call is decided on: how much goes in, and how much may come out. */
+interface Asked {
+  readonly bound: readonly BoundLimit[]
+  readonly isSparedRetry: boolean
+  readonly input: number
+  readonly output: number
+}
+
+/**
+ * What a call without a ceiling is taken to want where plans lower ceilings. Every model may be told to write no more than
+ * that; a higher number, set in the caller's place, can be more than a model allows.
+ */
+const UNSTATED_OUTPUT_TOKENS = 4_096
+/** Others may take the room between two decisions; that often in a row means that there is none. */
+const MOST_LOWERINGS = 3
+
+/** Units that the input of a call does not count in. */
+const OUTPUT_ALONE: ReadonlySet<string> = new Set(['output-tokens', 'reasoning-tokens'])
 const NEVER = (): boolean => false
 
 /** What is held for one call, and where the limits stand that it was decided on. */
@@ -46,6 +70,7 @@ export class CallHolds {
   #held: Held[] = []
   #statuses: LimitStatus[] = []
   #isOverage = false
+  #counted: TokenCount | undefined
 
   constructor(walk: Walk, request: MeteredRequest) {
     this.#walk = walk
@@ -71,6 +96,11 @@ export class CallHolds {
     return this.#held.find(({ reservation }) => reservation.withoutStore !== undefined)?.reservation.withoutStore
   }
 
+  /** The prompt's count, where the call was decided on it. */
+  get counted(): TokenCount | undefined {
+    return this.#counted
+  }
+
   /** Whether the call passed a limit that flags. */
   get isOverage(): boolean {
     return this.#isOverage
@@ -78,10 +108,10 @@ export class CallHolds {
 
   /** Decides under further limits, and holds what they count. */
   async admit(attemptId: string, hold: HoldRequest, context: () => string): Promise<Decision> {
-    const { bound, isSpared = NEVER, onUnavailable, subject, isSparedRetry = false } = hold
+    const { bound, isSpared = NEVER, onUnavailable, subject } = hold
     const id = this.#held.length === 0 ? attemptId : `${attemptId}.${this.#held.length}`
     const request = { id, bound, context: bound.length === 0 ? '' : context(), onUnavailable, subject }
-    const decision = await this.#decide(request, isSparedRetry)
+    const decision = await this.#decide(request, hold)
     this.#statuses.push(...decision.statuses)
     if (!decision.admitted) {
       if (decision.reservation !== undefined) this.#walk.settler.release(decision.reservation)
@@ -120,24 +150,72 @@ export class CallHolds {
     this.#held = []
   }
 
-  /** First on a bound that costs nothing: the bytes of the request. Only where that has no room, on counted tokens. */
-  async #decide(request: Omit<AdmitRequest, 'amounts'>, isSparedRetry: boolean): Promise<Decision> {
-    const { admission, counter } = this.#walk
-    const { body, bytes, facts, match } = this.#request
-    const amounts = this.#estimate(request.bound, bytes, isSparedRetry)
-    const decision = await admission.admit({ ...request, amounts })
-    if (decision.admitted || match === undefined || body === undefined || !couldFit(decision, amounts)) return decision
-    const task = { kind: 'prompt', shape: match.adapter.usage, body: new Uint8Array(body), model: facts.model } as const
-    const count = await counter.count(task)
-    if (count.bound >= bytes) return decision
-    return admission.admit({ ...request, amounts: this.#estimate(request.bound, count.bound, isSparedRetry) })
+  /**
+   * First on a bound that costs nothing: the bytes of the request. Only where that has no room, on counted tokens; and only
+   * where those have none, and the plans say so, with a lower ceiling.
+   */
+  async #decide(request: Omit<AdmitRequest, 'amounts'>, hold: HoldRequest): Promise<Decision> {
+    const { admission } = this.#walk
+    const { body, bytes, match, isChangeable } = this.#request
+    const lowers = isChangeable && request.bound.some(({ plan }) => plan.onShortRoom !== 'refuse')
+    const output = this.#output(hold, lowers)
+    const asked = { bound: request.bound, isSparedRetry: hold.isSparedRetry === true, input: bytes, output }
+    let decision = await admission.admit({ ...request, amounts: this.#amounts(asked) })
+    if (decision.admitted || match === undefined || body === undefined) return decision
+    let input = bytes
+    if (couldFit(decision, output, lowers)) {
+      input = Math.min(bytes, await this.#countedInput(body, hold.provider ?? match.adapter.provider))
+      // A count that is no lower changes nothing.
+      if (input < bytes) decision = await admission.admit({ ...request, amounts: this.#amounts({ ...asked, input }) })
+    }
+    return decision.admitted || !lowers ? decision : this.#lowered(request, { ...asked, input }, decision)
   }
 
-  #estimate(bound: readonly BoundLimit[], inputTokens: number, isSparedRetry: boolean): Amounts {
+  /** Decides again, with as much output as has room beside the input. */
+  async #lowered(request: Omit<AdmitRequest, 'amounts'>, asked: Asked, refused: Refused): Promise<Decision> {
+    const { outputCeiling, answers = 1 } = this.#request.facts
+    let decision: Decision = refused
+    for (let tries = 0; tries < MOST_LOWERINGS && !decision.admitted; tries += 1) {
+      const room = roomLeft(decision, asked.input)
+      const each = room === undefined ? 0 : Math.floor(Math.min(room.tokens, asked.output) / answers)
+      if (room === undefined || each < room.least) return decision
+      decision = await this.#walk.admission.admit({
+        ...request,
+        amounts: this.#amounts({ ...asked, output: each * answers }),
+      })
+      if (decision.admitted && (outputCeiling !== undefined || each < UNSTATED_OUTPUT_TOKENS))
+        this.#request.lowerCeiling(each)
+    }
+    return decision
+  }
+
+  async #countedInput(body: Buffer, provider: string): Promise<number> {
+    const { counter, learned } = this.#walk
+    const { match, facts, kind } = this.#request
+    const task: TokenTask = {
+      kind: 'prompt',
+      shape: match!.adapter.usage,
+      body: new Uint8Array(body),
+      model: facts.model,
+    }
+    this.#counted ??= await counter.count(task)
+    return conservativeInput(learned.calibration, calibrationKey({ provider, kind }, task), this.#counted)
+  }
+
+  #output({ bound, learnedOutput }: HoldRequest, lowers: boolean): number {
+    const { facts } = this.#request
+    const tightestTokenQuota = Math.min(...bound.map(({ plan }) => plan.tightestTokenQuota ?? Infinity))
+    const { outputEstimate: by } = this.#walk
+    const output = outputEstimate(facts, { tightestTokenQuota, learnedOutput, outputEstimate: by })
+    const wanted = lowers && facts.outputCeiling === undefined ? Math.max(output, UNSTATED_OUTPUT_TOKENS) : output
+    const { loweredCeiling = Infinity } = this.#request
+    return Math.min(wanted, loweredCeiling * (facts.answers ?? 1))
+  }
+
+  #amounts({ isSparedRetry, input, output }: Asked): Amounts {
     const requests = isSparedRetry ? 0 : 1
     if (this.#request.match === undefined) return { requests }
-    const tightest = Math.min(...bound.map(({ plan }) => plan.tightestTokenQuota ?? Infinity))
-    const amounts = estimateAmounts(this.#request.facts, inputTokens, Number.isFinite(tightest) ? tightest : null)
+    const amounts = amountsFor(input, output)
     return isSparedRetry ? { ...amounts, requests } : amounts
   }
 }
@@ -161,15 +239,20 @@ function isFlagged({ bound: { limit } }: LimitStatus): boolean {
   return limit.definition.onTrip === 'flag' && limit.definition.mode === 'enforce'
 }
 
-/** Whether a refusal could turn if the input were counted: it is for input, and the output alone has room. */
-function couldFit({ reason, statuses }: Refused, amounts: Amounts): boolean {
+/**
+ * Whether a refusal could turn if the input were counted: it is for input, and the output alone has room, or may be less.
+ */
+function couldFit({ reason, statuses }: Refused, output: number, lowers: boolean): boolean {
   if (reason === 'unavailable') return false
-  return statuses
-    .filter(({ tripped }) => tripped)
-    .every(({ bound: { limit }, remaining }) => {
-      const { unit, trip } = limit.definition
-      if (trip !== 'fits' || remaining === null) return false
-      if (unit === 'tokens') return (amounts['output-tokens'] ?? 0) < remaining
-      return (unit === 'input-tokens' || unit === 'cached-input-tokens') && remaining > 0
-    })
+  const inTheWay = statuses.filter(({ tripped }) => tripped)
+  const isForInput = inTheWay.some(({ bound: { limit } }) => !OUTPUT_ALONE.has(limit.definition.unit))
+  return isForInput && inTheWay.every((status) => couldTurn(status, output, lowers))
+}
+
+function couldTurn({ bound, remaining }: LimitStatus, output: number, lowers: boolean): boolean {
+  const { unit, trip } = bound.limit.definition
+  if (trip !== 'fits' || remaining === null) return false
+  if (OUTPUT_ALONE.has(unit)) return lowers && remaining > 0
+  if (unit === 'tokens') return (lowers ? 0 : output) < remaining
+  return (unit === 'input-tokens' || unit === 'cached-input-tokens') && remaining > 0
 }

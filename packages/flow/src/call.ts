@@ -17,6 +17,8 @@ import { Answer, type AnswerFacts, type AnswerSink } from './answer.ts'
 import { attemptId } from './attempt-id.ts'
 import { actualAmounts, entryCharges, recordedUsage, usedNothing, type RecordedUsage } from './call-entry.ts'
 import { CallHolds, type HoldRequest } from './call-holds.ts'
+import { learnFrom, outputKey } from './call-learning.ts'
+import { CalibratedCounter } from './calibrated-counter.ts'
 import type { CallerRules } from './caller-rules.ts'
 import { denialOf, problemDenial, wantsProblem, type Denial, type DenialContext } from './denial.ts'
 import { writeContext } from './hold-context.ts'
@@ -27,6 +29,8 @@ import { BODY_FAULTS, UNAUTHENTICATED } from './refusal-texts.ts'
 import { usageOf } from './usage-of.ts'
 import type { Walk } from './walk.ts'
 
+/** Tells the caller how many output tokens each answer may have, where that was lowered. */
+const LOWERED_CEILING_FIELD = 'x-tallygate-max-tokens'
 const REPORTABLE = /^[A-Za-z0-9._:/-]{1,128}$/
 const UNANSWERED: AnswerFacts = {
   status: undefined,
@@ -198,7 +202,12 @@ export class Call {
     if (this.#walk.isBlocked)
       return this.problem('unavailable', 'Usage can not be recorded right now. Try again in a moment.')
     this.#lookForFailure()
-    const request = this.#isSparedRetry ? { ...hold, isSparedRetry: true } : hold
+    const request = {
+      ...hold,
+      isSparedRetry: this.#isSparedRetry,
+      provider: this.#provider,
+      learnedOutput: this.#learnedOutput(),
+    }
     const decision = await this.#holds.admit(this.attemptId, request, () => this.#context(hold.bound))
     // The caller hung up while the decision was under way.
     if (this.#outcome !== undefined) this.#holds.release()
@@ -207,6 +216,14 @@ export class Call {
     if (!decision.admitted) return this.#refuse(decision)
     if (!this.#holds.isEmpty) this.#walk.began(this)
     return undefined
+  }
+
+  /** What was learned of the output of such calls, where the decision goes by it. */
+  #learnedOutput(): number | undefined {
+    const { learned, outputEstimate } = this.#walk
+    const { match, facts } = this.metered
+    if (match === undefined || (facts.outputCeiling !== undefined && outputEstimate === 'ceiling')) return undefined
+    return learned.outputs.estimate(outputKey(this.#subject, this.#describe()), facts.answers)
   }
 
   /** Whether this attempt tries again what has failed; once its body is there to tell. */
@@ -247,11 +264,11 @@ export class Call {
   }
 
   /**
-   * The bytes to forward in place of the caller's, where an event stream must be asked for its usage; `undefined` where
-   * the caller's own are to go on. Call it once, when the request is about to be forwarded.
+   * The bytes to forward in place of the caller's, where the ceiling was lowered, or an event stream must be asked for its
+   * usage; `undefined` where the caller's own are to go on. Call it once, when the request is about to be forwarded.
    */
   bodyToForward(): Buffer | undefined {
-    const changed = this.meters && this.#walk.injectsUsage ? this.metered.inject() : undefined
+    const changed = this.metered.changed(this.meters && this.#walk.injectsUsage)
     this.metered.forwarded()
     return changed
   }
@@ -273,7 +290,9 @@ export class Call {
 
   /** RateLimit fields of the limits that were decided on. */
   rateLimitFields(): Fields {
-    return rateLimitFields(this.#holds.statuses, this.#styles, this.#walk.admission.nowMs())
+    const fields = rateLimitFields(this.#holds.statuses, this.#styles, this.#walk.admission.nowMs())
+    const { loweredCeiling } = this.metered
+    return loweredCeiling === undefined ? fields : { ...fields, [LOWERED_CEILING_FIELD]: String(loweredCeiling) }
   }
 
   /** An answer of our own in place of the provider's. The call goes no further: whatever is held is given back. */
@@ -338,12 +357,16 @@ export class Call {
     const isComplete = outcome === 'complete'
     return usageOf(
       { match, facts, requestBody: body, requestBytes: bytes, framing, reading, kept, isComplete },
-      this.#walk.counter,
+      new CalibratedCounter(this.#walk.counter, this.#walk.learned.calibration, {
+        provider: this.#provider ?? match.adapter.provider,
+        kind: this.metered.kind,
+      }),
     )
   }
 
   /** Writes the entry, then settles: durable first. */
-  async #close(outcome: UsageOutcome, answer: AnswerFacts, usage: Usage | undefined): Promise<void> {
+  async #close(outcome: UsageOutcome, answer: AnswerFacts, found: Usage | undefined): Promise<void> {
+    const usage = this.metered.loweredCeiling === undefined ? found : withLoweredCeiling(found)
     const { admission, writer } = this.#walk
     const ended = { status: answer.status, outcome }
     const reservations = this.#holds.ended(ended)
@@ -357,6 +380,10 @@ export class Call {
       await writer.write(entry)
       this.telemetry.recorded(description, entry)
     } else this.telemetry.ended()
+    if (usage !== undefined && outcome === 'complete' && this.#recorded === undefined) {
+      const key = outputKey(this.#subject, description)
+      learnFrom(this.#walk, { request: this.metered, answer, usage, key, counted: this.#holds.counted })
+    }
     this.#holds.settle(actual, atMs, ended)
     this.#walk.ended(this)
   }
@@ -435,6 +462,10 @@ export class Call {
       subject: this.#subject,
     }
   }
+}
+
+function withLoweredCeiling(usage: Usage | undefined): Usage | undefined {
+  return usage === undefined ? undefined : { ...usage, flags: [...(usage.flags ?? []), 'ceiling-lowered'] }
 }
 
 interface Ended {

@@ -3,12 +3,14 @@ import {
   matchAdapter,
   parseJsonBody,
   readRequestFacts,
+  requestKind,
   type AdapterMatch,
   type JsonBodyFault,
   type Raw,
   type RequestFacts,
 } from '@tallygate/metering'
 import { injectIncludeUsage } from './inject-usage.ts'
+import { lowerCeiling } from './lower-ceiling.ts'
 
 /** A request, as plain values. */
 export interface CallRequest {
@@ -24,6 +26,8 @@ export interface CallRequest {
 
 /** Bodies above this are not kept for counting them later. */
 const MOST_KEPT_BYTES = 1_048_576
+/** Larger ones are not parsed again to see what they are made of. */
+const MOST_LOOKED_INTO = 262_144
 /** Headers that say that the caller has signed the body: then no byte of it may change. */
 const SIGNATURES = ['signature', 'signature-input', 'content-digest', 'digest', 'x-amz-content-sha256']
 const UNREAD: RequestFacts = { model: undefined, stream: false, outputCeiling: undefined }
@@ -36,6 +40,8 @@ export class MeteredRequest {
   #body: Buffer | undefined
   #parsed: Raw | undefined
   #bytes = 0
+  #kind: string | undefined
+  #loweredCeiling: number | undefined
   #isUsageInjected = false
 
   constructor({ method, url, headers }: CallRequest) {
@@ -56,6 +62,27 @@ export class MeteredRequest {
   /** The body, for counting it; absent before it was read, and where it is too large to be kept. */
   get body(): Buffer | undefined {
     return this.#body
+  }
+
+  /** What the request is made of, as `requestKind` says. Worked out for the few that are counted. */
+  get kind(): string {
+    return (this.#kind ??= this.#bytes > MOST_LOOKED_INTO ? 'large' : requestKind(this.#parsed ?? parsed(this.#body)))
+  }
+
+  /** Whether bytes of the body may still be changed: they are there, and the caller has not signed them. */
+  get isChangeable(): boolean {
+    if (this.#body === undefined || this.#parsed === undefined) return false
+    return !SIGNATURES.some((name) => this.#headers[name] !== undefined)
+  }
+
+  /** Output tokens that each answer may have at most, where that was lowered in the caller's place. */
+  get loweredCeiling(): number | undefined {
+    return this.#loweredCeiling
+  }
+
+  /** Lowers the ceiling of each answer, or sets one, in the body that is forwarded. */
+  lowerCeiling(tokens: number): void {
+    this.#loweredCeiling = Math.min(tokens, this.#loweredCeiling ?? Infinity)
   }
 
   /** Whether the stream was asked for its usage in the caller's place, so that the answer is to be changed back. */
@@ -84,17 +111,27 @@ export class MeteredRequest {
     return undefined
   }
 
+  /** Names of the members at the top of the body that {@link changed} may have changed. */
+  get changedMembers(): readonly string[] {
+    const ceilings = this.#loweredCeiling === undefined ? [] : (this.match?.adapter.request.ceiling ?? [])
+    return [...(this.#isUsageInjected ? ['stream_options'] : []), ...ceilings.map(([name]) => name!)]
+  }
+
   /**
-   * The bytes to forward in place of the caller's, where an event stream must be asked for its usage; `undefined` where
-   * the caller's own are to go on.
+   * The bytes to forward in place of the caller's, where the ceiling was lowered, or an event stream must be asked for its
+   * usage; `undefined` where the caller's own are to go on.
    */
-  inject(): Buffer | undefined {
-    if (this.match?.adapter.injects === undefined || !this.#facts.stream) return undefined
-    if (this.#body === undefined || this.#parsed === undefined) return undefined
-    if (SIGNATURES.some((name) => this.#headers[name] !== undefined)) return undefined
-    const changed = injectIncludeUsage(this.#body, this.#parsed)
-    this.#isUsageInjected = changed !== undefined
-    return changed
+  changed(injectsUsage: boolean): Buffer | undefined {
+    const { match } = this
+    const [body, parsed] = [this.#body, this.#parsed]
+    if (match === undefined || body === undefined || parsed === undefined || !this.isChangeable) return undefined
+    const { injects, request } = match.adapter
+    const tokens = this.#loweredCeiling
+    const lowered = tokens === undefined ? undefined : lowerCeiling(body, parsed, request.ceiling, tokens)
+    const asks = injectsUsage && injects !== undefined && this.#facts.stream
+    const asked = asks ? injectIncludeUsage(lowered ?? body, parsed) : undefined
+    this.#isUsageInjected = asked !== undefined
+    return asked ?? lowered
   }
 
   /** Lets go of what only the way to the provider needs. */
@@ -109,4 +146,9 @@ export class MeteredRequest {
     this.#body = body
     this.#parsed = value
   }
+}
+
+/** A body that could be parsed before; nothing, where it was not kept. */
+function parsed(body: Buffer | undefined): Raw {
+  return body === undefined ? {} : (JSON.parse(body.toString('utf8')) as Raw)
 }

@@ -3,6 +3,7 @@ import {
   assertOneOf,
   configError,
   type Assignment,
+  type CalibrationStore,
   type Clock,
   type CounterStore,
   type KeyRegistry,
@@ -16,6 +17,7 @@ import {
 } from '@tallygate/core'
 import type { CredentialRequest, Pepper } from '@tallygate/identity'
 import type { TelemetryOptions } from '@tallygate/telemetry'
+import type { SampleCounts } from './count-sampler.ts'
 import type { DenialOptions } from './denial.ts'
 import type { LateEntry } from './end-delay.ts'
 import type { Logger } from './logger.ts'
@@ -83,6 +85,18 @@ export interface QuotaOptions {
    * one with the same `Idempotency-Key` and body. What it uses is charged. Default: every attempt is a request.
    */
   readonly spareRetriesMs?: number
+  /** Where what was learned of estimates is kept. Default: in this process. */
+  readonly calibrationStore?: CalibrationStore
+  /**
+   * Which calls are counted only to learn by how much counts are off. Default: `when-loaded`, so that no tokenizer is
+   * loaded while providers report usage.
+   */
+  readonly sampleCounts?: SampleCounts
+  /**
+   * What is set aside for the output of a call that states a ceiling: the ceiling, which is never exceeded, or what 19 of
+   * 20 such answers of the key and model have needed. Without a ceiling it is always the latter. Default: `ceiling`.
+   */
+  readonly outputEstimate?: 'ceiling' | 'learned'
   /** Header that names the run that a call is part of. Default: `x-tallygate-parent`. */
   readonly parentHeader?: string
   /** Where the store counts, for stating how far a limit can be exceeded. Default: `memory` without a store, else `redis`. */
@@ -134,6 +148,9 @@ const OPTIONS = [
   'onLateEntry',
   'onFullOutbox',
   'spareRetriesMs',
+  'calibrationStore',
+  'sampleCounts',
+  'outputEstimate',
   'parentHeader',
   'topology',
   'nodes',
@@ -162,6 +179,11 @@ export function checkQuotaOptions(options: QuotaOptions): void {
   if (injectUsage !== undefined) assertOneOf(injectUsage, ['when-needed', 'never'], `${of}.injectUsage`)
   if (onLateEntry !== undefined) assertOneOf(onLateEntry, ['leave', 'break'], `${of}.onLateEntry`)
   if (onFullOutbox !== undefined) assertOneOf(onFullOutbox, ['refuse', 'admit'], `${of}.onFullOutbox`)
+  const { calibrationStore, sampleCounts, outputEstimate } = options
+  if (calibrationStore !== undefined && typeof calibrationStore.load !== 'function')
+    throw configError(`${of}.calibrationStore`, calibrationStore, 'use a store, such as new MemoryCalibrationStore()')
+  if (sampleCounts !== undefined) assertOneOf(sampleCounts, ['when-loaded', 'always', 'never'], `${of}.sampleCounts`)
+  if (outputEstimate !== undefined) assertOneOf(outputEstimate, ['ceiling', 'learned'], `${of}.outputEstimate`)
   const { topology, nodes = 1 } = options
   if (topology !== undefined) assertOneOf(topology, ['memory', 'redis', 'cluster'], `${of}.topology`)
   if (!Number.isInteger(nodes) || nodes < 1) throw configError(`${of}.nodes`, nodes, 'use a whole number from 1')

@@ -29,6 +29,7 @@ import { Adjustments, type AdjustOptions, type RefundOptions } from './adjustmen
 import { BoundLimits } from './bound-limits.ts'
 import { Call } from './call.ts'
 import { assertCountable, CallerRules, REPLACEABLE, type CallerOptions } from './caller-rules.ts'
+import { CountSampler } from './count-sampler.ts'
 import { DriftWatch } from './drift-watch.ts'
 import { driftOf, type Drift } from './drift.ts'
 import { EndDelay } from './end-delay.ts'
@@ -36,6 +37,7 @@ import { EntryWriter } from './entry-writer.ts'
 import { GuardedCounterStore } from './guarded-counter-store.ts'
 import type { HoldContext } from './hold-context.ts'
 import { KnownLimits } from './known-limits.ts'
+import { LearnedEstimates } from './learned-estimates.ts'
 import { consoleLogger, type Logger } from './logger.ts'
 import type { CallRequest } from './metered-request.ts'
 import { checkQuotaOptions, type QuotaOptions } from './quota-options.ts'
@@ -132,18 +134,24 @@ export class Quota {
     this.#closes = [options.store, options.ledger].map((given, index) => async () => {
       if (given === undefined) await [this.#store, this.ledger][index]!.close()
     })
+    const counter = new TokenCounter()
+    const learned = new LearnedEstimates(options.calibrationStore, logger)
+    const { sampleCounts = 'when-loaded', outputEstimate = 'ceiling' } = options
     this.#walk = {
       admission,
       clock,
-      counter: new TokenCounter(),
+      counter,
       denials: options.denials ?? {},
       injectsUsage: options.injectUsage !== 'never',
+      learned,
       limits: new BoundLimits(slotOwner),
+      outputEstimate,
       parentHeader: (options.parentHeader ?? 'x-tallygate-parent').toLowerCase(),
       pepper,
       get rules() {
         return rules()
       },
+      sampler: new CountSampler(counter, learned, sampleCounts, () => admission.nowMs()),
       settler: new Settler({ admission, telemetry, logger }),
       sparedRetries:
         options.spareRetriesMs === undefined ? undefined : new SparedRetries(options.spareRetriesMs, clock),
@@ -305,6 +313,11 @@ export class Quota {
     }
   }
 
+  /** Saves what was learned of estimates now, and not within the next 30 s. Never rejects. */
+  saveLearned(): Promise<void> {
+    return this.#walk.learned.save()
+  }
+
   /** Drains, and frees what this quota itself opened. Stores that were given stay open. */
   async close(withinMs?: number): Promise<void> {
     await this.drain(withinMs)
@@ -313,6 +326,7 @@ export class Quota {
     this.#active.stop()
     this.#guard?.stop()
     await this.#walk.counter.close()
+    await this.#walk.learned.close()
     for (const close of this.#closes) await close()
   }
 

@@ -1,12 +1,6 @@
 import { wholeUnits, type Usage, type UsageFlag } from '@tallygate/core'
-import type {
-  AdapterMatch,
-  RequestFacts,
-  ReportedUsage,
-  TokenCount,
-  TokenCounter,
-  UsageReading,
-} from '@tallygate/metering'
+import type { AdapterMatch, RequestFacts, ReportedUsage, TokenCount, UsageReading } from '@tallygate/metering'
+import type { CalibratedCounter } from './calibrated-counter.ts'
 import type { KeptOutput } from './kept-output.ts'
 
 /** What is known of an answer when it has ended, in whatever way. */
@@ -27,7 +21,7 @@ export interface EndedAnswer {
 const REASONING = /(?:^|[/:])(?:o[1-9]|gpt-5)/
 
 /** The figures of an answer: its provider's where it stated them, counted from the text where it did not; absent if unknown. */
-export function usageOf(answer: EndedAnswer, counter: TokenCounter): Usage | Promise<Usage> | undefined {
+export function usageOf(answer: EndedAnswer, counter: CalibratedCounter): Usage | Promise<Usage> | undefined {
   const { reading, kept, isComplete } = answer
   const { reported, coversOutput, isPending } = reading
   // A response in the background: what it will use is not known, and stays as it was reserved.
@@ -36,7 +30,7 @@ export function usageOf(answer: EndedAnswer, counter: TokenCounter): Usage | Pro
   return countedUsage(answer, counter)
 }
 
-async function countedUsage(answer: EndedAnswer, counter: TokenCounter): Promise<Usage> {
+async function countedUsage(answer: EndedAnswer, counter: CalibratedCounter): Promise<Usage> {
   const { reported, coversOutput } = answer.reading
   const written = await countOutput(answer, counter)
   if (reported !== undefined && coversOutput) {
@@ -98,7 +92,7 @@ function flagsOf({ facts, kept, reading }: EndedAnswer, counts: readonly TokenCo
 
 async function countOutput(
   { match, facts, framing, reading, kept }: EndedAnswer,
-  counter: TokenCounter,
+  counter: CalibratedCounter,
 ): Promise<TokenCount> {
   if (kept.isEmpty) return { tokens: 0, bound: 0, isComplete: true }
   const model = reading.model ?? facts.model
@@ -108,7 +102,7 @@ async function countOutput(
 
 async function countPrompt(
   { match, facts, requestBody, requestBytes }: EndedAnswer,
-  counter: TokenCounter,
+  counter: CalibratedCounter,
 ): Promise<TokenCount> {
   if (requestBody === undefined) return { tokens: Math.ceil(requestBytes / 4), bound: requestBytes, isComplete: false }
   return counter.count({

@@ -6,8 +6,10 @@ import type { BoundLimits } from './bound-limits.ts'
 import type { Call } from './call.ts'
 import type { CallerRules } from './caller-rules.ts'
 import type { DenialOptions } from './denial.ts'
+import type { CountSampler } from './count-sampler.ts'
 import type { EndDelay } from './end-delay.ts'
 import type { EntryWriter } from './entry-writer.ts'
+import type { LearnedEstimates } from './learned-estimates.ts'
 import type { RateLimitStyle } from './rate-limit-fields.ts'
 import type { Settler } from './settler.ts'
 import type { SparedRetries } from './spared-retries.ts'
@@ -20,12 +22,16 @@ export interface Walk {
   readonly denials: DenialOptions
   readonly endDelay: EndDelay
   readonly injectsUsage: boolean
+  readonly learned: LearnedEstimates
   readonly limits: BoundLimits
+  /** What is set aside for the output of a call that states a ceiling. */
+  readonly outputEstimate: 'ceiling' | 'learned'
   /** Name of the header, in lower case, that names the run that a call is part of. */
   readonly parentHeader: string
   readonly pepper: Pepper
   /** Those in force; a call keeps the ones that it began under. */
   readonly rules: CallerRules
+  readonly sampler: CountSampler
   readonly settler: Settler
   /** Absent where every attempt counts. */
   readonly sparedRetries: SparedRetries | undefined

@@ -1,5 +1,5 @@
 import { MAX_UNITS } from '@tallygate/core'
-import { estimateAmounts } from '@tallygate/metering'
+import { estimateAmounts, type EstimateOptions } from '@tallygate/metering'
 import { expect } from 'chai'
 
 describe('estimateAmounts', () => {
@@ -24,7 +24,7 @@ describe('estimateAmounts', () => {
   for (const [what, outputCeiling, inputTokens, quota, { input, output }] of table) {
     it(`takes for the output: ${what}`, () => {
       const facts = { model: undefined, stream: false, outputCeiling }
-      expect(estimateAmounts(facts, inputTokens, quota)).to.deep.equal({
+      expect(estimateAmounts(facts, inputTokens, { tightestTokenQuota: quota ?? undefined })).to.deep.equal({
         requests: 1,
         tokens: Math.min(input + output, MAX_UNITS),
         'input-tokens': input,
@@ -32,6 +32,27 @@ describe('estimateAmounts', () => {
         'cached-input-tokens': input,
         'reasoning-tokens': output,
       })
+    })
+  }
+  const learned: readonly (readonly [
+    what: string,
+    ceiling: number | undefined,
+    options: EstimateOptions,
+    output: number,
+  ])[] = [
+    ['the ceiling, though less was learned', 500, { learnedOutput: 80 }, 500],
+    ['what was learned, where that is asked for', 500, { learnedOutput: 80, outputEstimate: 'learned' }, 80],
+    ['no more than the ceiling', 500, { learnedOutput: 900, outputEstimate: 'learned' }, 500],
+    ['the ceiling where nothing was learned', 500, { outputEstimate: 'learned' }, 500],
+    ['what was learned, without a ceiling', undefined, { learnedOutput: 3_000, tightestTokenQuota: 100_000 }, 3_000],
+    ['half of a quota at most', undefined, { learnedOutput: 3_000, tightestTokenQuota: 1_001 }, 500],
+    ['at least 1', undefined, { learnedOutput: 0, tightestTokenQuota: 0 }, 1],
+    ['the most that a model writes', undefined, { learnedOutput: 2 ** 40 }, 1_048_576],
+  ]
+  for (const [what, outputCeiling, options, output] of learned) {
+    it(`goes by what was learned: ${what}`, () => {
+      const facts = { model: undefined, stream: false, outputCeiling }
+      expect(estimateAmounts(facts, 10, options)).to.include({ 'output-tokens': output, tokens: 10 + output })
     })
   }
 })

@@ -48,6 +48,17 @@ const MIGRATIONS: Readonly<Record<string, Migration>> = {
         .execute()
     },
   },
+  '0002_calibration': {
+    async up(db: Kysely<unknown>): Promise<void> {
+      await db.schema
+        .createTable('calibration')
+        .ifNotExists()
+        .addColumn('turn', 'integer', (column) => column.primaryKey())
+        .addColumn('name', 'text', (column) => column.notNull().unique())
+        .addColumn('samples', 'text', (column) => column.notNull())
+        .execute()
+    },
+  },
 }
 
 /** Hands the migrations to Kysely's migrator. */

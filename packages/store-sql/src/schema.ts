@@ -1,6 +1,7 @@
 /** Tables as Kysely sees them. Instants in milliseconds since the epoch; JSON as text; booleans as 0 and 1. */
 export interface Schema {
   entries: EntryTable
+  calibration: CalibrationTable
 }
 
 /** The ledger. Rows are only ever added, and replaced where a call that `expired` has ended after all. What reports sum or filter by has a column; the rest is in `detail`. */
@@ -29,4 +30,13 @@ export interface EntryTable {
   reasoning_tokens: number | null
   /** What has no column, as JSON: see `entry-row.ts`. */
   detail: string
+}
+
+/** What was learned of estimates: a row for each series, made anew whenever it learns. */
+export interface CalibrationTable {
+  /** Greater than that of every series that learned before. */
+  turn: number
+  name: string
+  /** `[[counted, reported, atMs], …]` as JSON, oldest first. */
+  samples: string
 }

@@ -1,6 +1,6 @@
 import { mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { DatabaseSync, type SQLInputValue } from 'node:sqlite'
+import { DatabaseSync } from 'node:sqlite'
 import {
   completeUsageQuery,
   configError,
@@ -19,16 +19,15 @@ import {
   type UsageSum,
   type WindowStartEvent,
 } from '@tallygate/core'
-import { Kysely, sql, SqliteDialect, type RawBuilder } from 'kysely'
-import { Migrator } from 'kysely/migration'
+import { sql, type Kysely, type RawBuilder } from 'kysely'
 import { eventRowsQuery, windowStartsQuery } from './counter-event-query.ts'
 import { startsOf, unpackEvents, type EventRow } from './counter-event-rows.ts'
 import { EntryJournal } from './entry-journal.ts'
 import { ENTRY_COLUMNS, entryOf, usageEntryOf } from './entry-row.ts'
 import { takeJournalsLeft } from './journals-left.ts'
-import { migrationProvider } from './migrations.ts'
 import { insertRows, RowWriter } from './row-writer.ts'
 import type { EntryTable, Schema } from './schema.ts'
+import { upToDate } from './schema-update.ts'
 import { SqliteReader } from './sqlite-reader.ts'
 import { storableRow } from './storable-row.ts'
 import { conditions, groupQuery, totalQuery, type SumRow } from './usage-sums.ts'
@@ -196,8 +195,7 @@ async function opened(
 ): Promise<Opened> {
   const isSynced = durability === 'power'
   database.exec(`pragma journal_mode = wal; pragma synchronous = ${isSynced ? 'full' : 'normal'}`)
-  const db = new Kysely<Schema>({ dialect: new SqliteDialect({ database: forKysely(database) }) })
-  await migrate(db)
+  const db = await upToDate(database)
   const insert = database.prepare(insertSql(db))
   takeJournalsLeft(file, { store: (rows) => insertRows(database, insert, rows), onDamage })
   // From here on nothing waits for another process with the event loop.
@@ -224,23 +222,6 @@ function insertSql(db: Kysely<Schema>): string {
     .compile().sql
 }
 
-/** `node:sqlite` in the shape that Kysely's dialect knows. */
-function forKysely(database: DatabaseSync): ConstructorParameters<typeof SqliteDialect>[0]['database'] {
-  return {
-    close: () => database.close(),
-    prepare(sql) {
-      const statement = database.prepare(sql)
-      const spread = (parameters: readonly unknown[]): SQLInputValue[] => [...(parameters as SQLInputValue[])]
-      return {
-        reader: statement.columns().length > 0,
-        all: (parameters) => statement.all(...spread(parameters)),
-        run: (parameters) => statement.run(...spread(parameters)),
-        iterate: (parameters) => statement.iterate(...spread(parameters)),
-      }
-    },
-  }
-}
-
 function sumOf(row: SumRow | undefined): UsageSum {
   const figures = Object.fromEntries(Object.keys(NO_USAGE).map((figure) => [figure, Number(row?.[figure] ?? 0)]))
   const sum = figures as unknown as UsageSum
@@ -251,17 +232,4 @@ function unavailable(message: string, cause: unknown): QuotaError {
   if (cause instanceof QuotaError) return cause
   const reason = cause instanceof Error ? cause.message : String(cause)
   return new QuotaError('ERR_QUOTA_LEDGER_UNAVAILABLE', `${message}: ${reason}`, { cause })
-}
-
-/** How often it is tried to bring the schema up to date. */
-const MOST_MIGRATIONS = 5
-
-/** Brings the schema up to date. Another process may do the same just now: then one of the two finds it done. */
-async function migrate(db: Kysely<Schema>): Promise<void> {
-  for (let tries = 1; ; tries += 1) {
-    const { error } = await new Migrator({ db, provider: migrationProvider }).migrateToLatest()
-    if (error === undefined) return
-    if (tries === MOST_MIGRATIONS) throw error
-    await new Promise((resolve) => setTimeout(resolve, 20 * tries))
-  }
 }

@@ -1,3 +1,4 @@
+export { describeCalibrationStore, type OpenCalibrationStore } from './calibration-conformance.ts'
 export { startFaultProxy, type FaultProxy } from './fault-proxy.ts'
 export type { OpenCounterStore } from './conformance-bed.ts'
 export { ALL_CAPABILITIES, describeCounterStore } from './counter-store-conformance.ts'

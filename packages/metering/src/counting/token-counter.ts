@@ -43,6 +43,11 @@ export class TokenCounter {
     return this.#worker !== undefined
   }
 
+  /** Whether nothing is counted, and nothing waits for it. */
+  get isIdle(): boolean {
+    return this.#running === undefined && this.#queue.length === 0
+  }
+
   /** Never rejects. */
   count(task: TokenTask): Promise<TokenCount> {
     const bytes = bytesOf(task)

@@ -8,6 +8,8 @@ export interface RequestFacts {
   readonly stream: boolean
   /** Most output tokens that the provider will make, over all answers asked for; absent where the request sets none. */
   readonly outputCeiling: number | undefined
+  /** Answers that are asked for; absent: one. */
+  readonly answers?: number
 }
 
 const MOST_MODEL_CHARACTERS = 256
@@ -18,11 +20,12 @@ export function readRequestFacts({ adapter: { request }, named }: AdapterMatch, 
   const model =
     request.model === 'path' ? decoded(named['model']) : (decoded(named['deployment']) ?? at(body, request.model))
   const ceiling = largest(body, request.ceiling)
-  const answers = largest(body, request.answers) ?? 1
+  const answers = Math.max(1, Math.ceil(largest(body, request.answers) ?? 1))
   return {
     model: typeof model === 'string' ? model.slice(0, MOST_MODEL_CHARACTERS) : undefined,
     stream: request.stream === 'path' ? named['stream'] !== undefined : at(body, request.stream) === true,
-    outputCeiling: ceiling === undefined ? undefined : Math.ceil(ceiling) * Math.max(1, Math.ceil(answers)),
+    outputCeiling: ceiling === undefined ? undefined : Math.ceil(ceiling) * answers,
+    ...(answers === 1 ? {} : { answers }),
   }
 }
 

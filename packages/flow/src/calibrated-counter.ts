@@ -1,0 +1,50 @@
+import { wholeUnits } from '@tallygate/core'
+import type { Calibration, CalibrationKey, TokenCount, TokenCounter, TokenTask } from '@tallygate/metering'
+
+/** What calls have in common whose counts are off by the same, but for the part that is counted. */
+export type CalibratedCalls = Omit<CalibrationKey, 'part' | 'model'>
+
+/** Counts, and puts the counts of one call right by what was learned of its like. */
+export class CalibratedCounter {
+  readonly #counter: TokenCounter
+  readonly #calibration: Calibration
+  readonly #calls: CalibratedCalls
+
+  constructor(counter: TokenCounter, calibration: Calibration, calls: CalibratedCalls) {
+    this.#counter = counter
+    this.#calibration = calibration
+    this.#calls = calls
+  }
+
+  /** Never rejects. */
+  async count(task: TokenTask): Promise<TokenCount> {
+    const count = await this.#counter.count(task)
+    // Nothing was written, and no preamble is.
+    if (count.tokens === 0) return count
+    const key = calibrationKey(this.#calls, task)
+    const { tokens } = this.#calibration.estimate(key, count.tokens)
+    return { ...count, tokens, bound: Math.max(count.bound, tokens) }
+  }
+}
+
+/** What the count of a task is compared under. Of an answer it does not matter what its request was made of. */
+export function calibrationKey(calls: CalibratedCalls, { kind, model }: TokenTask): CalibrationKey {
+  return kind === 'output'
+    ? { provider: calls.provider, model, part: 'completion', kind: 'text' }
+    : { provider: calls.provider, model, part: 'prompt', kind: calls.kind }
+}
+
+/** What is added to a count of whose like nothing was learned: other families, and tools, are off by as much. */
+const UNLEARNED_SHARE = 1 / 8
+const UNLEARNED_TOKENS = 8
+
+/**
+ * Input tokens to set aside for a call: what nine of ten such do not exceed, as far as that was learned; else what the
+ * count can be at most, with a margin.
+ */
+export function conservativeInput(calibration: Calibration, key: CalibrationKey, count: TokenCount): number {
+  const { upper } = calibration.estimate(key, count.tokens)
+  // What was not counted is bounded by its bytes, which nothing has to be learned of.
+  if (upper !== undefined && count.isComplete) return upper
+  return wholeUnits(count.bound * (1 + UNLEARNED_SHARE) + UNLEARNED_TOKENS)
+}
