@@ -52,10 +52,15 @@ export function savedDigits(text: string): number {
   return saved
 }
 
-function toolChoice(body: Raw): { readonly isMust: boolean; readonly isNamed: boolean } {
+/** Whether a request wants some tool to be called, or a named one, in any provider's spelling. */
+export function toolChoice(body: Raw): { readonly isMust: boolean; readonly isNamed: boolean } {
   const config = body['toolConfig'] ?? body['tool_config']
   const inConfig = isRaw(config) ? config : {}
-  const choice = body['tool_choice'] ?? inConfig['toolChoice'] ?? inConfig['functionCallingConfig'] ?? inConfig['function_calling_config']
+  const choice =
+    body['tool_choice'] ??
+    inConfig['toolChoice'] ??
+    inConfig['functionCallingConfig'] ??
+    inConfig['function_calling_config']
   if (!isRaw(choice)) return { isMust: choice === 'required' || choice === 'any', isNamed: false }
   const type = choice['type']
   const names = choice['allowedFunctionNames'] ?? choice['allowed_function_names']
@@ -90,8 +95,7 @@ function isResult(message: Raw): boolean {
   return (
     Array.isArray(parts) &&
     parts.some(
-      (part) =>
-        isRaw(part) && ('functionResponse' in part || 'toolResult' in part || part['type'] === 'tool_result'),
+      (part) => isRaw(part) && ('functionResponse' in part || 'toolResult' in part || part['type'] === 'tool_result'),
     )
   )
 }

@@ -52,11 +52,27 @@ function countOutput(
   const names = sum(toolNames.map((text) => tally.count(text))).tokens
   const request = requestOf(task.request)
   const inAll = ({ from }: { from: keyof Tallied }): number => {
-    const written: WrittenTokens = { texts: ofTexts[from], calls: ofCalls[from], names, callCount: toolCalls.length }
+    const written: WrittenTokens = {
+      texts: ofTexts[from],
+      calls: ofCalls[from],
+      names,
+      callCount: toolCalls.length,
+      argumentCount: toolCalls.reduce((total, call) => total + argumentCount(call), 0),
+    }
     return outputTokens(written, family, task.shape, task.model, request)
   }
   const isLowerBound = hidesThoughts(task.model)
   return result(inAll({ from: 'tokens' }), inAll({ from: 'bound' }), family, tally, { isLowerBound, isGuess: false })
+}
+
+/** Members at the top of a call's arguments, which follow its name; 0 where they were cut off or are no JSON. */
+function argumentCount(call: string): number {
+  try {
+    const given: unknown = JSON.parse(call.slice(Math.max(0, call.indexOf('{'))))
+    return isRaw(given) ? Object.keys(given).length : 0
+  } catch {
+    return 0
+  }
 }
 
 /** A text a model wrote, in tokens of its encoding. */

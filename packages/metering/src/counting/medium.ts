@@ -49,7 +49,8 @@ const HOLDERS: ReadonlySet<string> = new Set(['image', 'document', 'video', 'aud
 export function isMedium(name: string, member: unknown): boolean {
   if (MEMBERS.has(name)) return member !== undefined && member !== null
   if (HOLDERS.has(name)) return isRaw(member) && !isText(member['source'])
-  if (name === 'images') return Array.isArray(member) && member.length > 0 && member.every((each) => typeof each === 'string')
+  if (name === 'images')
+    return Array.isArray(member) && member.length > 0 && member.every((each) => typeof each === 'string')
   // Anthropic's documents and search results can be text; everybody else's sources are not.
   return name === 'source' && isRaw(member) && !isText(member)
 }

@@ -11,7 +11,9 @@ const PER_CUSTOM_TOOL = 150
 export function contentText(content: unknown): string {
   if (typeof content === 'string') return content
   if (!Array.isArray(content)) return ''
-  return content.map((part) => (isRaw(part) ? textOr(part['text'], textOr(part['refusal'], '')) : textOr(part, ''))).join('')
+  return content
+    .map((part) => (isRaw(part) ? textOr(part['text'], textOr(part['refusal'], '')) : textOr(part, '')))
+    .join('')
 }
 
 /** A call's arguments as the model reads them: JSON without spaces. What is no JSON stays as it is. */
@@ -33,7 +35,12 @@ export function rawList(value: unknown): readonly Raw[] {
 }
 
 /** Plans definitions of tools. */
-export function planTools(tools: readonly ToolDefinition[], traits: OpenAiTraits, base: number, into: PromptPlanner): void {
+export function planTools(
+  tools: readonly ToolDefinition[],
+  traits: OpenAiTraits,
+  base: number,
+  into: PromptPlanner,
+): void {
   const functions = tools.filter(({ format }) => format === '')
   const [first] = functions
   if (first !== undefined) {

@@ -41,7 +41,10 @@ export function planResponses(body: Raw, traits: OpenAiTraits, into: PromptPlann
 function planItems(items: readonly Raw[], traits: OpenAiTraits, into: PromptPlanner): void {
   const names = new Map<unknown, string>()
   // What was compacted stands for all before it; thoughts are read again only in the turn that they belong to.
-  const from = Math.max(0, items.findLastIndex(({ type }) => type === 'compaction'))
+  const from = Math.max(
+    0,
+    items.findLastIndex(({ type }) => type === 'compaction'),
+  )
   const turn = items.findLastIndex((item) => item['role'] === 'user')
   for (const [index, item] of items.entries()) {
     if (index < from && item['role'] !== 'system' && item['role'] !== 'developer') continue

@@ -52,7 +52,8 @@ export function collectAny(document: unknown, into: OutputCollector): void {
     const { value, key } = next
     if (Array.isArray(value)) {
       // Reversed, to keep the order of the text.
-      for (let at = value.length - 1; at >= 0; at -= 1) open.push({ value: value[at], key: isPlaced(value[at]) ? key : `${key}#${at}` })
+      for (let at = value.length - 1; at >= 0; at -= 1)
+        open.push({ value: value[at], key: isPlaced(value[at]) ? key : `${key}#${at}` })
     } else if (isRaw(value)) collectObject(value, key, open, into)
   }
 }

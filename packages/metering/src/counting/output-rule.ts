@@ -1,5 +1,6 @@
 import { isRaw, type Raw } from '../usage/reported-usage.ts'
 import type { UsageShape } from '../usage/usage-shapes.ts'
+import { toolChoice } from './calibrated-prompt.ts'
 import type { TokenFamily } from './token-family.ts'
 import { toolDefinitions } from './tool-definition.ts'
 
@@ -10,6 +11,8 @@ export interface WrittenTokens {
   /** Of the names among `calls`. */
   readonly names: number
   readonly callCount: number
+  /** Members at the top of the calls' arguments. */
+  readonly argumentCount: number
 }
 
 /** What a model writes around its words and calls, in tokens. */
@@ -33,7 +36,8 @@ const AROUND: readonly (readonly [RegExp, Around, Around])[] = [
   [/(?:)/, CHAT, RESPONSES],
 ]
 /** Models that think without showing it: what they wrote is less than what they used. */
-const HIDES_THOUGHTS = /(?:^|[/:.])(?:o[1-9](?![a-z\d])|gpt-?5(?!-chat)|codex)|grok-(?:3-mini|4(?!.*non-reasoning)|code)|gemini-(?:2\.5|[3-9])/
+const HIDES_THOUGHTS =
+  /(?:^|[/:.])(?:o[1-9](?![a-z\d])|gpt-?5(?!-chat)|codex)|grok-(?:3-mini|4(?!.*non-reasoning)|code)|gemini-(?:2\.5|[3-9])/
 
 /** Tokens of an answer. Takes what its request says into account, where that is there. */
 export function outputTokens(
@@ -43,11 +47,14 @@ export function outputTokens(
   model: string | undefined,
   request: Raw | undefined,
 ): number {
-  const { texts, calls, names, callCount } = written
+  const { texts, calls, names, callCount, argumentCount } = written
   if (texts === 0 && calls === 0) return 0
   if (family.calibrated !== undefined) {
     const { output } = family.calibrated
-    return texts * output.factor + output.base + calls * output.calls + callCount * output.perCall
+    const { isMust, isNamed } = request === undefined || callCount === 0 ? NO_CHOICE : toolChoice(request)
+    const chosen = isNamed ? output.named : isMust ? output.must : 0
+    const ofCalls = calls * output.calls + callCount * output.perCall + argumentCount * output.perArgument + chosen
+    return Math.max(0, texts * output.factor + output.base + ofCalls)
   }
   const name = (model ?? '').toLowerCase()
   const [, chat, responses] = AROUND.find(([pattern]) => pattern.test(name)) ?? [undefined, CHAT, RESPONSES]
@@ -55,10 +62,12 @@ export function outputTokens(
   const around = isLegacy ? { ...CHAT, call: 0 } : shape === 'openai-responses' ? responses : chat
   // A call that the request names is its arguments, and nothing else.
   if (callCount === 1 && texts === 0 && isForced(request)) return calls - names
-  const ofTexts = texts === 0 ? 0 : texts + around.text + (callCount === 0 && hasTools(request) ? 1 : 0)
+  const ofTexts = texts === 0 ? 0 : texts + around.text + (callCount === 0 ? besideTools(request) : 0)
   const ofCalls = callCount === 0 ? 0 : calls + (callCount === 1 ? around.call : around.parallel(callCount))
   return atMost(ofTexts + ofCalls, request)
 }
+
+const NO_CHOICE = { isMust: false, isNamed: false } as const
 
 /** Whether a model's answers cost more than what of them can be seen. */
 export function hidesThoughts(model: string | undefined): boolean {
@@ -67,11 +76,19 @@ export function hidesThoughts(model: string | undefined): boolean {
 
 function isForced(request: Raw | undefined): boolean {
   const choice = request?.['tool_choice'] ?? request?.['function_call']
-  return isRaw(choice) && choice['type'] !== 'allowed_tools' && (isRaw(choice['function']) || typeof choice['name'] === 'string')
+  return (
+    isRaw(choice) &&
+    choice['type'] !== 'allowed_tools' &&
+    (isRaw(choice['function']) || typeof choice['name'] === 'string')
+  )
 }
 
-function hasTools(request: Raw | undefined): boolean {
-  return request !== undefined && toolDefinitions(request).tools.length > 0
+/** Where there are tools, a model says that it calls none, and, under a schema, that it answers by it. */
+function besideTools(request: Raw | undefined): number {
+  if (request === undefined || toolDefinitions(request).tools.length === 0) return 0
+  const { response_format: ofChat, text } = request
+  const format = isRaw(ofChat) ? ofChat : isRaw(text) && isRaw(text['format']) ? text['format'] : {}
+  return format['type'] === 'json_schema' ? 5 : 1
 }
 
 /** An answer that was cut off at its ceiling is as long as that, without an end. */
@@ -79,5 +96,5 @@ function atMost(tokens: number, request: Raw | undefined): number {
   const ceilings = [request?.['max_tokens'], request?.['max_completion_tokens'], request?.['max_output_tokens']]
   const n = request?.['n']
   if (typeof n === 'number' && n > 1) return tokens
-  return Math.min(tokens, ...ceilings.filter((each) => typeof each === 'number' && each > 0) as number[])
+  return Math.min(tokens, ...(ceilings.filter((each) => typeof each === 'number' && each > 0) as number[]))
 }

@@ -75,7 +75,8 @@ function isResponse(body: Raw): boolean {
 function isEmbedding(body: Raw): boolean {
   if (isRaw(body['messages']) || Array.isArray(body['messages']) || body['contents'] !== undefined) return false
   const { input } = body
-  if (Array.isArray(input)) return input.every((each) => typeof each !== 'object' || Array.isArray(each)) && input.length > 0
+  if (Array.isArray(input))
+    return input.every((each) => typeof each !== 'object' || Array.isArray(each)) && input.length > 0
   return typeof input === 'string' && EMBEDDING_MODEL.test(typeof body['model'] === 'string' ? body['model'] : '')
 }
 

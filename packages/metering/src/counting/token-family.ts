@@ -35,6 +35,11 @@ export interface Calibrated {
     /** Of the names and arguments of calls. */
     readonly calls: number
     readonly perCall: number
+    /** For each member at the top of a call's arguments. */
+    readonly perArgument: number
+    /** Where some tool must be called; where a named one must. */
+    readonly must: number
+    readonly named: number
   }
   /** For each digit that o200k_base saves, which puts three into one token: families that count them one by one. */
   readonly perDigit: number
@@ -89,19 +94,15 @@ function own(offsets: Calibrated['offsets'], key: string): Offset {
 }
 
 const NONE: Offset = [0, 0]
-const VENDOR = /^(?:(?:us|eu|global|apac|anthropic|amazon|meta|cohere|mistral|google|qwen|openai|deepseek|moonshotai|zai)\.)+/
+const VENDOR =
+  /^(?:(?:us|eu|global|apac|anthropic|amazon|meta|cohere|mistral|google|qwen|openai|deepseek|moonshotai|zai)\.)+/
 const VARIANT = /:(?:free|exacto|nitro|\d+)$/
 const VERSION =
   /-(?:20\d{6}|\d{4}|\d{3}|latest|preview|exp|v\d+(?::\d+)?|\d{2}-\d{2}|\d{2}-20\d{2}|20\d{2}-\d{2}-\d{2}|0|instruct|versatile|it)$/
 
 /** A model's name without its vendor, date and variant: `us.anthropic.claude-opus-4-1-20250805-v1:0` → `claude-opus-4-1`. */
 export function modelKey(model: string): string {
-  let name = model
-    .slice(0, MOST_CHARACTERS)
-    .toLowerCase()
-    .replace(/^.*\//, '')
-    .replace(VENDOR, '')
-    .replace(VARIANT, '')
+  let name = model.slice(0, MOST_CHARACTERS).toLowerCase().replace(/^.*\//, '').replace(VENDOR, '').replace(VARIANT, '')
   for (let times = 0; times < 4; times += 1) name = name.replace(VERSION, '')
   return name.replaceAll('.', '-')
 }

@@ -68,7 +68,8 @@ class SchemaRendering {
     const any = schema['anyOf'] ?? schema['oneOf']
     if (Array.isArray(any)) return any.map((each) => this.#type(this.#resolve(each), level + 1)).join(' | ')
     const type = schema['type']
-    if (Array.isArray(type)) return type.map((each) => this.#type({ ...schema, type: each as unknown }, level + 1)).join(' | ')
+    if (Array.isArray(type))
+      return type.map((each) => this.#type({ ...schema, type: each as unknown }, level + 1)).join(' | ')
     switch (type) {
       case 'string':
       case 'boolean':
