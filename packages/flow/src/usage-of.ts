@@ -115,6 +115,7 @@ async function countOutput(
     framing,
     body: kept.body,
     model: reading.model ?? facts.model,
+    provider: match.adapter.provider,
     request: requestBody === undefined ? undefined : new Uint8Array(requestBody),
   })
   return { ...count, tokens: Math.round(count.tokens * kept.scale) }
@@ -136,6 +137,7 @@ async function countPrompt(
     kind: 'prompt',
     shape: match.adapter.usage,
     body: new Uint8Array(requestBody),
+    provider: match.adapter.provider,
     // A deployment's name says nothing; what answered says what it is.
     model: tokenFamily(facts.model).isKnown ? facts.model : (reading.model ?? facts.model),
   })

@@ -3,6 +3,7 @@ import { writeFileSync } from 'node:fs'
 import { Command } from 'commander'
 import { isQuotaError } from '@tallygate/core'
 import { configJsonSchema } from './config-json-schema.ts'
+import { countCommand, type CountOptions } from './count-command.ts'
 import { explainCommand, type ExplainOptions } from './explain-command.ts'
 import { startGateway } from './gateway.ts'
 import { loadConfig } from './load-config.ts'
@@ -54,6 +55,17 @@ program
   .option('-u, --url <url>', "address of the gateway's administration; default: as configured")
   .option('--json', 'print what the gateway answers')
   .action(async (options: ExplainOptions) => console.log(await explainCommand(options)))
+
+program
+  .command('count')
+  .description('count the tokens of a request on standard input, as a call would be estimated')
+  .option('-m, --model <name>', 'model; default: the one that the request names')
+  .option(
+    '-p, --provider <name>',
+    'who serves it (openrouter, vertex, …), as some wrap requests in templates of their own',
+  )
+  .option('-a, --api <id>', 'operation, where the request alone does not tell; such as openai-chat')
+  .action(async (options: CountOptions) => console.log(await countCommand(process.stdin, options)))
 
 program.parseAsync().catch((error: unknown) => {
   console.error(isQuotaError(error) ? error.message : error)

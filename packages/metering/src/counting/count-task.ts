@@ -13,6 +13,7 @@ import type { TokenCount, TokenTask } from './token-work.ts'
  */
 export function countTask(task: TokenTask, deadlineMs: number): TokenCount {
   const family = tokenFamily(task.model)
+  // Before the body is looked at, which takes of the time as well.
   const tally = new Tally(family.encoding, deadlineMs)
   switch (task.kind) {
     case 'prompt':

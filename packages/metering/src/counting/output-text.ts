@@ -2,6 +2,7 @@ import { isRaw } from '../usage/reported-usage.ts'
 import { sseDocuments } from '../framing/sse-event.ts'
 import type { UsageShape } from '../usage/usage-shapes.ts'
 import { OutputCollector } from './output-collector.ts'
+import { jsonDocuments } from './json-documents.ts'
 import { collectAny } from './output-any.ts'
 
 /** What a model has written, as far as it can be seen. */
@@ -25,7 +26,8 @@ const COLLECT: Readonly<Partial<Record<string, (document: unknown, into: OutputC
 /**
  * The text of an answer, or of its beginning.
  *
- * @param body The bytes of one JSON document, of an array of them, or of an event stream, also if they were cut off.
+ * @param framing `json`: one document, an array of them, or one on each line.
+ * @param body The text of the answer, also if it was cut off.
  */
 export function outputText(shape: UsageShape, framing: 'json' | 'sse', body: string): OutputText {
   const into = new OutputCollector()
@@ -33,14 +35,10 @@ export function outputText(shape: UsageShape, framing: 'json' | 'sse', body: str
   if (framing === 'sse') {
     for (const document of sseDocuments(body)) collect(document, into)
   } else {
-    let document: unknown
-    try {
-      document = JSON.parse(body)
-    } catch {
-      // Cut off: what came is counted as it is, syntax and all, rather than not at all.
-      return { texts: [body], toolCalls: [], toolNames: [] }
-    }
-    for (const each of Array.isArray(document) ? document : [document]) collect(each, into)
+    const documents = jsonDocuments(body)
+    // Cut off: what came is counted as it is, syntax and all, rather than not at all.
+    if (documents.length === 0) return { texts: body === '' ? [] : [body], toolCalls: [], toolNames: [] }
+    for (const document of documents) collect(document, into)
   }
   return into.output
 }

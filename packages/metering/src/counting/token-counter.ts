@@ -3,7 +3,8 @@ import { outputText } from './output-text.ts'
 import { BYTES_PER_TOKEN, type TokenCount, type TokenReply, type TokenRequest, type TokenTask } from './token-work.ts'
 
 export interface TokenCounterOptions {
-  /** How long one text is counted before the rest is extrapolated, in milliseconds. Default: 250. */
+  /** How long one text is counted before the rest is extrapolated, in milliseconds. Default: 200: with what is around a
+   * count, it is answered within 250. */
   readonly deadlineMs?: number
   /** Bytes of texts that wait their turn; more are guessed from their size at once. Default: 64 MiB. */
   readonly maxQueueBytes?: number
@@ -33,7 +34,7 @@ export class TokenCounter {
   #nextId = 0
   #isClosed = false
 
-  constructor({ deadlineMs = 250, maxQueueBytes = 64 * 1_048_576 }: TokenCounterOptions = {}) {
+  constructor({ deadlineMs = 200, maxQueueBytes = 64 * 1_048_576 }: TokenCounterOptions = {}) {
     this.#deadlineMs = deadlineMs
     this.#maxQueueBytes = maxQueueBytes
   }

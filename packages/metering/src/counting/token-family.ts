@@ -85,9 +85,20 @@ const MOST_CHARACTERS = 256
 /** What a model's name and its host add to the figures of its family. */
 export function offsetOf({ offsets }: Calibrated, model: string | undefined, provider: string | undefined): Offset {
   const [base, tools] = own(offsets, modelKey(model ?? ''))
-  const [hostBase, hostTools] = own(offsets, `@${provider ?? ''}`)
+  const [hostBase, hostTools] = own(offsets, `@${HOSTS.get(provider) ?? provider ?? ''}`)
   return [base + hostBase, tools + hostTools]
 }
+
+/** Hosts by their names in OpenTelemetry. */
+const HOSTS: ReadonlyMap<string | undefined, string> = new Map([
+  ['gcp.gemini', 'google'],
+  ['gcp.vertex_ai', 'vertex'],
+  ['x_ai', 'xai'],
+  ['mistral_ai', 'mistral'],
+  ['azure.ai.openai', 'azure'],
+  ['azure.ai.inference', 'azure'],
+  ['aws.bedrock', 'bedrock'],
+])
 
 function own(offsets: Calibrated['offsets'], key: string): Offset {
   return Object.hasOwn(offsets, key) ? (offsets[key] ?? NONE) : NONE
