@@ -24,7 +24,10 @@ if (values.pairs === undefined) {
 }
 const rows = await countAll(readPairs(readFileSync(values.pairs, 'utf8')))
 if (values.json) {
-  for (const { id, set, estimated, reported } of rows) console.log(JSON.stringify({ id, set, estimated, reported }))
+  for (const { id, set, estimated, reported } of rows) {
+    const { input, output } = reported
+    console.log(JSON.stringify({ id, set, estimated, reported: { input, output } }))
+  }
 } else report(rows)
 
 async function countAll(pairs: readonly Pair[]): Promise<readonly Row[]> {

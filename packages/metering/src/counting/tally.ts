@@ -42,6 +42,8 @@ export class Tally {
   #counted = 0
   #countedBytes = 0
   #isComplete = true
+  #lastPiece = ''
+  #lastTokens = 0
 
   constructor(encoding: Encoding, deadlineMs: number) {
     this.#encoder = encoderOf(encoding)
@@ -62,7 +64,7 @@ export class Tally {
       }
       // Special tokens in a text are text.
       let inSlice = 0
-      for (const piece of cutRuns(slice)) inSlice += this.#encoder.encode_ordinary(piece).length
+      for (const piece of cutRuns(slice)) inSlice += this.#encode(piece)
       tokens += inSlice
       this.#counted += inSlice
       this.#countedBytes += Buffer.byteLength(slice)
@@ -72,5 +74,14 @@ export class Tally {
     // By bytes: they differ less between scripts than characters do.
     const perByte = this.#countedBytes === 0 ? 1 / BYTES_PER_TOKEN : this.#counted / this.#countedBytes
     return { tokens: tokens + Math.ceil(leftBytes * perByte), bound: tokens + leftBytes }
+  }
+
+  /** Long runs of one character are cut into pieces that are the same: encoding one of them is enough. */
+  #encode(piece: string): number {
+    if (piece !== this.#lastPiece) {
+      this.#lastPiece = piece
+      this.#lastTokens = this.#encoder.encode_ordinary(piece).length
+    }
+    return this.#lastTokens
   }
 }
