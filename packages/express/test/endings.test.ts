@@ -70,7 +70,10 @@ function tokensOf(text: string, model: string): number {
   const encoding = get_encoding('o200k_base')
   const count = encoding.encode(text, [], []).length
   encoding.free()
-  return count * tokenFamily(model).outputFactor
+  const { calibrated } = tokenFamily(model)
+  // The encoding puts three digits into a token; some families count them one by one.
+  const digits = [...text.matchAll(/\d+/g)].reduce((sum, [run]) => sum + run.length - Math.ceil(run.length / 3), 0)
+  return (count + digits * (calibrated?.perDigit ?? 0)) * (calibrated?.output.factor ?? 1)
 }
 
 async function proxied(bed: TestBed): Promise<string> {
