@@ -133,8 +133,11 @@ describe('a caller that hangs up in the middle of a stream', function () {
         expect(others).to.deep.equal([])
         expect(entry).to.include({ outcome: 'aborted', streamed: true })
         const written = tokensOf(textIn(sent, textOf), model)
-        const { outputTokens = NaN, inputTokens = NaN, basis } = entry!.usage!
+        const { outputTokens = NaN, inputTokens = NaN, basis, confidence } = entry!.usage!
         expect(basis).to.be.oneOf(['estimated', 'reported-partial'])
+        // Nothing was sent yet, or by the model's own tokenizer; else by the figures of its family.
+        expect(confidence).to.be.oneOf(['high', 'medium', 'low'])
+        if (bytes > 1_200 && model === 'gpt-4o') expect(confidence).to.equal('high')
         expect(outputTokens).to.be.within(written * 0.98 - 10, written * 1.02 + 10)
         expect(await bed.used('tokens')).to.equal(inputTokens + outputTokens)
         expect(bed.quota.pending).to.equal(0)

@@ -59,6 +59,7 @@ const OLDER: OpenAiTraits = { ...NEWER, encoding: 'cl100k_base', perChoice: 4, p
 const TRAITS: readonly (readonly [RegExp, OpenAiTraits])[] = [
   [/gpt-4o(?:-mini)?-search/, { ...NEWER, priming: 0, perMessage: 0, isBare: true }],
   [/(?:^|[/:.])gpt-?5(?!-chat)/, GPT_5],
+  [/codex-mini/, { ...REASONING, perResponsesTools: 7 }],
   [/(?:^|[/:.])(?:o[1-9](?![a-z\d])|codex)/, REASONING],
   [/gpt-3\.?5-turbo-0301/, { ...OLDER, perMessage: 5 }],
   [/gpt-4(?:-32k)?(?:-0314|-0613)?$/, { ...OLDER, hasOneLiners: false }],

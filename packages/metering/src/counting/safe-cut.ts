@@ -7,7 +7,7 @@ import { isLowSurrogate } from './cut-runs.ts'
 const SAFE_CUT =
   /\S(?= )|[A-Za-z\d](?=[!-&(-/:-@[-`{-~])|\p{Script=Han}(?=[\u3001\u3002\uff01\uff0c\uff1a\uff1b\uff1f])/u
 /** Characters between two looks at the clock. */
-const SLICE = 8_192
+const SLICE = 4_096
 
 /** Pieces of a text that can be encoded apart without changing the count, if there are any; else whole characters. */
 export function* slices(text: string): Generator<string> {
