@@ -60,7 +60,11 @@ export function quotaMiddleware(options: QuotaMiddlewareOptions = {}): RequestHa
           limiterOf('fixed', { identifier: `requests-per-${(rest.windowMs ?? 60_000) / 1_000}s`, ...rest, limit }),
         ])
 
-  const read: Step = (context, req) => readRequest(req, context, options)
+  const read: Step = (context, req) => {
+    // Before it is read: some providers serve an operation in ways of their own.
+    if (options.provider !== undefined) context.call.servedBy(options.provider)
+    return readRequest(req, context, options)
+  }
   const limiters: readonly Step[] =
     limiter === undefined ? [] : [(context, req, res) => (context.call.isFree ? undefined : limiter(context, req, res))]
 

@@ -5,7 +5,16 @@ import {
   type CalibrationStore,
   type Plan,
 } from '@tallygate/core'
-import { llmProxy, quotaMiddleware } from '@tallygate/express'
+import {
+  enforceLimits,
+  estimateUsage,
+  identifyKey,
+  llmProxy,
+  meterUsage,
+  quotaMiddleware,
+  resolvePlan,
+  settleUsage,
+} from '@tallygate/express'
 import type { QuotaOptions } from '@tallygate/flow'
 import { expect } from 'chai'
 import express from 'express'
@@ -18,9 +27,12 @@ const OUTPUT: Plan = {
 /** Tokens that a provider puts before each prompt, which nobody can see. */
 const PREAMBLE = 430
 
-async function served(options: Partial<QuotaOptions> = {}): Promise<{ bed: TestBed; url: string }> {
+async function served(options: Partial<QuotaOptions> = {}, provider?: string): Promise<{ bed: TestBed; url: string }> {
   const bed = await openTestBed(options)
-  const app = express().use(quotaMiddleware({ quota: bed.quota }), llmProxy({ target: bed.provider.url }))
+  const app = express().use(
+    quotaMiddleware({ quota: bed.quota, ...(provider === undefined ? {} : { provider }) }),
+    llmProxy({ target: bed.provider.url }),
+  )
   return { bed, url: await bed.serve(app) }
 }
 
@@ -159,6 +171,32 @@ describe('outputEstimate', () => {
     expect(await reserved({}, {}, [200, 300, 250, 100, 280, 90])).to.deep.equal([
       1_024, 1_024, 1_024, 1_024, 1_024, 450,
     ])
+  })
+
+  it('learns of a provider by its name, also where that is known only when the call is metered', async () => {
+    const options = { plans: [OUTPUT], defaultPlans: ['p'] }
+    const named = await served(options, 'groq')
+    const steps = await openTestBed(options)
+    const { quota } = steps
+    const app = express().use(
+      identifyKey({ quota }),
+      resolvePlan({ quota }),
+      estimateUsage({ quota }),
+      enforceLimits({ quota }),
+      meterUsage({ quota, provider: 'groq' }),
+      settleUsage({ quota }),
+      llmProxy({ target: steps.provider.url }),
+    )
+    for (const { bed, url } of [named, { bed: steps, url: await steps.serve(app) }]) {
+      bed.provider.script = { usage: { output: 200 } }
+      for (let call = 0; call < 6; call += 1) {
+        expect((await ask(url, { body })).status).to.equal(200)
+        bed.clock.advance(10)
+      }
+      const last = (await bed.entries()).at(-1)!
+      expect(last.provider).to.equal('groq')
+      expect(last.charges[0]!.reserved).to.equal(300)
+    }
   })
 
   it('stays with the ceiling that the caller states', async () => {

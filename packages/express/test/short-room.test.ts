@@ -114,7 +114,9 @@ describe('onShortRoom', () => {
     it(`never lets ${name} at once use more than the quota, counted at the provider`, async () => {
       const quota = 3_000
       const bed = await openTestBed({ plans: [plan([tokens(quota)], 1)], defaultPlans: ['p'] })
-      bed.provider.script = writesAllItMay(api)
+      // Slow enough for all to be under way together.
+      const script = writesAllItMay(api)
+      bed.provider.script = (request) => ({ ...script(request), delayMs: 100 })
       const url = await served(bed)
       let answers: Answered[] = []
       for (let round = 0; round < 4; round += 1) {

@@ -156,17 +156,18 @@ export class CallHolds {
    */
   async #decide(request: Omit<AdmitRequest, 'amounts'>, hold: HoldRequest): Promise<Decision> {
     const { admission } = this.#walk
-    const { body, bytes, match, isChangeable } = this.#request
-    const lowers = isChangeable && request.bound.some(({ plan }) => plan.onShortRoom !== 'refuse')
+    const { body, inputBound, match, canBeLowered } = this.#request
+    const lowers = canBeLowered && request.bound.some(({ plan }) => plan.onShortRoom !== 'refuse')
     const output = this.#output(hold, lowers)
-    const asked = { bound: request.bound, isSparedRetry: hold.isSparedRetry === true, input: bytes, output }
+    const asked = { bound: request.bound, isSparedRetry: hold.isSparedRetry === true, input: inputBound, output }
     let decision = await admission.admit({ ...request, amounts: this.#amounts(asked) })
     if (decision.admitted || match === undefined || body === undefined) return decision
-    let input = bytes
+    let input = inputBound
     if (couldFit(decision, output, lowers)) {
-      input = Math.min(bytes, await this.#countedInput(body, hold.provider ?? match.adapter.provider))
+      input = Math.min(inputBound, await this.#countedInput(body, hold.provider ?? match.adapter.provider))
       // A count that is no lower changes nothing.
-      if (input < bytes) decision = await admission.admit({ ...request, amounts: this.#amounts({ ...asked, input }) })
+      if (input < inputBound)
+        decision = await admission.admit({ ...request, amounts: this.#amounts({ ...asked, input }) })
     }
     return decision.admitted || !lowers ? decision : this.#lowered(request, { ...asked, input }, decision)
   }
@@ -197,6 +198,7 @@ export class CallHolds {
       shape: match!.adapter.usage,
       body: new Uint8Array(body),
       model: facts.model,
+      provider,
     }
     this.#counted ??= await counter.count(task)
     return conservativeInput(learned.calibration, calibrationKey({ provider, kind }, task), this.#counted)

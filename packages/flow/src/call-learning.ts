@@ -1,6 +1,5 @@
 import { DEFAULT_TENANT, type Subject, type Usage } from '@tallygate/core'
 import type { OutputKey, TokenCount } from '@tallygate/metering'
-import type { CallDescription } from '@tallygate/telemetry'
 import type { AnswerFacts } from './answer.ts'
 import type { MeteredRequest } from './metered-request.ts'
 import type { Walk } from './walk.ts'
@@ -9,8 +8,10 @@ import type { Walk } from './walk.ts'
 const NOTHING = new Uint8Array(0)
 
 /** Whose calls write alike. */
-export function outputKey(subject: Subject | undefined, described: Omit<CallDescription, 'subject'>): OutputKey {
-  const { provider = '', operation = '', model } = described
+export function outputKey(
+  subject: Subject | undefined,
+  { provider = '', operation, model }: { provider: string | undefined; operation: string; model: string | undefined },
+): OutputKey {
   return {
     tenant: subject?.tenant ?? DEFAULT_TENANT,
     subject: subject?.id ?? 'anonymous',
@@ -42,19 +43,36 @@ export function learnFrom(
     learned.learned(learned.outputs.observe(key, usage.outputTokens, admission.nowMs(), facts.answers))
   const { isOpen } = sampler
   if (counted === undefined && !isOpen) return
-  const { usage: shape } = match.adapter
+  const { usage: shape, counts } = match.adapter
+  // Pictures and sound have no text to count.
+  if (counts === 'nothing') return
   const { framing, kept, reading } = answer
-  const wholeAnswer = isOpen && framing === 'json' && !kept.isEmpty && kept.scale === 1
+  const { provider } = key
+  const wholeAnswer = isOpen && counts === 'text' && framing === 'json' && !kept.isEmpty && kept.scale === 1
   sampler.ended({
-    calls: { provider: key.provider, kind: request.kind },
+    calls: { provider, kind: request.kind },
     usage,
     prompt:
       body === undefined
         ? undefined
-        : { kind: 'prompt', shape, body: counted === undefined ? new Uint8Array(body) : NOTHING, model: facts.model },
+        : {
+            kind: 'prompt',
+            shape,
+            body: counted === undefined ? new Uint8Array(body) : NOTHING,
+            model: facts.model,
+            provider,
+          },
     counted,
     completion: wholeAnswer
-      ? { kind: 'output', shape, framing, body: kept.body, model: reading.model ?? facts.model }
+      ? {
+          kind: 'output',
+          shape,
+          framing,
+          body: kept.body,
+          model: reading.model ?? facts.model,
+          provider,
+          request: body === undefined ? undefined : new Uint8Array(body),
+        }
       : undefined,
   })
 }

@@ -11,7 +11,16 @@ import {
   type UsageOutcome,
 } from '@tallygate/core'
 import { fingerprint, type CredentialSource, type Identification } from '@tallygate/identity'
-import { dialectOf, isFreeRoute, pathOf, type Dialect, type ProblemKind, type Raw } from '@tallygate/metering'
+import {
+  dialectOf,
+  isFreeRoute,
+  pathOf,
+  type Adapter,
+  type Dialect,
+  type OutputKey,
+  type ProblemKind,
+  type Raw,
+} from '@tallygate/metering'
 import type { CallDescription, CallTelemetry } from '@tallygate/telemetry'
 import { Answer, type AnswerFacts, type AnswerSink } from './answer.ts'
 import { attemptId } from './attempt-id.ts'
@@ -65,6 +74,7 @@ export class Call {
   #plans: PlanSet = NO_PLANS
   #meters = false
   #provider: string | undefined
+  #learnedAs: string | undefined
   #records = false
   #decidedAtMs: number | undefined
   #recorded: RecordedUsage | undefined
@@ -205,7 +215,7 @@ export class Call {
     const request = {
       ...hold,
       isSparedRetry: this.#isSparedRetry,
-      provider: this.#provider,
+      provider: this.#learnsAs,
       learnedOutput: this.#learnedOutput(),
     }
     const decision = await this.#holds.admit(this.attemptId, request, () => this.#context(hold.bound))
@@ -223,7 +233,17 @@ export class Call {
     const { learned, outputEstimate } = this.#walk
     const { match, facts } = this.metered
     if (match === undefined || (facts.outputCeiling !== undefined && outputEstimate === 'ceiling')) return undefined
-    return learned.outputs.estimate(outputKey(this.#subject, this.#describe()), facts.answers)
+    return learned.outputs.estimate(this.#outputKey(match.adapter), facts.answers)
+  }
+
+  /** Under which name of a provider the call learns: the one that was known when it was decided on. */
+  get #learnsAs(): string | undefined {
+    return (this.#learnedAs ??= this.#provider ?? this.metered.match?.adapter.provider)
+  }
+
+  #outputKey({ operation }: Pick<Adapter, 'operation'>): OutputKey {
+    const { model } = this.metered.facts
+    return outputKey(this.#subject, { provider: this.#learnsAs, operation, model })
   }
 
   /** Whether this attempt tries again what has failed; once its body is there to tell. */
@@ -254,7 +274,14 @@ export class Call {
    */
   meter(provider?: string): void {
     this.#meters = true
+    if (provider !== undefined) this.servedBy(provider)
+  }
+
+  /** Tells the name of the provider, where that is not the one of the dialect; best before the request is read. */
+  servedBy(provider: string): void {
+    if (provider === this.#provider) return
     this.#provider = provider
+    this.metered.servedBy(provider)
   }
 
   /** From now on the call is written to the ledger when it ends; draining waits for it. */
@@ -358,7 +385,7 @@ export class Call {
     return usageOf(
       { match, facts, requestBody: body, requestBytes: bytes, framing, reading, kept, isComplete },
       new CalibratedCounter(this.#walk.counter, this.#walk.learned.calibration, {
-        provider: this.#provider ?? match.adapter.provider,
+        provider: this.#learnsAs ?? match.adapter.provider,
         kind: this.metered.kind,
       }),
     )
@@ -380,8 +407,9 @@ export class Call {
       await writer.write(entry)
       this.telemetry.recorded(description, entry)
     } else this.telemetry.ended()
-    if (usage !== undefined && outcome === 'complete' && this.#recorded === undefined) {
-      const key = outputKey(this.#subject, description)
+    const { match } = this.metered
+    if (usage !== undefined && outcome === 'complete' && this.#recorded === undefined && match !== undefined) {
+      const key = this.#outputKey(match.adapter)
       learnFrom(this.#walk, { request: this.metered, answer, usage, key, counted: this.#holds.counted })
     }
     this.#holds.settle(actual, atMs, ended)

@@ -1,7 +1,6 @@
-import type { Adapter } from '@tallygate/metering'
+import type { MemberPath } from '@tallygate/metering'
 import { memberValue, spliced, withMember, type Span } from './json-splice.ts'
 
-type Path = Adapter['request']['ceiling'][number]
 type Parsed = Readonly<Record<string, unknown>>
 
 /**
@@ -12,7 +11,7 @@ type Parsed = Readonly<Record<string, unknown>>
  * @param body A JSON object without duplicate keys, as `parseJsonBody` has found it, and what it was parsed to.
  * @param paths Of the operation, the preferred one first.
  */
-export function lowerCeiling(body: Buffer, parsed: Parsed, paths: readonly Path[], tokens: number): Buffer {
+export function lowerCeiling(body: Buffer, parsed: Parsed, paths: readonly MemberPath[], tokens: number): Buffer {
   const ceilings = paths.filter((path) => isCeiling(valueAt(parsed, path)))
   if (ceilings.length > 0) {
     const higher = ceilings.filter((path) => (valueAt(parsed, path) as number) > tokens)
@@ -28,7 +27,7 @@ function isCeiling(value: unknown): boolean {
 }
 
 /** How many names of a path lead somewhere. */
-function depth(parsed: Parsed, path: Path): number {
+function depth(parsed: Parsed, path: MemberPath): number {
   let value: unknown = parsed
   for (const [index, name] of path.entries()) {
     if (!isObject(value) || !Object.hasOwn(value, name)) return index
@@ -37,11 +36,11 @@ function depth(parsed: Parsed, path: Path): number {
   return path.length
 }
 
-function valueAt(parsed: Parsed, path: Path): unknown {
+function valueAt(parsed: Parsed, path: MemberPath): unknown {
   return path.reduce<unknown>((value, name) => (isObject(value) ? value[name] : undefined), parsed)
 }
 
-function withNumber(body: Buffer, parsed: Parsed, path: Path, tokens: number): Buffer {
+function withNumber(body: Buffer, parsed: Parsed, path: MemberPath, tokens: number): Buffer {
   let span: Span = { from: 0, to: body.length }
   let object: unknown = parsed
   for (const [index, name] of path.entries()) {

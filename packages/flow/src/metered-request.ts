@@ -1,11 +1,15 @@
 import type { Headers } from '@tallygate/identity'
 import {
+  isFormType,
   matchAdapter,
+  matchServedBy,
+  parseFormBody,
   parseJsonBody,
   readRequestFacts,
   requestKind,
   type AdapterMatch,
-  type JsonBodyFault,
+  type BodyFault,
+  type MemberPath,
   type Raw,
   type RequestFacts,
 } from '@tallygate/metering'
@@ -30,11 +34,15 @@ const MOST_KEPT_BYTES = 1_048_576
 const MOST_LOOKED_INTO = 262_144
 /** Headers that say that the caller has signed the body: then no byte of it may change. */
 const SIGNATURES = ['signature', 'signature-input', 'content-digest', 'digest', 'x-amz-content-sha256']
+/** Files in a form have fewer tokens than bytes: sound at 6 kbit/s has 75 bytes for each, images have a most of their own. */
+const LEAST_FILE_BYTES_PER_TOKEN = 64
+const MOST_IMAGE_TOKENS = 8_192
 const UNREAD: RequestFacts = { model: undefined, stream: false, outputCeiling: undefined }
 
 /** The request of a call, as far as metering looks into it. */
 export class MeteredRequest {
-  readonly match: AdapterMatch | undefined
+  #match: AdapterMatch | undefined
+  readonly #url: string
   readonly #headers: Headers
   #facts = UNREAD
   #body: Buffer | undefined
@@ -43,10 +51,27 @@ export class MeteredRequest {
   #kind: string | undefined
   #loweredCeiling: number | undefined
   #isUsageInjected = false
+  #isForm = false
 
   constructor({ method, url, headers }: CallRequest) {
-    this.match = matchAdapter(method, url)
+    this.#match = matchAdapter(method, url)
+    this.#url = url
     this.#headers = headers
+  }
+
+  /** The operation, where it is one that is metered. */
+  get match(): AdapterMatch | undefined {
+    return this.#match
+  }
+
+  /** Tells who serves the operation: some do in ways of their own. */
+  servedBy(provider: string): void {
+    if (this.#match !== undefined) this.#match = matchServedBy(this.#match, this.#url, provider)
+  }
+
+  /** Whether a body of this type can be read. */
+  accepts(contentType: string): boolean {
+    return this.#match?.adapter.request.isForm === true && isFormType(contentType)
   }
 
   /** What the request says of itself; empty before it was read. */
@@ -57,6 +82,13 @@ export class MeteredRequest {
   /** Size of the body. */
   get bytes(): number {
     return this.#bytes
+  }
+
+  /** Not fewer input tokens than the request can have, uncounted. */
+  get inputBound(): number {
+    const { adapter } = this.#match ?? {}
+    if (adapter !== undefined && !adapter.bills.includes('tokens')) return 0
+    return this.#isForm ? Math.ceil(this.#bytes / LEAST_FILE_BYTES_PER_TOKEN) + MOST_IMAGE_TOKENS : this.#bytes
   }
 
   /** The body, for counting it; absent before it was read, and where it is too large to be kept. */
@@ -75,6 +107,17 @@ export class MeteredRequest {
     return !SIGNATURES.some((name) => this.#headers[name] !== undefined)
   }
 
+  /** Whether the output that the request allows may be lowered: it says so in its body, which may be changed. */
+  get canBeLowered(): boolean {
+    return this.isChangeable && this.#ceilings.length > 0
+  }
+
+  /** Where the request says how much output it allows. */
+  get #ceilings(): readonly MemberPath[] {
+    const ceiling = this.#match?.adapter.request.ceiling ?? 'none'
+    return ceiling === 'none' ? [] : ceiling
+  }
+
   /** Output tokens that each answer may have at most, where that was lowered in the caller's place. */
   get loweredCeiling(): number | undefined {
     return this.#loweredCeiling
@@ -91,7 +134,9 @@ export class MeteredRequest {
   }
 
   /** Reads a body. Returns what is wrong with it. */
-  read(body: Buffer): JsonBodyFault | undefined {
+  read(body: Buffer): BodyFault | undefined {
+    const type = String(this.#headers['content-type'] ?? '')
+    if (this.accepts(type)) return this.#readForm(body, type)
     const parsed = parseJsonBody(body)
     if (!parsed.ok) return parsed.fault
     this.#take(body, parsed.value)
@@ -99,7 +144,7 @@ export class MeteredRequest {
   }
 
   /** As {@link read}, for a body that the host has parsed and whose bytes are gone. */
-  readParsed(value: Raw): JsonBodyFault | undefined {
+  readParsed(value: Raw): BodyFault | undefined {
     let body: Buffer
     try {
       body = Buffer.from(JSON.stringify(value))
@@ -113,7 +158,7 @@ export class MeteredRequest {
 
   /** Names of the members at the top of the body that {@link changed} may have changed. */
   get changedMembers(): readonly string[] {
-    const ceilings = this.#loweredCeiling === undefined ? [] : (this.match?.adapter.request.ceiling ?? [])
+    const ceilings = this.#loweredCeiling === undefined ? [] : this.#ceilings
     return [...(this.#isUsageInjected ? ['stream_options'] : []), ...ceilings.map(([name]) => name!)]
   }
 
@@ -125,9 +170,9 @@ export class MeteredRequest {
     const { match } = this
     const [body, parsed] = [this.#body, this.#parsed]
     if (match === undefined || body === undefined || parsed === undefined || !this.isChangeable) return undefined
-    const { injects, request } = match.adapter
+    const { injects } = match.adapter
     const tokens = this.#loweredCeiling
-    const lowered = tokens === undefined ? undefined : lowerCeiling(body, parsed, request.ceiling, tokens)
+    const lowered = tokens === undefined ? undefined : lowerCeiling(body, parsed, this.#ceilings, tokens)
     const asks = injectsUsage && injects !== undefined && this.#facts.stream
     const asked = asks ? injectIncludeUsage(lowered ?? body, parsed) : undefined
     this.#isUsageInjected = asked !== undefined
@@ -138,6 +183,16 @@ export class MeteredRequest {
   forwarded(): void {
     this.#parsed = undefined
     if (this.#bytes > MOST_KEPT_BYTES) this.#body = undefined
+  }
+
+  /** A form: what it holds is no text to count, and goes on as it came. */
+  #readForm(body: Buffer, type: string): BodyFault | undefined {
+    const parsed = parseFormBody(body, type)
+    if (!parsed.ok) return parsed.fault
+    this.#facts = readRequestFacts(this.match!, parsed.value)
+    this.#bytes = body.length
+    this.#isForm = true
+    return undefined
   }
 
   #take(body: Buffer, value: Raw): void {

@@ -10,6 +10,11 @@ const GEMINI = [
   ['generation_config', 'max_output_tokens'],
 ]
 
+/** Where the operations that are metered say how much output they allow. */
+const LOWERABLE = ADAPTERS.flatMap(({ request: { ceiling } }) =>
+  ceiling === 'none' || ceiling.length === 0 ? [] : [ceiling],
+)
+
 function lowered(text: string, paths: readonly (readonly string[])[], tokens = 40): string {
   const body = Buffer.from(text)
   return lowerCeiling(body, JSON.parse(text) as Record<string, unknown>, paths, tokens).toString()
@@ -86,16 +91,16 @@ describe('lowerCeiling', () => {
     ]
     const bodies = fc.dictionary(fc.constantFrom(...names), fc.oneof(value, members))
     fc.assert(
-      fc.property(bodies, fc.constantFrom(...ADAPTERS), fc.nat(500), (body, { request }, space) => {
+      fc.property(bodies, fc.constantFrom(...LOWERABLE), fc.nat(500), (body, paths, space) => {
         const text = JSON.stringify(body, undefined, space % 4)
-        const changed = lowered(text, request.ceiling, 40)
+        const changed = lowered(text, paths, 40)
         const parsed = parseJsonBody(Buffer.from(changed))
         expect(parsed.ok).to.equal(true)
-        const ceilings = request.ceiling.map((path) => at(JSON.parse(changed), path))
+        const ceilings = paths.map((path) => at(JSON.parse(changed), path))
         const numbers = ceilings.filter((each): each is number => typeof each === 'number' && each > 0)
         expect(numbers).to.not.deep.equal([])
         expect(Math.max(...numbers)).to.be.at.most(40)
-        expect(without(JSON.parse(changed), request.ceiling)).to.deep.equal(without(JSON.parse(text), request.ceiling))
+        expect(without(JSON.parse(changed), paths)).to.deep.equal(without(JSON.parse(text), paths))
       }),
       { numRuns: runs(500) },
     )

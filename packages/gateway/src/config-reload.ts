@@ -25,6 +25,8 @@ const AT_START = [
   'exhaustedStatus',
   'nodes',
   'spareRetries',
+  'sampleCounts',
+  'outputEstimate',
 ] as const satisfies readonly (keyof Config)[]
 
 export interface ConfigReloadOptions {

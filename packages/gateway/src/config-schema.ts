@@ -90,6 +90,11 @@ const plan = z.strictObject({
   version: z.string().optional(),
   onExpiry: z.enum(['keep', 'release']).optional(),
   count: count.optional(),
+  onShortRoom: z
+    .union([z.literal('refuse'), z.strictObject({ lower: z.number().int().min(1).max(MAX_UNITS) })], {
+      error: 'use refuse, or {lower: 16} with the fewest tokens of output that are worth a call',
+    })
+    .optional(),
   labels: z.record(z.string(), z.string()).optional(),
 })
 /** One kind of callers, by exactly one of these; of the tenant `default` unless it names another. */
@@ -206,6 +211,10 @@ export const configSchema = z.strictObject({
   pepper: z.string().min(32).optional(),
   /** How long another attempt after a failure, with the same `Idempotency-Key` and body, is no further request. */
   spareRetries: duration.optional(),
+  /** Which calls are counted only to learn by how much counts are off. Default: when-loaded. */
+  sampleCounts: z.enum(['when-loaded', 'always', 'never']).optional(),
+  /** What is set aside for the output of a call that states a ceiling. Default: ceiling. */
+  outputEstimate: z.enum(['ceiling', 'learned']).optional(),
   /** Path of the callers' own report. Default: `/usage`. */
   reportPath: z
     .string()

@@ -4,7 +4,7 @@ import { QuotaError, type CounterStore } from '@tallygate/core'
 import { createQuota, FileOutbox, type Quota } from '@tallygate/flow'
 import { pepperFromFile, pepperOf, type Pepper } from '@tallygate/identity'
 import { RedisCounterStore } from '@tallygate/store-redis'
-import { SqliteLedger } from '@tallygate/store-sql'
+import { SqliteCalibrationStore, SqliteLedger } from '@tallygate/store-sql'
 import { Apps } from './apps.ts'
 import { callerOptions } from './caller-options.ts'
 import { defined } from './config-plans.ts'
@@ -54,16 +54,19 @@ export async function startGateway(loaded: LoadedConfig, { watch = 'never' }: Ga
   const ledger = await ledgerOf(config, file, log)
   let store: CounterStore | undefined
   let outbox: FileOutbox | undefined
+  let calibrationStore: SqliteCalibrationStore | undefined
   try {
     outbox = await outboxOf(config, join(file, '..', 'outbox'), log)
+    calibrationStore = await SqliteCalibrationStore.open({ file })
     store = await counterStoreOf(config, log)
     const pepper = config.pepper === undefined ? pepperFromFile(join(file, '..', 'pepper')) : pepperOf(config.pepper)
-    const quota = quotaOf(config, { ledger, outbox, pepper, log, metrics, ...(store === undefined ? {} : { store }) })
+    const parts = { ledger, outbox, calibrationStore, pepper, log, metrics }
+    const quota = quotaOf(config, { ...parts, ...(store === undefined ? {} : { store }) })
     const closeStores = (): Promise<unknown> =>
-      Promise.all([ledger.close(), outbox?.close(), store?.close(), metrics.close()])
+      Promise.all([ledger.close(), outbox?.close(), calibrationStore?.close(), store?.close(), metrics.close()])
     return await listen(loaded, { quota, pepper, metrics, log, closeStores }, watch === 'always')
   } catch (error) {
-    await Promise.all([ledger.close(), outbox?.close(), store?.close(), metrics.close()])
+    await Promise.all([ledger.close(), outbox?.close(), calibrationStore?.close(), store?.close(), metrics.close()])
     throw error
   }
 }
@@ -111,21 +114,24 @@ async function counterStoreOf(
 interface Parts {
   readonly ledger: SqliteLedger
   readonly outbox: FileOutbox
+  readonly calibrationStore: SqliteCalibrationStore
   readonly store?: CounterStore
   readonly pepper: Pepper
   readonly log: Log
   readonly metrics: Metrics
 }
 
-function quotaOf(config: Config, { ledger, outbox, store, pepper, log, metrics }: Parts): Quota {
+function quotaOf(config: Config, { ledger, outbox, calibrationStore, store, pepper, log, metrics }: Parts): Quota {
   const { exhaustedStatus, rateLimitHeaders, nodes, spareRetries, counters } = config
+  const { sampleCounts, outputEstimate } = config
   const { durableWithin: durableWithinMs, onLateEntry, decideWithin: decideWithinMs } = config
   const topology = Array.isArray(counters) ? ('cluster' as const) : undefined
   return createQuota({
     ...callerOptions(config, pepper),
     ledger,
     outbox,
-    ...defined({ durableWithinMs, onLateEntry, decideWithinMs, topology }),
+    calibrationStore,
+    ...defined({ durableWithinMs, onLateEntry, decideWithinMs, topology, sampleCounts, outputEstimate }),
     pepper,
     logger: loggerOf(log),
     telemetry: { meterProvider: metrics.meterProvider },

@@ -12,6 +12,7 @@ plans:
   pro:
     version: '3'
     onExpiry: release
+    onShortRoom: { lower: 16 }
     count: { on: success, refundOn: [5xx, 429, aborted] }
     labels: { price: '10' }
     limits:

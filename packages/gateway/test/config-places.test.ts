@@ -27,6 +27,7 @@ plans:
   pro:
     version: '3'
     onExpiry: release
+    onShortRoom: { lower: 16 }
     count: { on: success, refundOn: [5xx, 429] }
     labels: { price: '10' }
     limits:
@@ -68,6 +69,8 @@ ledger: usage.db
 durability: power
 pepper: a-pepper-of-more-than-32-characters
 spareRetries: 5m
+sampleCounts: when-loaded
+outputEstimate: learned
 reportPath: /mine
 rateLimitHeaders: [x]
 exhaustedStatus: 402

@@ -21,6 +21,7 @@ plans:
   staff:
     version: '2'
     onExpiry: release
+    onShortRoom: { lower: 16 }
     count: { on: success, refundOn: [5xx] }
     labels: { price: '10' }
     limits:
@@ -44,6 +45,8 @@ durableWithin: 2s
 onLateEntry: break
 pepper: ${SECRETS.pepper}
 spareRetries: 5m
+sampleCounts: when-loaded
+outputEstimate: learned
 reportPath: /mine
 rateLimitHeaders: [draft-8, x]
 exhaustedStatus: 402

@@ -1,13 +1,27 @@
 export {
   ADAPTERS,
+  adapterOf,
+  COVERAGE,
+  coverageOf,
   dialectOf,
   isFreeRoute,
+  isSessionRow,
   matchAdapter,
-  pathOf,
+  matchOperation,
+  matchServedBy,
+  providerOf,
+} from './table/adapter.ts'
+export {
+  OperationTable,
   type Adapter,
   type AdapterMatch,
-  type RequestShape,
-} from './table/adapter.ts'
+  type Coverage,
+  type CoverageRow,
+} from './table/operation-table.ts'
+export { OPERATIONS, type Bill, type Operation } from './table/operations.ts'
+export { PROVIDERS, type OwnPath, type Provider, type ProviderRoute } from './table/providers.ts'
+export { pathOf } from './table/request-path.ts'
+export { type MemberPath, type RequestShape } from './table/request-shape.ts'
 export {
   Calibration,
   CALIBRATION_PREFIX,
@@ -18,8 +32,9 @@ export {
 export { cutRuns } from './counting/cut-runs.ts'
 export { problemBody, problemEvent, type Dialect, type Problem, type ProblemBody, type ProblemKind } from './dialect.ts'
 export { amountsFor, estimateAmounts, outputEstimate, type EstimateOptions } from './request/estimate.ts'
+export { isFormType, parseFormBody, type BodyFault, type FormBody } from './request/form-body.ts'
 export { parseJsonBody, type JsonBody, type JsonBodyFault } from './request/json-body.ts'
-export { JsonPicker, type JsonPicks, type JsonPickTarget } from './framing/json-picker.ts'
+export { JsonPicker, type JsonPick, type JsonPicks, type JsonPickTarget } from './framing/json-picker.ts'
 export {
   OutputEstimator,
   OUTPUT_PREFIX,
@@ -42,6 +57,13 @@ export { TokenCounter, type TokenCounterOptions } from './counting/token-counter
 export { tokenFamily, type Calibrated, type Encoding, type TokenFamily } from './counting/token-family.ts'
 export type { OpenAiTraits } from './counting/openai-traits.ts'
 export type { TokenCount, TokenTask } from './counting/token-work.ts'
-export { UsageCollector, type UsageReading } from './usage/usage-collector.ts'
+export { UsageCollector, type HeaderValue, type UsageReading } from './usage/usage-collector.ts'
 export { JsonUsageReader, SseUsageReader, type SseFinding } from './usage/usage-reader.ts'
-export { READ_USAGE, type UsageShape } from './usage/usage-shapes.ts'
+export {
+  readUsage,
+  USAGE_SHAPES,
+  type Needle,
+  type ShapeRow,
+  type StreamEnd,
+  type UsageShape,
+} from './usage/usage-shapes.ts'

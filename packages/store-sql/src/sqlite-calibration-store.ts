@@ -1,7 +1,7 @@
 import { mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
-import { setTimeout as delay } from 'node:timers/promises'
+import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises'
 import {
   configError,
   isSample,
@@ -28,13 +28,13 @@ const OPEN_TIMEOUT_MS = 5_000
 /** How long adding waits for another process that has the file locked, and how often it looks. */
 const PATIENCE_MS = 1_000
 const LOOK_EVERY_MS = 20
-/** Series in one transaction: some milliseconds of the event loop. */
-const MOST_AT_ONCE = 50
+/** Series in one transaction: one or two milliseconds of the event loop. */
+const MOST_AT_ONCE = 10
 
 /** What was learned, in a SQLite file. Processes that share it add to the same series. */
 export class SqliteCalibrationStore implements CalibrationStore {
   readonly #database: DatabaseSync
-  readonly #statements: Readonly<Record<'page' | 'find' | 'remove' | 'insert' | 'trim', StatementSync>>
+  readonly #statements: Readonly<Record<'page' | 'find' | 'remove' | 'insert' | 'count' | 'trim', StatementSync>>
   readonly #most: number
   #isClosed = false
 
@@ -48,8 +48,9 @@ export class SqliteCalibrationStore implements CalibrationStore {
       insert: database.prepare(
         'insert into calibration (turn, name, samples) values ((select coalesce(max(turn), 0) + 1 from calibration), ?, ?)',
       ),
+      count: database.prepare('select count(*) as series from calibration'),
       trim: database.prepare(
-        'delete from calibration where turn <= (select turn from calibration order by turn desc limit 1 offset ?)',
+        'delete from calibration where turn in (select turn from calibration order by turn limit ?)',
       ),
     }
   }
@@ -89,9 +90,11 @@ export class SqliteCalibrationStore implements CalibrationStore {
 
   async add(series: readonly CalibrationSeries[]): Promise<void> {
     for (let from = 0; from < series.length; from += MOST_AT_ONCE) {
-      // One transaction after the other: another process gets its turn in between.
-      await this.#addSome(series.slice(from, from + MOST_AT_ONCE))
+      await this.#patiently(() => this.#write(series.slice(from, from + MOST_AT_ONCE)))
+      // Calls, and other processes, get their turn in between.
+      await nextTurn()
     }
+    if (series.length > 0) await this.#patiently(() => this.#trim())
   }
 
   async close(): Promise<void> {
@@ -100,16 +103,22 @@ export class SqliteCalibrationStore implements CalibrationStore {
     this.#database.close()
   }
 
-  async #addSome(series: readonly CalibrationSeries[]): Promise<void> {
+  async #patiently(write: () => void): Promise<void> {
     const untilMs = performance.now() + PATIENCE_MS
     for (;;) {
       try {
-        return this.#write(series)
+        return write()
       } catch (error) {
         if (!isBusy(error) || performance.now() >= untilMs) throw unavailable('what was learned was not kept', error)
         await delay(LOOK_EVERY_MS)
       }
     }
+  }
+
+  /** Forgets those that learned longest ago, of more than are kept. */
+  #trim(): void {
+    const { series } = this.#statements.count.get() as { series: number }
+    if (series > this.#most) this.#statements.trim.run(series - this.#most)
   }
 
   #write(series: readonly CalibrationSeries[]): void {
@@ -124,7 +133,6 @@ export class SqliteCalibrationStore implements CalibrationStore {
         remove.run(name)
         insert.run(name, JSON.stringify(merged.map(({ counted, reported, atMs }) => [counted, reported, atMs])))
       }
-      this.#statements.trim.run(this.#most)
       this.#database.exec('commit')
     } catch (error) {
       // Some failures, such as a full disk, end the transaction by themselves.

@@ -1,6 +1,6 @@
 import { isSample, MAX_UNITS, wholeUnits, type CalibrationSample, type CalibrationSeries } from '@tallygate/core'
 import { joinedNames, RecentSeries } from './recent-series.ts'
-import { constantMore, fitOf, type Fit } from './sample-fit.ts'
+import { fitKindOf, foretold, median, pointsOf, type FitKind, type Point } from './sample-fit.ts'
 
 /** What calls have in common whose counts are off by the same. */
 export interface CalibrationKey {
@@ -29,16 +29,16 @@ export interface CalibrationOptions {
 
 /** What is worked out of a series at the first question since its last sample. */
 interface Learned {
-  readonly fit: Fit
+  readonly points: readonly Point[]
+  readonly kind: FitKind
+  /** How many times what the others foretell each sample was, in ascending order. */
   readonly ratios: readonly number[]
 }
 
 /** From so many calls on a count is put right. */
 const LEAST_SAMPLES = 5
-/** Samples so near in size are of the same making more likely than the others. */
-const NEAR = 1.25
-const LEAST_NEAR = 3
-const MOST_NEAR = 5
+/** From so many calls of one count on, what was reported of them goes before what the others foretell. */
+const LEAST_ALIKE = 2
 /** With fewer samples than that, the highest is not yet what nine of ten stay below. */
 const ENOUGH_FOR_UPPER = 9
 const UPPER_SHARE = 0.9
@@ -68,13 +68,17 @@ export class Calibration {
       return { tokens: raw, upper: undefined, samples: series?.samples.length ?? 0 }
     const { samples } = series
     if (series.learned === undefined || series.since > 0) {
-      const fit = fitOf(samples)
-      series.learned = { fit, ratios: ratiosOf(samples, fit) }
+      series.learned = learnedOf(samples)
       series.since = 0
     }
-    const { fit, ratios } = series.learned
-    const tokens = foretold(samples, fit, raw)
-    return { tokens, upper: Math.max(tokens, wholeUnits(tokens * upperRatio(ratios))), samples: samples.length }
+    const { points, kind, ratios } = series.learned
+    const expected = foretold(kind, points, raw)
+    const alike = samples.filter((each) => each.counted === raw).map(({ reported }) => reported)
+    const isKnown = alike.length >= LEAST_ALIKE
+    // The median of them and of what the others foretell: a single one says nothing.
+    const tokens = wholeUnits(Math.round(isKnown ? median([...alike, expected]) : expected))
+    const upper = isKnown ? upperOf(alike.toSorted((a, b) => a - b)) : expected * Math.max(1, upperOf(ratios))
+    return { tokens, upper: Math.max(tokens, wholeUnits(upper)), samples: samples.length }
   }
 
   /** @param counted As in {@link estimate}. What is no whole number from 0, or 0, teaches nothing. */
@@ -99,36 +103,18 @@ function seriesName({ provider, model = '', part, kind }: CalibrationKey): strin
   return CALIBRATION_PREFIX + joinedNames([part, kind, provider, model.trim().toLowerCase()])
 }
 
-/** By samples of its size where there are some; else by the line through all. */
-function foretold(samples: readonly CalibrationSample[], fit: Fit, counted: number): number {
-  const near = nearest(samples, counted)
-  const { base, factor } = near.length < LEAST_NEAR ? fit : constantMore(near)!
-  return wholeUnits(Math.round(base + factor * counted))
+function learnedOf(samples: readonly CalibrationSample[]): Learned {
+  const points = pointsOf(samples)
+  const kind = fitKindOf(points)
+  const ratios = points.flatMap(({ counted }, index) => {
+    const expected = foretold(kind, points.toSpliced(index, 1), counted)
+    return samples.filter((each) => each.counted === counted).map(({ reported }) => (reported + 1) / (expected + 1))
+  })
+  return { points, kind, ratios: ratios.toSorted((a, b) => a - b) }
 }
 
-function nearest(samples: readonly CalibrationSample[], counted: number): readonly CalibrationSample[] {
-  const isNear = ({ counted: other }: CalibrationSample): boolean =>
-    Math.max(other, counted) + 1 <= NEAR * (Math.min(other, counted) + 1)
-  return samples
-    .filter(isNear)
-    .toSorted((a, b) => Math.abs(a.counted - counted) - Math.abs(b.counted - counted))
-    .slice(0, MOST_NEAR)
-}
-
-/**
- * How many times what the others foretell each sample was, in ascending order. Others are those of another size: a prompt
- * that is sent again and again foretells itself, and says nothing of the next that is new.
- */
-function ratiosOf(samples: readonly CalibrationSample[], fit: Fit): number[] {
-  return samples
-    .map(({ counted, reported }) => {
-      const others = samples.filter((other) => other.counted !== counted)
-      return (reported + 1) / (foretold(others, fit, counted) + 1)
-    })
-    .toSorted((a, b) => a - b)
-}
-
-function upperRatio(ratios: readonly number[]): number {
-  const rank = Math.min(ratios.length, Math.ceil(UPPER_SHARE * (ratios.length + 1)))
-  return Math.max(1, ratios[rank - 1]! * (ratios.length < ENOUGH_FOR_UPPER ? FEW_SAMPLES_MARGIN : 1))
+/** What nine of ten do not exceed, of figures in ascending order, and with a margin while they are few. */
+function upperOf(figures: readonly number[]): number {
+  const rank = Math.min(figures.length, Math.ceil(UPPER_SHARE * (figures.length + 1)))
+  return figures[rank - 1]! * (figures.length < ENOUGH_FOR_UPPER ? FEW_SAMPLES_MARGIN : 1)
 }

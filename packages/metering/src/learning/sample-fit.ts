@@ -6,40 +6,59 @@ export interface Fit {
   readonly factor: number
 }
 
+/** A count, and the median of what was reported of calls that had it. */
+export type Point = Pick<CalibrationSample, 'counted' | 'reported'>
+/** How a fit is made of points; `undefined` where they are too few for it. */
+export type FitKind = (points: readonly Point[]) => Fit | undefined
+
 const AS_COUNTED: Fit = { base: 0, factor: 1 }
 /** No tokenizer differs from another by more. */
 const MOST_FACTOR = 4
-/** Samples that a line is laid through. */
-const MOST_FITTED = 16
-/** Two samples closer together than a tenth say nothing of a slope. */
+/** Points that a fit is made of, the latest. */
+const MOST_POINTS = 16
+/** Fewer say nothing of a count that is not among them. */
+const LEAST_POINTS = 3
+/** Two points closer together than a tenth say nothing of a slope. */
 const LEAST_APART = 0.1
+/** A fit must be off by so much less than the counts themselves are: what is not sure does more harm than good. */
+const WORTH = 0.6
 
 /**
- * The line through samples that would have foretold each of them best from the others: as counted, a constant more, a
- * constant share more, or both. Medians throughout, so that calls that were something else do not count.
+ * Samples by their counts, in the order in which these came up last. A prompt that is sent again and again is one point: it
+ * foretells itself, and says nothing of the next that is new.
  */
-export function fitOf(samples: readonly CalibrationSample[]): Fit {
-  const latest = samples.slice(-MOST_FITTED)
-  let best: { fit: Fit; error: number } | undefined
-  for (const kind of [asCounted, constantMore, shareMore, line]) {
-    const fit = kind(latest)
-    const error = fit === undefined ? undefined : errorOf(latest, kind)
-    if (fit === undefined || error === undefined) continue
-    // The simpler one, unless the other is better by more than chance has it.
-    if (best === undefined || error < best.error * 0.98) best = { fit, error }
+export function pointsOf(samples: readonly Point[]): readonly Point[] {
+  const reports = new Map<number, number[]>()
+  for (const { counted, reported } of samples) {
+    const known = reports.get(counted) ?? []
+    known.push(reported)
+    reports.delete(counted)
+    reports.set(counted, known)
   }
-  return best?.fit ?? AS_COUNTED
+  return [...reports].slice(-MOST_POINTS).map(([counted, all]) => ({ counted, reported: median(all) }))
 }
 
-/** The constant that the samples are off by. */
-export function constantMore(samples: readonly CalibrationSample[]): Fit | undefined {
-  if (samples.length === 0) return undefined
-  return { base: median(samples.map(({ counted, reported }) => reported - counted)), factor: 1 }
+/**
+ * The way to go from counts to reports that would have foretold each point best from the others: as counted, a constant
+ * more, a constant share more, or a line. By medians, so that calls that were something else do not count.
+ */
+export function fitKindOf(points: readonly Point[]): FitKind {
+  let best: FitKind = asCounted
+  if (points.length < LEAST_POINTS) return best
+  let least = errorOf(points, asCounted)! * WORTH
+  for (const kind of [constantMore, shareMore, line]) {
+    const error = errorOf(points, kind)
+    if (error === undefined || error >= least) continue
+    best = kind
+    least = error
+  }
+  return best
 }
 
-/** How far a figure is off, as a share of the true one; 1 at most, so that no single call decides. */
-export function relativeError(foretold: number, reported: number): number {
-  return Math.min(1, Math.abs(foretold - reported) / Math.max(1, reported))
+/** What a kind of fit made of other points foretells of a count; the count itself where they are too few. */
+export function foretold(kind: FitKind, points: readonly Point[], counted: number): number {
+  const { base, factor } = kind(points) ?? AS_COUNTED
+  return Math.max(0, base + factor * counted)
 }
 
 export function median(values: readonly number[]): number {
@@ -52,39 +71,45 @@ function asCounted(): Fit {
   return AS_COUNTED
 }
 
-function shareMore(samples: readonly CalibrationSample[]): Fit | undefined {
-  const ratios = samples.map(({ counted, reported }) => Math.log(Math.max(reported, 0.5) / Math.max(counted, 0.5)))
-  if (ratios.length === 0) return undefined
-  return { base: 0, factor: Math.min(MOST_FACTOR, Math.max(1 / MOST_FACTOR, Math.exp(median(ratios)))) }
+function constantMore(points: readonly Point[]): Fit | undefined {
+  if (points.length === 0) return undefined
+  return { base: median(points.map(({ counted, reported }) => reported - counted)), factor: 1 }
+}
+
+function shareMore(points: readonly Point[]): Fit | undefined {
+  if (points.length === 0) return undefined
+  const ratios = points.map(({ counted, reported }) => Math.log(Math.max(reported, 0.5) / Math.max(counted, 0.5)))
+  return { base: 0, factor: bounded(Math.exp(median(ratios))) }
 }
 
 /** Theil and Sen's line: the median of all slopes. */
-function line(samples: readonly CalibrationSample[]): Fit | undefined {
+function line(points: readonly Point[]): Fit | undefined {
   const slopes: number[] = []
-  for (const [index, one] of samples.entries()) {
-    for (const other of samples.slice(0, index)) {
+  for (const [index, one] of points.entries()) {
+    for (const other of points.slice(0, index)) {
       const apart = one.counted - other.counted
-      if (apart === 0 || Math.abs(apart) < LEAST_APART * Math.max(one.counted, other.counted)) continue
+      if (Math.abs(apart) < LEAST_APART * Math.max(one.counted, other.counted)) continue
       slopes.push((one.reported - other.reported) / apart)
     }
   }
-  if (slopes.length < 3) return undefined
-  const factor = Math.min(MOST_FACTOR, Math.max(1 / MOST_FACTOR, median(slopes)))
-  return { base: median(samples.map(({ counted, reported }) => reported - factor * counted)), factor }
+  if (slopes.length < LEAST_POINTS) return undefined
+  const factor = bounded(median(slopes))
+  return { base: median(points.map(({ counted, reported }) => reported - factor * counted)), factor }
 }
 
-/** How far off each sample would be by what the others say. */
-function errorOf(
-  samples: readonly CalibrationSample[],
-  kind: (samples: readonly CalibrationSample[]) => Fit | undefined,
-): number | undefined {
+function bounded(factor: number): number {
+  return Math.min(MOST_FACTOR, Math.max(1 / MOST_FACTOR, factor))
+}
+
+/** How far off each point would be by what the others say. */
+function errorOf(points: readonly Point[], kind: FitKind): number | undefined {
   const errors: number[] = []
-  for (const [index, { counted, reported }] of samples.entries()) {
-    const fit = kind(samples.toSpliced(index, 1))
+  for (const [index, { counted, reported }] of points.entries()) {
+    const fit = kind(points.toSpliced(index, 1))
     if (fit === undefined) return undefined
-    errors.push(relativeError(fit.base + fit.factor * counted, reported))
+    // Never more than wholly wrong, so that no single call decides.
+    errors.push(Math.min(1, Math.abs(fit.base + fit.factor * counted - reported) / Math.max(1, reported)))
   }
-  if (errors.length === 0) return undefined
   const mean = errors.reduce((sum, error) => sum + error, 0) / errors.length
   return median(errors) + mean / 5
 }

@@ -1,103 +1,82 @@
 import type { Dialect } from '../dialect.ts'
-import type { UsageShape } from '../usage/usage-shapes.ts'
+import {
+  isBilled,
+  isReading,
+  OperationTable,
+  type Adapter,
+  type AdapterMatch,
+  type Coverage,
+  type CoverageRow,
+} from './operation-table.ts'
+import { OPERATIONS } from './operations.ts'
+import { PROVIDERS, type Provider } from './providers.ts'
+import { normalPath, pathOf } from './request-path.ts'
+
+/** What is known of providers: its rows are in `operations.ts` and `providers.ts`. */
+const TABLE = new OperationTable(OPERATIONS, PROVIDERS)
+
+/** Every operation that is metered: known by its path, whoever serves it. */
+export const ADAPTERS: readonly Adapter[] = OPERATIONS.filter(isBilled)
+
+/** The billable routes of all providers: those that are metered, and those that nothing meters. */
+export const COVERAGE: readonly CoverageRow[] = TABLE.coverage
 
 /**
- * One row of the table of providers: what an operation looks like on the wire. Adding a provider is adding a row; code
- * goes by the row's members, never by its name.
+ * The operation that a request calls; `undefined` where none is metered. A request that opens a WebSocket is a GET, all
+ * others are a POST.
+ *
+ * @param provider Id of who serves it, or its host. Without it, an operation counts as of whoever devised it.
  */
-export interface Adapter {
-  readonly id: string
-  /** `gen_ai.provider.name` of OpenTelemetry. */
-  readonly provider: string
-  /** `gen_ai.operation.name` of OpenTelemetry. */
-  readonly operation: string
-  /** In which words errors are answered. */
-  readonly dialect: Dialect
-  /** End of the path, below any mount point or version. */
-  readonly route: RegExp
-  readonly request: RequestShape
-  readonly usage: UsageShape
-  /** How streams are asked to state usage when the caller did not ask; absent: they state it anyway. */
-  readonly injects?: 'stream_options' | undefined
+export function matchAdapter(method: string, url: string, provider?: string): AdapterMatch | undefined {
+  const match = TABLE.match(method, url, provider)
+  return match !== undefined && isBilled(match.adapter) ? match : undefined
 }
 
-/** Where a request says what it wants. Paths are member names from the top; of several numbers the largest counts. */
-export interface RequestShape {
-  /** `path`: the model is the named group `model` of the route. */
-  readonly model: readonly string[] | 'path'
-  /** `path`: the route's named group `stream` says so. */
-  readonly stream: readonly string[] | 'path'
-  /** Ceilings on output tokens. */
-  readonly ceiling: readonly (readonly string[])[]
-  /** How many answers are asked for; each may reach the ceiling. */
-  readonly answers: readonly (readonly string[])[]
+/** As {@link matchAdapter}, also where nobody is charged: counts of tokens, and answers that are asked for again. */
+export function matchOperation(method: string, url: string, provider?: string): AdapterMatch | undefined {
+  return TABLE.match(method, url, provider)
 }
 
-const OPENAI_CHAT: RequestShape = {
-  model: ['model'],
-  stream: ['stream'],
-  ceiling: [['max_completion_tokens'], ['max_tokens']],
-  answers: [['n']],
+/** A match as the provider that is now known, by its id or host, serves it. */
+export function matchServedBy(match: AdapterMatch, url: string, provider: string): AdapterMatch {
+  return TABLE.servedBy(match, url, provider)
 }
 
-/** Every operation that is metered. */
-export const ADAPTERS: readonly Adapter[] = [
-  {
-    id: 'openai-chat',
-    provider: 'openai',
-    operation: 'chat',
-    dialect: 'openai',
-    route: /(?:\/deployments\/(?<deployment>[^/]+))?\/chat\/completions\/?$/i,
-    request: OPENAI_CHAT,
-    usage: 'openai-chat',
-    injects: 'stream_options',
-  },
-  {
-    id: 'openai-responses',
-    provider: 'openai',
-    operation: 'chat',
-    dialect: 'openai',
-    route: /(?:^|\/(?:v\d+\w*|openai|api))\/responses\/?$/i,
-    request: { model: ['model'], stream: ['stream'], ceiling: [['max_output_tokens']], answers: [] },
-    usage: 'openai-responses',
-  },
-  {
-    id: 'anthropic-messages',
-    provider: 'anthropic',
-    operation: 'chat',
-    dialect: 'anthropic',
-    route: /(?:^|\/(?:v\d+\w*|anthropic|api))\/messages\/?$/i,
-    request: { model: ['model'], stream: ['stream'], ceiling: [['max_tokens']], answers: [] },
-    usage: 'anthropic',
-  },
-  {
-    id: 'gemini-generate',
-    provider: 'gcp.gemini',
-    operation: 'generate_content',
-    dialect: 'gemini',
-    route: /\/models\/(?<model>[^/:]+):(?:generateContent|(?<stream>streamGenerateContent))$/i,
-    request: {
-      model: 'path',
-      stream: 'path',
-      ceiling: [
-        ['generationConfig', 'maxOutputTokens'],
-        ['generation_config', 'max_output_tokens'],
-      ],
-      answers: [
-        ['generationConfig', 'candidateCount'],
-        ['generation_config', 'candidate_count'],
-      ],
-    },
-    usage: 'gemini',
-  },
-]
+/** An operation by its id, as a provider serves it, where no path tells. */
+export function adapterOf(id: string, provider?: string): Adapter | undefined {
+  return TABLE.adapter(id, provider)
+}
 
-/** Operations that providers don't charge for, among those that change nothing or count only. */
-const FREE_ROUTES: readonly RegExp[] = [
-  /\/messages\/count_tokens\/?$/,
-  /\/responses\/input_tokens\/?$/,
-  /:countTokens$/,
-]
+/** A provider by its id or alias, or by the host that it answers under; `undefined`: none is known. */
+export function providerOf(nameOrHost: string | undefined): Provider | undefined {
+  return TABLE.provider(nameOrHost)
+}
+
+/**
+ * What becomes of a route: metered, billable and unmetered, or free. `undefined`: nobody knows it.
+ *
+ * @param provider Id of who serves it, or its host. Without it, a route that any provider bills and nothing meters is
+ *   taken for that.
+ */
+export function coverageOf(method: string, url: string, provider?: string): Coverage | undefined {
+  return TABLE.coverageOf(method, url, provider)
+}
+
+/** Whether an operation is a session over WebSocket. */
+export function isSessionRow({ transport }: Adapter): boolean {
+  return transport === 'websocket'
+}
+
+/** Whether a request costs nothing at its provider: it reads, deletes, or counts. */
+export function isFreeRoute(method: string, path: string): boolean {
+  if (isReading(method)) return true
+  const plain = pathOf(path)
+  // In each way that a provider may read it: nobody gets around a meter by a spelling.
+  return [plain, normalPath(plain)].every((spelled) => {
+    const match = TABLE.match(method, spelled)
+    return match !== undefined && !isBilled(match.adapter)
+  })
+}
 
 /** Words by which a path tells its dialect where no operation is known, so that a refusal still speaks it. */
 const DIALECT_ROUTES: readonly (readonly [RegExp, Dialect])[] = [
@@ -105,57 +84,11 @@ const DIALECT_ROUTES: readonly (readonly [RegExp, Dialect])[] = [
   [/\/(?:messages|complete)(?:\/|$)/, 'anthropic'],
   [/\/(?:models|tunedModels|cachedContents|files)\/[^/]+:|\/v1(?:beta|alpha)\d*\//, 'gemini'],
   [/\/(?:chat|completions|responses|embeddings|images|audio|models|batches|files|moderations)(?:\/|$)/, 'openai'],
+  [/\/model\/[^/]+\//, 'bedrock'],
 ]
-
-/** An operation that was recognised, and what its path says. */
-export interface AdapterMatch {
-  readonly adapter: Adapter
-  /** Named groups of the route. */
-  readonly named: Readonly<Record<string, string | undefined>>
-}
-
-/** The operation that a request calls; `undefined` where none is metered. Only POST has one. */
-export function matchAdapter(method: string, path: string): AdapterMatch | undefined {
-  if (method !== 'POST') return undefined
-  const plain = pathOf(path)
-  return matchPath(plain) ?? (MORE_SPELLINGS.test(plain) ? matchPath(normalPath(plain)) : undefined)
-}
-
-function matchPath(path: string): AdapterMatch | undefined {
-  for (const adapter of ADAPTERS) {
-    const match = adapter.route.exec(path)
-    if (match !== null) return { adapter, named: match.groups ?? {} }
-  }
-  return undefined
-}
-
-/** What a path has that can be written in another way. */
-const MORE_SPELLINGS = /%[0-7][0-9a-f]|\/\/|\/\.|\\/i
-
-/** A path as a provider's server may understand it. Taking too many for metered harms nobody: their provider refuses them. */
-function normalPath(path: string): string {
-  const decoded = path.replace(/%[0-7][0-9a-f]/gi, (escaped) =>
-    String.fromCharCode(Number.parseInt(escaped.slice(1), 16)),
-  )
-  const url = `http://host${decoded.startsWith('/') ? '' : '/'}${decoded}`
-  return URL.canParse(url) ? new URL(url).pathname.replaceAll(/\/{2,}/g, '/') : decoded
-}
-
-/** Whether a request costs nothing at its provider: it reads, deletes, or counts. */
-export function isFreeRoute(method: string, path: string): boolean {
-  if (method === 'GET' || method === 'HEAD' || method === 'OPTIONS' || method === 'DELETE') return true
-  const plain = pathOf(path)
-  return method === 'POST' && FREE_ROUTES.some((route) => route.test(plain))
-}
 
 /** In which words to answer a path. */
 export function dialectOf(path: string): Dialect {
   const plain = pathOf(path)
   return DIALECT_ROUTES.find(([route]) => route.test(plain))?.[1] ?? 'problem'
-}
-
-/** A path without its query and without a fragment, which clients should not send but can. */
-export function pathOf(url: string): string {
-  const end = url.search(/[?#]/)
-  return end === -1 ? url : url.slice(0, end)
 }

@@ -2,10 +2,10 @@ import { JsonPicker, type JsonPickTarget } from '../framing/json-picker.ts'
 import { LongEventReader } from '../framing/long-event-reader.ts'
 import { sseDocuments } from '../framing/sse-event.ts'
 import type { SseFramer, SseFrames } from '../framing/sse-framer.ts'
-import type { Adapter } from '../table/adapter.ts'
-import { isRaw } from './reported-usage.ts'
-import { NEEDLES, PICKS, RESPONSES_END, TERMINALS, UsageCollector, type UsageReading } from './usage-collector.ts'
-import type { UsageShape } from './usage-shapes.ts'
+import type { Adapter } from '../table/operation-table.ts'
+import { isRaw, type Raw } from './reported-usage.ts'
+import { UsageCollector, type UsageReading } from './usage-collector.ts'
+import { USAGE_SHAPES, type Needle, type UsageShape } from './usage-shapes.ts'
 
 /** Reads one answer as it passes. */
 interface UsageReader {
@@ -13,7 +13,7 @@ interface UsageReader {
 }
 
 const MOST_PARSED_BYTES = 16_384
-/** How far from its end a piece is looked at for the text of a {@link TERMINALS} event. */
+/** How far from its end a piece is looked at for the text of a stream's last event. */
 const TAIL_BYTES = 192
 
 /** Reads the usage of an answer that is one JSON document, or an array of them, as its bytes go by. */
@@ -37,7 +37,7 @@ export class JsonUsageReader implements UsageReader {
   }
 
   write(chunk: Buffer): void {
-    this.#picker ??= new JsonPicker(PICKS, this.#collector)
+    this.#picker ??= new JsonPicker(USAGE_SHAPES[this.#collector.shape].picks, this.#collector)
     this.#picker.write(chunk)
   }
 
@@ -90,11 +90,10 @@ export class SseUsageReader implements UsageReader, JsonPickTarget {
     if (!statesUsage(events, this.#collector.shape))
       return terminalAt === -1 ? NOTHING_FOUND : { terminalAt, coversOutput: false }
     let coversOutput = false
-    const candidate = NEEDLES[this.#collector.shape].bytes.toString('latin1')
-    for (const document of sseDocuments(events.toString('utf8'), candidate)) {
+    for (const document of sseDocuments(events.toString('utf8'), candidateOf(this.#collector.shape))) {
       if (!isRaw(document)) continue
       if (this.#collector.absorb(document)) coversOutput = true
-      if (RESPONSES_END.has(document['type'])) terminalAt = lastEvent(events)
+      if (isLast(document, this.#collector.shape)) terminalAt = lastEvent(events)
     }
     return { terminalAt, coversOutput }
   }
@@ -107,12 +106,12 @@ export class SseUsageReader implements UsageReader, JsonPickTarget {
   /** Takes a member of a long event; for its own picker. */
   pick(path: string, value: unknown): void {
     if (this.#collector.pick(path, value)) this.#longCoversOutput = true
-    if (path === 'type') this.#isTerminalNext = RESPONSES_END.has(value)
+    if (!path.includes('.') && isLast({ [path]: value }, this.#collector.shape)) this.#isTerminalNext = true
   }
 
   #readLong(events: Buffer): SseFinding {
     this.#longCoversOutput = false
-    this.#long ??= new LongEventReader(PICKS, this)
+    this.#long ??= new LongEventReader(USAGE_SHAPES[this.#collector.shape].picks, this)
     this.#long.write(events)
     const coversOutput = this.#longCoversOutput
     if (this.#framer.isInLongEvent) return { terminalAt: -1, coversOutput }
@@ -124,9 +123,23 @@ export class SseUsageReader implements UsageReader, JsonPickTarget {
   }
 }
 
+/** Text that is in every event that can state usage; empty where there are several. */
+function candidateOf(shape: UsageShape): string {
+  const { needles } = USAGE_SHAPES[shape]
+  return needles.length === 1 ? needles[0]!.bytes.toString('latin1') : ''
+}
+
+/** Whether a document is the last of its stream. */
+function isLast(document: Raw, shape: UsageShape): boolean {
+  return USAGE_SHAPES[shape].end.members?.some(([member, value]) => document[member] === value) === true
+}
+
 /** Whether whole events hold a member by which they could state usage. */
 function statesUsage(events: Buffer, shape: UsageShape): boolean {
-  const { bytes, isObject } = NEEDLES[shape]
+  return USAGE_SHAPES[shape].needles.some((needle) => holds(events, needle))
+}
+
+function holds(events: Buffer, { bytes, isObject }: Needle): boolean {
   for (let found = events.indexOf(bytes); found !== -1; found = events.indexOf(bytes, found + bytes.length)) {
     if (!isObject) return true
     let at = found + bytes.length
@@ -143,12 +156,12 @@ function isGap(byte: number | undefined): boolean {
 
 /** Where the last of whole events begins, if it is the one that ends streams of this shape; else -1. */
 function terminalEvent(events: Buffer, shape: UsageShape): number {
-  const terminal = TERMINALS[shape]
+  const terminal = USAGE_SHAPES[shape].end.line
   if (terminal === undefined) return -1
   const tail = events.length > TAIL_BYTES ? events.subarray(events.length - TAIL_BYTES) : events
   if (!tail.includes(terminal.bytes)) return -1
   const at = lastEvent(events)
-  return terminal.line.test(events.toString('latin1', at)) ? at : -1
+  return terminal.pattern.test(events.toString('latin1', at)) ? at : -1
 }
 
 /** Index at which the last of whole events begins. */
