@@ -62,6 +62,42 @@ describe('hostile texts of 1 MB', () => {
     }
   }
 
+  const refer = (to: number): unknown => ({
+    type: 'object',
+    properties: Object.fromEntries(
+      Array.from({ length: 50 }, (_, at) => [`p${at}`, { $ref: `#/$defs/d${(to * 7 + at) % 200}` }]),
+    ),
+  })
+  const circles = {
+    type: 'object',
+    properties: { a: { $ref: '#/$defs/d0' } },
+    $defs: Object.fromEntries(Array.from({ length: 200 }, (_, at) => [`d${at}`, refer(at)])),
+  }
+  const crowded: readonly (readonly [what: string, body: unknown])[] = [
+    ['30,000 messages', { messages: Array.from({ length: 30_000 }, () => ({ role: 'user', content: 'x' })) }],
+    [
+      '10,000 tools',
+      { messages: [], tools: Array.from({ length: 10_000 }, (_, at) => ({ function: { name: `f${at}` } })) },
+    ],
+    ['schemas that refer to each other', { messages: [], tools: [{ function: { name: 'f', parameters: circles } }] }],
+    [
+      '15,000 calls at once',
+      { input: Array.from({ length: 15_000 }, () => ({ type: 'function_call', name: 'f', arguments: '{}' })) },
+    ],
+    [
+      'a description of line ends',
+      { messages: [], tools: [{ function: { name: 'f', description: '\n'.repeat(MEGABYTE) } }] },
+    ],
+  ]
+  for (const [what, body] of crowded) {
+    it(`are no worse than requests of ${what}`, async () => {
+      for (const model of ['gpt-4o', 'gpt-5', 'claude-3-opus']) {
+        const { tokens, bound } = await counter.count({ kind: 'prompt', model, body: bytesOf(body) })
+        expect(tokens).to.be.within(1, bound)
+      }
+    })
+  }
+
   it('take no longer in the worker than their deadline and a slice, by its own clock', async () => {
     for (const [, text] of HOSTILE) {
       // A deadline that is over leaves everything to the bound, without a single slice.

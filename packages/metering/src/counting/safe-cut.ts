@@ -6,6 +6,7 @@ import { isLowSurrogate } from './cut-runs.ts'
  */
 const SAFE_CUT =
   /\S(?= )|[A-Za-z\d](?=[!-&(-/:-@[-`{-~])|\p{Script=Han}(?=[\u3001\u3002\uff01\uff0c\uff1a\uff1b\uff1f])/u
+const SAFE_CUTS = new RegExp(SAFE_CUT, 'gu')
 /** Characters between two looks at the clock. */
 const SLICE = 4_096
 
@@ -28,7 +29,7 @@ export function* slices(text: string): Generator<string> {
 export function lastSafeCut(text: string, within: number): number {
   const from = wholeCharacters(text, Math.max(0, text.length - within))
   let last = 0
-  for (const match of text.slice(from).matchAll(new RegExp(SAFE_CUT, 'gu'))) last = from + match.index + match[0].length
+  for (const match of text.slice(from).matchAll(SAFE_CUTS)) last = from + match.index + match[0].length
   return last
 }
 
