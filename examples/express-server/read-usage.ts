@@ -22,6 +22,6 @@ const { tokens } = await counter.count({
   body: new Uint8Array(body),
   model: 'claude-sonnet-4-6',
 })
-console.log(tokens) // 5: tiktoken's count, times the factor of the model's family
+console.log(tokens) // 7: tiktoken's 4, by the figures of the model's family
 await counter.close()
 // #endregion read-usage

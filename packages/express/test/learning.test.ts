@@ -54,7 +54,7 @@ async function reported({ bed, url }: { bed: TestBed; url: string }, input: numb
   }
 }
 
-const HELLO = { model: 'command-r', stream: true, messages: [{ role: 'user', content: 'What is the weather like?' }] }
+const HELLO = { model: 'qwen3-32b', stream: true, messages: [{ role: 'user', content: 'What is the weather like?' }] }
 
 describe('what a quota learns of estimates', () => {
   let workers: string[] = []

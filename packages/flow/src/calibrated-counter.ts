@@ -18,7 +18,7 @@ export class CalibratedCounter {
 
   /** Never rejects. */
   async count(task: TokenTask): Promise<TokenCount> {
-    const count = await this.#counter.count(task)
+    const count = await this.#counter.count({ ...task, provider: this.#calls.provider })
     // Nothing was written, and no preamble is.
     if (count.tokens === 0) return count
     const key = calibrationKey(this.#calls, task)

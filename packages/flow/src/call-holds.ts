@@ -230,6 +230,7 @@ export class CallHolds {
       shape: match!.adapter.usage,
       body: new Uint8Array(body),
       model: facts.model,
+      provider,
     }
     this.#counted ??= await counter.count(task)
     return conservativeInput(learned.calibration, calibrationKey({ provider, kind }, task), this.#counted)

@@ -47,17 +47,32 @@ export function learnFrom(
   // Pictures and sound have no text to count.
   if (counts === 'nothing') return
   const { framing, kept, reading } = answer
+  const { provider } = key
   const wholeAnswer = isOpen && counts === 'text' && framing === 'json' && !kept.isEmpty && kept.scale === 1
   sampler.ended({
-    calls: { provider: key.provider, kind: request.kind },
+    calls: { provider, kind: request.kind },
     usage,
     prompt:
       body === undefined
         ? undefined
-        : { kind: 'prompt', shape, body: counted === undefined ? new Uint8Array(body) : NOTHING, model: facts.model },
+        : {
+            kind: 'prompt',
+            shape,
+            body: counted === undefined ? new Uint8Array(body) : NOTHING,
+            model: facts.model,
+            provider,
+          },
     counted,
     completion: wholeAnswer
-      ? { kind: 'output', shape, framing, body: kept.body, model: reading.model ?? facts.model }
+      ? {
+          kind: 'output',
+          shape,
+          framing,
+          body: kept.body,
+          model: reading.model ?? facts.model,
+          provider,
+          request: body === undefined ? undefined : new Uint8Array(body),
+        }
       : undefined,
   })
 }

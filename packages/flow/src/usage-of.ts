@@ -1,13 +1,14 @@
 import { wholeUnits, type Usage, type UsageFlag } from '@tallygate/core'
-import type {
-  AdapterMatch,
-  Framing,
-  KeptOutput,
-  RequestFacts,
-  ReportedUsage,
-  TokenCount,
-  TokenCounter,
-  UsageReading,
+import {
+  tokenFamily,
+  type AdapterMatch,
+  type Framing,
+  type KeptOutput,
+  type RequestFacts,
+  type ReportedUsage,
+  type TokenCount,
+  type TokenCounter,
+  type UsageReading,
 } from '@tallygate/metering'
 
 /** What counts a text where its provider states nothing. */
@@ -26,9 +27,6 @@ export interface EndedAnswer {
   /** Whether the provider came to its end. */
   readonly isComplete: boolean
 }
-
-/** Models that think without showing it: what they wrote is less than what they used. */
-const REASONING = /(?:^|[/:])(?:o[1-9]|gpt-5)/
 
 /** The figures of an answer: its provider's where it stated them, counted from the text where it did not; absent if unknown. */
 export function usageOf(answer: EndedAnswer, counter: Counts): Usage | Promise<Usage> | undefined {
@@ -57,18 +55,19 @@ async function countedUsage(answer: EndedAnswer, counter: Counts): Promise<Usage
   const written = await countOutput(answer, counter)
   if (reported !== undefined && coversOutput) {
     if (written.tokens === 0) return fromReport(reported, 'reported')
-    return fromReport(
-      { ...reported, output: (reported.output ?? 0) + written.tokens, total: undefined },
-      'reported-partial',
-    )
+    const output = (reported.output ?? 0) + written.tokens
+    const usage = fromReport({ ...reported, output, total: undefined }, 'reported-partial')
+    return withConfidence(usage, [written], answer.kept.scale)
   }
   if (reported?.input !== undefined) {
     const partial = { ...reported, output: written.tokens, total: undefined }
-    return withFlags(fromReport(partial, 'reported-partial'), flagsOf(answer, [written]))
+    const usage = withFlags(fromReport(partial, 'reported-partial'), flagsOf(answer, [written]))
+    return withConfidence(usage, [written], answer.kept.scale)
   }
   const prompt = await countPrompt(answer, counter)
   const estimated = fromReport({ input: prompt.tokens, output: written.tokens }, 'estimated')
-  return withFlags(estimated, flagsOf(answer, [written, prompt]))
+  const usage = withFlags(estimated, flagsOf(answer, [written, prompt]))
+  return withConfidence(usage, [written, prompt], answer.kept.scale)
 }
 
 /** Figures as they are charged: whole numbers from 0, with a flag where they had to be bent. */
@@ -137,32 +136,55 @@ function exceeds(part: number | undefined, whole: number | undefined): boolean {
   return part !== undefined && whole !== undefined && part > whole
 }
 
-function flagsOf({ facts, kept, reading }: EndedAnswer, counts: readonly TokenCount[]): UsageFlag[] {
+function flagsOf({ kept }: EndedAnswer, counts: readonly TokenCount[]): UsageFlag[] {
   const flags: UsageFlag[] = []
   if (kept.scale > 1 || counts.some(({ isComplete }) => !isComplete)) flags.push('byte-bound')
-  if (REASONING.test((reading.model ?? facts.model ?? '').toLowerCase())) flags.push('lower-bound')
+  if (counts.some(({ isLowerBound }) => isLowerBound)) flags.push('lower-bound')
   return flags
 }
 
+/** What was counted is as sure as the least sure part of it. */
+function withConfidence(usage: Usage, counts: readonly TokenCount[], scale: number): Usage {
+  const all = counts.map(({ confidence }) => confidence)
+  const confidence = scale > 1 || all.includes('low') ? 'low' : all.includes('medium') ? 'medium' : 'high'
+  return { ...usage, confidence }
+}
+
+const NOTHING: TokenCount = { tokens: 0, bound: 0, isComplete: true, confidence: 'high', isLowerBound: false }
+
 async function countOutput(
-  { match, facts, framing, reading, kept }: EndedAnswer,
+  { match, facts, requestBody, framing, reading, kept }: EndedAnswer,
   counter: Counts,
 ): Promise<TokenCount> {
-  if (kept.isEmpty || match.adapter.counts !== 'text') return { tokens: 0, bound: 0, isComplete: true }
-  const model = reading.model ?? facts.model
-  const count = await counter.count({ kind: 'output', shape: match.adapter.usage, framing, body: kept.body, model })
+  if (kept.isEmpty || match.adapter.counts !== 'text') return NOTHING
+  const count = await counter.count({
+    kind: 'output',
+    shape: match.adapter.usage,
+    framing,
+    body: kept.body,
+    model: reading.model ?? facts.model,
+    request: requestBody === undefined ? undefined : new Uint8Array(requestBody),
+  })
   return { ...count, tokens: Math.round(count.tokens * kept.scale) }
 }
 
 async function countPrompt(
-  { match, facts, requestBody, requestBytes }: EndedAnswer,
+  { match, facts, reading, requestBody, requestBytes }: EndedAnswer,
   counter: Counts,
 ): Promise<TokenCount> {
-  if (requestBody === undefined) return { tokens: Math.ceil(requestBytes / 4), bound: requestBytes, isComplete: false }
+  if (requestBody === undefined)
+    return {
+      ...NOTHING,
+      tokens: Math.ceil(requestBytes / 4),
+      bound: requestBytes,
+      isComplete: false,
+      confidence: 'low',
+    }
   return counter.count({
     kind: 'prompt',
     shape: match.adapter.usage,
     body: new Uint8Array(requestBody),
-    model: facts.model,
+    // A deployment's name says nothing; what answered says what it is.
+    model: tokenFamily(facts.model).isKnown ? facts.model : (reading.model ?? facts.model),
   })
 }

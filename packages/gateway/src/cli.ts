@@ -3,6 +3,7 @@ import { writeFileSync } from 'node:fs'
 import { Command } from 'commander'
 import { isQuotaError } from '@tallygate/core'
 import { configJsonSchema, priceFileJsonSchema } from './config-json-schema.ts'
+import { countCommand, type CountOptions } from './count-command.ts'
 import { explainCommand, type ExplainOptions } from './explain-command.ts'
 import { startGateway } from './gateway.ts'
 import { loadConfig } from './load-config.ts'
@@ -89,6 +90,17 @@ program
     }
     if (!(await replayCommand(index, options, output))) process.exitCode = 1
   })
+
+program
+  .command('count')
+  .description('count the tokens of a request on standard input, as a call would be estimated')
+  .option('-m, --model <name>', 'model; default: the one that the request names')
+  .option(
+    '-p, --provider <name>',
+    'who serves it (openrouter, vertex, …), as some wrap requests in templates of their own',
+  )
+  .option('-a, --api <id>', 'operation, where the request alone does not tell; such as openai-chat')
+  .action(async (options: CountOptions) => console.log(await countCommand(process.stdin, options)))
 
 program.parseAsync().catch((error: unknown) => {
   console.error(isQuotaError(error) ? error.message : error)

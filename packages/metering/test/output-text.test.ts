@@ -126,7 +126,8 @@ describe('outputText', () => {
   ]
   for (const [what, shape, body, texts, toolCalls] of documents) {
     it(`takes ${what} out of a document of ${shape}`, () => {
-      expect(outputText(shape, 'json', JSON.stringify(body))).to.deep.equal({ texts, toolCalls })
+      const { texts: found, toolCalls: calls } = outputText(shape, 'json', JSON.stringify(body))
+      expect({ texts: found, toolCalls: calls }).to.deep.equal({ texts, toolCalls })
     })
   }
 
@@ -214,7 +215,75 @@ describe('outputText', () => {
 
   it('takes a document that is cut off as it is, rather than not at all', () => {
     const body = '{"choices":[{"message":{"content":"a lot of te'
-    expect(outputText('openai-chat', 'json', body)).to.deep.equal({ texts: [body], toolCalls: [] })
+    expect(outputText('openai-chat', 'json', body)).to.deep.equal({ texts: [body], toolCalls: [], toolNames: [] })
+  })
+
+  const unknown: readonly (readonly [
+    what: string,
+    documents: readonly unknown[],
+    texts: readonly string[],
+    calls: readonly string[],
+  ])[] = [
+    [
+      'Bedrock',
+      [
+        {
+          output: {
+            message: {
+              role: 'assistant',
+              content: [{ text: 'a' }, { toolUse: { toolUseId: 'i', name: 'f', input: { x: 1 } } }],
+            },
+          },
+        },
+      ],
+      ['a'],
+      ['f{"x":1}'],
+    ],
+    [
+      'a stream of Bedrock',
+      [
+        { contentBlockDelta: { contentBlockIndex: 0, delta: { text: 'a' } } },
+        { contentBlockDelta: { contentBlockIndex: 0, delta: { text: 'b' } } },
+        { metadata: { usage: { outputTokens: 2 }, text: 'no' } },
+      ],
+      ['ab'],
+      [],
+    ],
+    ['Ollama', [{ message: { content: 'a' } }, { message: { content: 'b' }, done: true }], ['ab'], []],
+    ['generations', [{ response: 'a' }, { response: 'b', done: true }], ['ab'], []],
+    [
+      'Cohere',
+      [
+        {
+          message: {
+            content: [{ type: 'text', text: 'a' }],
+            tool_calls: [{ function: { name: 'f', arguments: '{}' } }],
+          },
+        },
+      ],
+      ['a'],
+      ['f{}'],
+    ],
+    ['Titan', [{ results: [{ outputText: 'a' }] }], ['a'], []],
+  ]
+  for (const [what, each, texts, calls] of unknown) {
+    for (const [how, body] of [
+      ['lines', each.map((document) => JSON.stringify(document)).join('\n')],
+      ['an array', JSON.stringify(each)],
+      ['an array that is cut off', JSON.stringify([...each, { x: 1 }]).slice(0, -3)],
+    ] as const) {
+      it(`looks through ${how} of ${what}, whose shape has no row`, () => {
+        const found = outputText('no such shape' as UsageShape, 'json', body)
+        expect(found.texts).to.deep.equal(texts)
+        expect(found.toolCalls).to.deep.equal(calls)
+      })
+    }
+  }
+
+  it('takes names of calls apart, and parts of text', () => {
+    const body = { choices: [{ message: { content: [{ type: 'text', text: 'a' }], tool_calls: [call('f', '{}')] } }] }
+    const expected = { texts: ['a'], toolCalls: ['f{}'], toolNames: ['f'] }
+    expect(outputText('openai-chat', 'json', JSON.stringify(body))).to.deep.equal(expected)
   })
 
   it('throws nothing, whatever stands where something else belongs', () => {
@@ -229,7 +298,7 @@ describe('outputText', () => {
         item: wrong,
         content_block: wrong,
       }
-      for (const shape of ['openai-chat', 'openai-responses', 'anthropic', 'gemini'] as const) {
+      for (const shape of ['openai-chat', 'openai-responses', 'anthropic', 'gemini', 'none' as UsageShape] as const) {
         for (const document of [
           body,
           { choices: [body] },

@@ -1,9 +1,12 @@
 import { runs } from '@tallygate/testkit'
-import { TokenCounter, tokenFamily } from '@tallygate/metering'
+import { TokenCounter, tokenFamily, type TokenTask, type UsageShape } from '@tallygate/metering'
 import { expect } from 'chai'
 import fc from 'fast-check'
 import { tiktokenCount } from './tiktoken-count.ts'
 import { outputOf, promptOf } from './token-tasks.ts'
+
+/** Counted by the model's own tokenizer, to its end. */
+const SURE = { isComplete: true, confidence: 'high', isLowerBound: false } as const
 
 /** Long enough that only a text which takes quadratic time could come to it. */
 const GENEROUS_MS = 10_000
@@ -30,7 +33,7 @@ describe('TokenCounter', () => {
   for (const [text, tokens] of known) {
     it(`counts ${JSON.stringify(text)} as ${tokens}`, async () => {
       expect(tiktokenCount('o200k_base', text)).to.equal(tokens)
-      expect(await counter.count(outputOf(text))).to.deep.equal({ tokens, bound: tokens, isComplete: true })
+      expect(await counter.count(outputOf(text))).to.deep.equal({ tokens, bound: tokens, ...SURE })
     })
   }
 
@@ -39,7 +42,7 @@ describe('TokenCounter', () => {
     await fc.assert(
       fc.asyncProperty(text, async (written) => {
         const tokens = tiktokenCount('o200k_base', written)
-        expect(await counter.count(outputOf(written))).to.deep.equal({ tokens, bound: tokens, isComplete: true })
+        expect(await counter.count(outputOf(written))).to.deep.equal({ tokens, bound: tokens, ...SURE })
       }),
       { numRuns: runs(200) },
     )
@@ -61,7 +64,7 @@ describe('TokenCounter', () => {
       expect(text.length).to.be.greaterThan(40_000)
       // Uncut, tiktoken takes quadratic time for some of them: their tokens are those of their parts.
       const tokens = text.startsWith('x') ? 30_001 : tiktokenCount('o200k_base', text)
-      expect(await counter.count(outputOf(text))).to.deep.equal({ tokens, bound: tokens, isComplete: true })
+      expect(await counter.count(outputOf(text))).to.deep.equal({ tokens, bound: tokens, ...SURE })
     })
   }
 
@@ -75,28 +78,79 @@ describe('TokenCounter', () => {
   for (const model of ['claude-sonnet-4-5', 'claude-opus-4-7', 'gemini-2.5-flash', 'grok-4']) {
     it(`counts for ${model} as many times as its family takes more`, async () => {
       const text = 'The quick brown fox jumps over the lazy dog. '.repeat(20)
-      const { outputFactor } = tokenFamily(model)
-      const { tokens, bound } = await counter.count(outputOf(text, model))
-      expect(tokens).to.equal(Math.round(tiktokenCount('o200k_base', text) * outputFactor))
+      const { factor, base } = tokenFamily(model).calibrated!.output
+      const { tokens, bound, confidence } = await counter.count(outputOf(text, model))
+      expect(tokens).to.equal(Math.round(tiktokenCount('o200k_base', text) * factor + base))
       expect(bound).to.be.at.least(tokens)
+      // Of those, the two last think without showing it.
+      expect(confidence).to.equal(/gemini|grok/.test(model) ? 'low' : 'medium')
     })
   }
 
-  it('counts 7 for each tool call beside its name and arguments', async () => {
-    const calls = ['{"city":"Paris"}', '{}'].map((args) => ({ function: { name: 'get_weather', arguments: args } }))
-    const body = Buffer.from(JSON.stringify({ choices: [{ message: { content: null, tool_calls: calls } }] }))
-    const { tokens } = await counter.count({
-      kind: 'output',
-      shape: 'openai-chat',
-      framing: 'json',
-      body,
-      model: 'gpt-4o',
-    })
-    const written = ['get_weather{"city":"Paris"}', 'get_weather{}'].map(
-      (call) => tiktokenCount('o200k_base', call) + 7,
+  const call = ['get_weather', '{"city":"Paris"}'] as const
+  const written = (text: string, calls: number): TokenTask['body'] =>
+    Buffer.from(
+      JSON.stringify({
+        texts: [text],
+        toolCalls: Array.from({ length: calls }, () => call.join('')),
+        toolNames: Array.from({ length: calls }, () => call[0]),
+      }),
     )
-    expect(tokens).to.equal(written.reduce((sum, each) => sum + each, 0))
-  })
+  const inCall = tiktokenCount('o200k_base', call.join(''))
+  const tools = [{ type: 'function', function: { name: 'get_weather', parameters: {} } }]
+  const forced = { tools, tool_choice: { type: 'function', function: { name: 'get_weather' } }, messages: [] }
+  const answers: readonly (readonly [
+    what: string,
+    shape: UsageShape,
+    model: string,
+    text: string,
+    calls: number,
+    request: unknown,
+    tokens: number,
+  ])[] = [
+    ['a text of a chat as it is', 'openai-chat', 'gpt-4o', 'hello world', 0, undefined, 2],
+    ['one more beside tools', 'openai-chat', 'gpt-4o', 'hello world', 0, { tools, messages: [] }, 3],
+    [
+      'five more beside tools and a schema',
+      'openai-chat',
+      'gpt-4o',
+      'hello world',
+      0,
+      { tools, messages: [], response_format: { type: 'json_schema', json_schema: {} } },
+      7,
+    ],
+    ['one more for a response', 'openai-responses', 'gpt-4o', 'hello world', 0, undefined, 3],
+    [
+      'no more than its ceiling',
+      'openai-responses',
+      'gpt-4o',
+      'hello world',
+      0,
+      { max_output_tokens: 2, input: '' },
+      2,
+    ],
+    ['7 beside a call', 'openai-chat', 'gpt-4o', '', 1, undefined, inCall + 7],
+    ['8 beside a call of a response', 'openai-responses', 'gpt-4o', '', 1, undefined, inCall + 8],
+    ['28 beside two calls at once', 'openai-chat', 'gpt-4o', '', 2, undefined, 2 * inCall + 28],
+    [
+      'the arguments alone of a call that had to be',
+      'openai-chat',
+      'gpt-4o',
+      '',
+      1,
+      forced,
+      inCall - tiktokenCount('o200k_base', call[0]),
+    ],
+    ['6 more for a response of gpt-5', 'openai-responses', 'gpt-5-mini', 'hello world', 0, undefined, 8],
+    ['nothing of nothing', 'openai-responses', 'gpt-5', '', 0, undefined, 0],
+  ]
+  for (const [what, shape, model, text, calls, request, tokens] of answers) {
+    it(`counts ${what}`, async () => {
+      const task = { kind: 'written', shape, model, body: written(text, calls) } as const
+      const bytes = request === undefined ? undefined : Buffer.from(JSON.stringify(request))
+      expect(await counter.count({ ...task, request: bytes })).to.include({ tokens, isComplete: true })
+    })
+  }
 
   it('counts 4 for each message of a prompt and 3 for the beginning of its answer', async () => {
     const messages = [
@@ -133,8 +187,8 @@ describe('TokenCounter', () => {
 
   it('guesses from the bytes what its deadline leaves, and bounds it by them', async () => {
     const late = new TokenCounter({ deadlineMs: -1 })
-    const expected = { tokens: 250, bound: 1_000, isComplete: false }
-    expect(await late.count(outputOf('a'.repeat(1_000)))).to.deep.equal(expected)
+    const expected = { tokens: 250, bound: 1_000, isComplete: false, confidence: 'low' }
+    expect(await late.count(outputOf('a'.repeat(1_000)))).to.include(expected)
     await late.close()
   })
 

@@ -6,7 +6,7 @@ import { TokenCounter } from '@tallygate/metering'
 import { expect } from 'chai'
 import { outputOf, promptOf } from './token-tasks.ts'
 
-const HELLO = { tokens: 2, bound: 2, isComplete: true }
+const HELLO = { tokens: 2, bound: 2, isComplete: true, confidence: 'high', isLowerBound: false }
 
 describe('the worker of a TokenCounter', () => {
   const workers: Worker[] = []
@@ -41,10 +41,17 @@ describe('the worker of a TokenCounter', () => {
   })
 
   it('survives what can not be counted, which is bounded by its bytes', async () => {
-    const deep = `{"tools":${'['.repeat(100_000)}${']'.repeat(100_000)}}`
+    const schema = `${'['.repeat(100_000)}${']'.repeat(100_000)}`
+    const deep = `{"messages":[],"response_format":{"json_schema":{"schema":${schema}}}}`
     for (const body of ['', 'no JSON', '{"messages":', deep]) {
       const bound = Buffer.byteLength(body)
-      const expected = { tokens: Math.ceil(bound / 4), bound, isComplete: false }
+      const expected = {
+        tokens: Math.ceil(bound / 4),
+        bound,
+        isComplete: false,
+        confidence: 'low',
+        isLowerBound: false,
+      }
       expect(await counter.count(promptOf(body))).to.deep.equal(expected)
     }
     expect(await counter.count(outputOf('hello world'))).to.deep.equal(HELLO)

@@ -2,6 +2,8 @@ import { isRaw } from '../usage/reported-usage.ts'
 import { documentsOf } from '../framing/documents.ts'
 import type { Framing } from '../framing/framing.ts'
 import type { UsageShape } from '../usage/usage-shapes.ts'
+import { OutputCollector } from './output-collector.ts'
+import { collectAny } from './output-any.ts'
 
 /** What a model has written, as far as it can be seen. */
 export interface OutputText {
@@ -9,26 +11,12 @@ export interface OutputText {
   readonly texts: readonly string[]
   /** Names and arguments of the tools it calls. */
   readonly toolCalls: readonly string[]
+  /** The names alone; as many as there are calls, or fewer. */
+  readonly toolNames?: readonly string[]
 }
 
-/** Collects texts under keys, so that interleaved answers don't mix. */
-class Collector {
-  readonly texts = new Map<string, string>()
-  readonly toolCalls = new Map<string, string>()
-
-  text(key: string, value: unknown): void {
-    if (typeof value === 'string') this.texts.set(key, (this.texts.get(key) ?? '') + value)
-  }
-
-  toolCall(key: string, ...parts: readonly unknown[]): void {
-    const written = parts
-      .map((part) => (typeof part === 'string' ? part : part === undefined ? '' : JSON.stringify(part)))
-      .join('')
-    this.toolCalls.set(key, (this.toolCalls.get(key) ?? '') + written)
-  }
-}
-
-const COLLECT: Readonly<Partial<Record<UsageShape, (document: unknown, into: Collector) => void>>> = {
+/** Shapes whose places are known. Others are looked through for members that hold text. */
+const COLLECT: Readonly<Partial<Record<string, (document: unknown, into: OutputCollector) => void>>> = {
   'openai-chat': collectOpenAiChat,
   'openai-responses': collectOpenAiResponses,
   anthropic: collectAnthropic,
@@ -41,14 +29,15 @@ const COLLECT: Readonly<Partial<Record<UsageShape, (document: unknown, into: Col
  * @param body Its bytes, also if they were cut off.
  */
 export function outputText(shape: UsageShape, framing: Framing, body: Uint8Array | string): OutputText {
-  const into = new Collector()
+  const into = new OutputCollector()
   const bytes = typeof body === 'string' ? Buffer.from(body) : body
   const documents = documentsOf(framing, bytes)
   // A document that is cut off is counted as it is, syntax and all, rather than not at all.
-  if (documents.length === 0 && framing === 'json') return { texts: [textOf(bytes)], toolCalls: [] }
-  const collect = COLLECT[shape] ?? collectOpenAiChat
+  if (documents.length === 0 && framing === 'json')
+    return { texts: bytes.length === 0 ? [] : [textOf(bytes)], toolCalls: [], toolNames: [] }
+  const collect = COLLECT[shape] ?? collectAny
   for (const document of documents) collect(document, into)
-  return { texts: [...into.texts.values()], toolCalls: [...into.toolCalls.values()] }
+  return into.output
 }
 
 function textOf(bytes: Uint8Array): string {
@@ -64,7 +53,7 @@ function place(index: unknown, otherwise = 0): string {
   return String(typeof index === 'number' ? index : otherwise)
 }
 
-function collectOpenAiChat(document: unknown, into: Collector): void {
+function collectOpenAiChat(document: unknown, into: OutputCollector): void {
   if (!isRaw(document)) return
   for (const choice of list(document['choices'])) {
     if (!isRaw(choice)) continue
@@ -73,16 +62,24 @@ function collectOpenAiChat(document: unknown, into: Collector): void {
     into.text(key, choice['text'])
     if (!isRaw(message)) continue
     into.text(key, message['content'])
+    // Parts: of text, and of thoughts.
+    for (const part of list(message['content'])) {
+      if (!isRaw(part)) continue
+      into.text(key, part['text'])
+      for (const thought of list(part['thinking'])) if (isRaw(thought)) into.text(`${key}/reasoning`, thought['text'])
+    }
     into.text(key, message['refusal'])
     into.text(`${key}/reasoning`, message['reasoning_content'] ?? message['reasoning'])
     for (const [index, call] of list(message['tool_calls']).entries()) {
       if (!isRaw(call) || !isRaw(call['function'])) continue
       into.toolCall(`${key}/${place(call['index'], index)}`, call['function']['name'], call['function']['arguments'])
     }
+    const legacy = message['function_call']
+    if (isRaw(legacy)) into.toolCall(`${key}/call`, legacy['name'], legacy['arguments'])
   }
 }
 
-function collectOpenAiResponses(document: unknown, into: Collector): void {
+function collectOpenAiResponses(document: unknown, into: OutputCollector): void {
   if (!isRaw(document)) return
   const type = document['type']
   const key = `${place(document['output_index'])}/${place(document['content_index'])}`
@@ -91,14 +88,14 @@ function collectOpenAiResponses(document: unknown, into: Collector): void {
   } else if (type.endsWith('_text.delta') || type === 'response.refusal.delta') {
     into.text(type.includes('reasoning') ? `${key}/reasoning` : key, document['delta'])
   } else if (type === 'response.function_call_arguments.delta' || type === 'response.custom_tool_call_input.delta') {
-    into.toolCall(place(document['output_index']), document['delta'])
+    into.toolCall(place(document['output_index']), undefined, document['delta'])
   } else if (type === 'response.output_item.added' && isRaw(document['item'])) {
     if (typeof document['item']['name'] === 'string')
       into.toolCall(place(document['output_index']), document['item']['name'])
   }
 }
 
-function collectResponsesItem(item: unknown, key: string, into: Collector): void {
+function collectResponsesItem(item: unknown, key: string, into: OutputCollector): void {
   if (!isRaw(item)) return
   if (typeof item['name'] === 'string') into.toolCall(key, item['name'], item['arguments'] ?? item['input'])
   for (const part of [...list(item['content']), ...list(item['summary'])]) {
@@ -106,7 +103,7 @@ function collectResponsesItem(item: unknown, key: string, into: Collector): void
   }
 }
 
-function collectAnthropic(document: unknown, into: Collector): void {
+function collectAnthropic(document: unknown, into: OutputCollector): void {
   if (!isRaw(document)) return
   const key = place(document['index'])
   const { content_block: block, delta } = document as { content_block?: unknown; delta?: unknown }
@@ -114,14 +111,14 @@ function collectAnthropic(document: unknown, into: Collector): void {
   if (isRaw(delta)) {
     into.text(key, delta['text'])
     into.text(key, delta['thinking'])
-    if (typeof delta['partial_json'] === 'string') into.toolCall(key, delta['partial_json'])
+    if (typeof delta['partial_json'] === 'string') into.toolCall(key, undefined, delta['partial_json'])
   }
   for (const [index, part] of list(document['content']).entries()) {
     if (isRaw(part)) collectAnthropicBlock(part, String(index), into)
   }
 }
 
-function collectAnthropicBlock(block: Readonly<Record<string, unknown>>, key: string, into: Collector): void {
+function collectAnthropicBlock(block: Readonly<Record<string, unknown>>, key: string, into: OutputCollector): void {
   into.text(key, block['text'])
   into.text(key, block['thinking'])
   if (typeof block['name'] !== 'string') return
@@ -130,7 +127,7 @@ function collectAnthropicBlock(block: Readonly<Record<string, unknown>>, key: st
   into.toolCall(key, block['name'], isRaw(input) && Object.keys(input).length === 0 ? undefined : input)
 }
 
-function collectGemini(document: unknown, into: Collector): void {
+function collectGemini(document: unknown, into: OutputCollector): void {
   if (!isRaw(document)) return
   for (const candidate of list(document['candidates'])) {
     if (!isRaw(candidate) || !isRaw(candidate['content'])) continue
@@ -139,7 +136,7 @@ function collectGemini(document: unknown, into: Collector): void {
       if (!isRaw(part)) continue
       into.text(part['thought'] === true ? `${key}/thought` : key, part['text'])
       const call = part['functionCall']
-      if (isRaw(call)) into.toolCall(`${key}/${into.toolCalls.size}`, call['name'], call['args'])
+      if (isRaw(call)) into.toolCall(`${key}/${into.calls}`, call['name'], call['args'])
     }
   }
 }

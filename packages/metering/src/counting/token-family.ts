@@ -1,64 +1,119 @@
+import { CALIBRATED } from './family-table.ts'
+import { openAiTraits, OPENAI_NEWER, type OpenAiTraits } from './openai-traits.ts'
+
 /** Name of a tiktoken encoding that is shipped. */
 export type Encoding = 'o200k_base' | 'cl100k_base'
 
-/** How the tokens of a family of models relate to those of an encoding that we have. */
-export interface TokenFamily {
+/** What a model or its host adds to its family's `base` and `perTools`. */
+export type Offset = readonly [base: number, tools: number]
+
+/** A family's prompts and answers, in tokens of o200k_base. */
+export interface Calibrated {
   readonly name: string
-  readonly encoding: Encoding
-  /** Tokens of an answer's text are this many times those of the encoding. */
-  readonly outputFactor: number
-  /** Tokens of a prompt: `factor` times those of its text, plus `base`, plus `perMessage` for each message but the first. */
-  readonly prompt: { readonly factor: number; readonly base: number; readonly perMessage: number }
+  readonly prompt: {
+    /** Of the messages' text. */
+    readonly factor: number
+    readonly base: number
+    /** For each message but the first. */
+    readonly perMessage: number
+    /** For each call of a tool and each result among the messages. */
+    readonly perCall: number
+    /** Once, where there are tools. */
+    readonly perTools: number
+    /** Of the tools' definitions as JSON. */
+    readonly definitions: number
+    readonly perTool: number
+    /** Of the answer's JSON schema; many providers count it not at all. */
+    readonly schema: number
+    /** Where some tool must be called; where a named one must. */
+    readonly must: number
+    readonly named: number
+  }
+  readonly output: {
+    readonly factor: number
+    readonly base: number
+    /** Of the names and arguments of calls. */
+    readonly calls: number
+    readonly perCall: number
+    /** For each member at the top of a call's arguments. */
+    readonly perArgument: number
+    /** Where some tool must be called; where a named one must. */
+    readonly must: number
+    readonly named: number
+  }
+  /** For each digit that o200k_base saves, which puts three into one token: families that count them one by one. */
+  readonly perDigit: number
+  /** For each character of encrypted thoughts that are sent back within a turn. */
+  readonly perEncrypted: number
+  readonly offsets: Readonly<Record<string, Offset>>
 }
 
-/** The model's own tokenizer: 4 for each message (3, and its role), 3 for the beginning of the answer. */
-const EXACT = { factor: 1, base: 7, perMessage: 4 } as const
-
-const OPENAI_REASONING: TokenFamily = {
-  name: 'openai-reasoning',
-  encoding: 'o200k_base',
-  outputFactor: 1,
-  prompt: { factor: 1, base: 6, perMessage: 4 },
-}
+/** Who counts: OpenAI's models by their own encoding and rules, others by calibration. */
+export type TokenFamily =
+  | {
+      readonly name: 'openai'
+      readonly encoding: Encoding
+      readonly openAi: OpenAiTraits
+      readonly calibrated?: undefined
+      /** Whether the model is known, or only taken for one of OpenAI's. */
+      readonly isKnown: boolean
+    }
+  | {
+      readonly name: string
+      readonly encoding: Encoding
+      readonly openAi?: undefined
+      readonly calibrated: Calibrated
+      readonly isKnown: boolean
+    }
 
 /**
- * Measured on recorded answers whose provider stated its counts: medians for text of 25 tokens and more. The first row
- * whose pattern a model's name matches counts; names come with or without a provider's prefix.
+ * The family of a model, by the beginning of its name and never by a list of names: an unknown or absent one is taken for
+ * one of OpenAI's newer models.
  */
-const FAMILIES: readonly (readonly [RegExp, TokenFamily])[] = [
-  [/claude-(?:opus|sonnet|haiku)-(?:4-[7-9]|4\.[7-9]|[5-9])(?!\d)/, family('claude-newest', 1.456, 1.43, 5.6, 2)],
-  [/claude-(?:3|2|instant)/, family('claude-3', 1.164, 1.06, 7, 5)],
-  [/claude/, family('claude-4', 1.146, 1.16, 5.6, 2)],
-  [/gemini-(?:1|2)/, family('gemini-2', 1.049, 1.04, 1, 1)],
-  [/gemini|gemma/, family('gemini-3', 1.036, 1, 1, 1)],
-  [/llama-?4/, family('llama-4', 1.042, 1.08, 10, 4)],
-  [/llama/, family('llama-3', 1.053, 1.08, 10, 4)],
-  [/mi[sx]tral|ministral|codestral|magistral|devstral/, family('mistral', 1.079, 1.08, 5, 2)],
-  [/grok/, family('grok', 0.994, 1, 180, 2)],
-  [/nova-/, family('nova', 1.008, 1, 5, 2)],
-  [/command|aya-/, family('cohere', 1.086, 1.09, 5, 2)],
-  [/deepseek/, family('deepseek', 1.03, 0.92, 5, 1)],
-  [/qwen|qwq/, family('qwen', 1.061, 1.1, 9, 3)],
-  [/kimi|moonshot/, family('kimi', 1.205, 1.2, 5, 2)],
-  [/(?:^|[/:])(?:o[1-9]|gpt-5)/, OPENAI_REASONING],
-  [
-    /gpt-oss/,
-    { name: 'gpt-oss', encoding: 'o200k_base', outputFactor: 1, prompt: { factor: 1, base: 67, perMessage: 0 } },
-  ],
-  [
-    /gpt-3\.?5|gpt-4(?!o|\.\d)|text-embedding|davinci-002|babbage-002/,
-    { name: 'openai-cl100k', encoding: 'cl100k_base', outputFactor: 1, prompt: EXACT },
-  ],
-]
-
-const OPENAI: TokenFamily = { name: 'openai', encoding: 'o200k_base', outputFactor: 1, prompt: EXACT }
-
-/** The family of a model. An unknown or absent name is taken for one of OpenAI's newer models. */
 export function tokenFamily(model: string | undefined): TokenFamily {
-  const name = (model ?? '').toLowerCase()
-  return FAMILIES.find(([pattern]) => pattern.test(name))?.[1] ?? OPENAI
+  const name = (model ?? '').slice(0, MOST_CHARACTERS).toLowerCase()
+  // Before OpenAI's own: names of others contain theirs (`gpt-oss`, `deepseek-r1-distill-…`).
+  const calibrated = CALIBRATED.find(({ pattern }) => pattern.test(name))
+  if (calibrated !== undefined) return { name: calibrated.name, encoding: 'o200k_base', calibrated, isKnown: true }
+  const traits = openAiTraits(name)
+  const openAi = traits ?? OPENAI_NEWER
+  return { name: 'openai', encoding: openAi.encoding, openAi, isKnown: traits !== undefined }
 }
 
-function family(name: string, outputFactor: number, factor: number, base: number, perMessage: number): TokenFamily {
-  return { name, encoding: 'o200k_base', outputFactor, prompt: { factor, base, perMessage } }
+const MOST_CHARACTERS = 256
+
+/** What a model's name and its host add to the figures of its family. */
+export function offsetOf({ offsets }: Calibrated, model: string | undefined, provider: string | undefined): Offset {
+  const [base, tools] = own(offsets, modelKey(model ?? ''))
+  const [hostBase, hostTools] = own(offsets, `@${HOSTS.get(provider) ?? provider ?? ''}`)
+  return [base + hostBase, tools + hostTools]
+}
+
+/** Hosts by their names in OpenTelemetry. */
+const HOSTS: ReadonlyMap<string | undefined, string> = new Map([
+  ['gcp.gemini', 'google'],
+  ['gcp.vertex_ai', 'vertex'],
+  ['x_ai', 'xai'],
+  ['mistral_ai', 'mistral'],
+  ['azure.ai.openai', 'azure'],
+  ['azure.ai.inference', 'azure'],
+  ['aws.bedrock', 'bedrock'],
+])
+
+function own(offsets: Calibrated['offsets'], key: string): Offset {
+  return Object.hasOwn(offsets, key) ? (offsets[key] ?? NONE) : NONE
+}
+
+const NONE: Offset = [0, 0]
+const VENDOR =
+  /^(?:(?:us|eu|global|apac|anthropic|amazon|meta|cohere|mistral|google|qwen|openai|deepseek|moonshotai|zai)\.)+/
+const VARIANT = /:(?:free|exacto|nitro|\d+)$/
+const VERSION =
+  /-(?:20\d{6}|\d{4}|\d{3}|latest|preview|exp|v\d+(?::\d+)?|\d{2}-\d{2}|\d{2}-20\d{2}|20\d{2}-\d{2}-\d{2}|0|instruct|versatile|it)$/
+
+/** A model's name without its vendor, date and variant: `us.anthropic.claude-opus-4-1-20250805-v1:0` → `claude-opus-4-1`. */
+export function modelKey(model: string): string {
+  let name = model.slice(0, MOST_CHARACTERS).toLowerCase().replace(/^.*\//, '').replace(VENDOR, '').replace(VARIANT, '')
+  for (let times = 0; times < 4; times += 1) name = name.replace(VERSION, '')
+  return name.replaceAll('.', '-')
 }

@@ -1,5 +1,6 @@
 import { frameDocuments } from './aws-frame.ts'
 import type { Framing } from './framing.ts'
+import { jsonDocuments } from './json-documents.ts'
 import { lineDocuments } from './line-framer.ts'
 import { sseDocuments } from './sse-event.ts'
 
@@ -22,15 +23,4 @@ export function documentsOf(framing: Framing, bytes: Uint8Array): readonly unkno
     case 'opaque':
       return []
   }
-}
-
-/** One document, those of an array, or those that follow each other on lines of their own. */
-function jsonDocuments(text: string): readonly unknown[] {
-  let document: unknown
-  try {
-    document = JSON.parse(text.startsWith('\ufeff') ? text.slice(1) : text)
-  } catch {
-    return lineDocuments(text)
-  }
-  return Array.isArray(document) ? document : [document]
 }

@@ -1,15 +1,15 @@
-import { promptText, type UsageShape } from '@tallygate/metering'
+import { requestParts } from '@tallygate/metering'
 import { expect } from 'chai'
 
 type Row = readonly [
   what: string,
-  shape: UsageShape,
+  shape: string,
   body: Record<string, unknown>,
   texts: readonly string[],
   media?: number,
 ]
 
-describe('promptText', () => {
+describe('requestParts', () => {
   const table: readonly Row[] = [
     [
       'one text for each message',
@@ -151,7 +151,7 @@ describe('promptText', () => {
           { role: 'user', content: [{ type: 'tool_result', tool_use_id: 'i', content: 'r' }] },
         ],
       },
-      ['tfb', 'r'],
+      ['tf{"city":"b"}', 'r'],
     ],
     [
       'instruction and contents',
@@ -178,30 +178,79 @@ describe('promptText', () => {
           { parts: [{ functionResponse: { name: 'f', response: { r: 'x' } } }] },
         ],
       },
-      ['f1true', 'fx'],
+      ['f{"n":1,"b":true}', 'f{"r":"x"}'],
     ],
     ['nothing', 'openai-chat', {}, []],
     ['nothing of null', 'anthropic', { messages: null }, []],
   ]
   for (const [what, shape, body, texts, media = 0] of table) {
     it(`takes ${what} out of a request of ${shape}`, () => {
-      expect(promptText(shape, body)).to.deep.equal({ texts, messages: texts.length, definitions: '', media })
+      const found = requestParts(body)
+      expect(found.texts).to.deep.equal(texts)
+      expect(found.media).to.have.lengthOf(media)
+      expect(found.tools).to.deep.equal([])
     })
   }
 
-  const definitions: readonly (readonly [member: string, shape: UsageShape])[] = [
-    ['tools', 'openai-chat'],
-    ['functions', 'openai-chat'],
-    ['response_format', 'openai-chat'],
-    ['text', 'openai-responses'],
-    ['tools', 'anthropic'],
-    ['tools', 'gemini'],
+  const tools: readonly (readonly [whose: string, body: Record<string, unknown>])[] = [
+    [
+      'OpenAI',
+      { tools: [{ type: 'function', function: { name: 'f', description: 'd', parameters: { type: 'object' } } }] },
+    ],
+    ['responses', { tools: [{ type: 'function', name: 'f', description: 'd', parameters: { type: 'object' } }] }],
+    ['legacy functions', { functions: [{ name: 'f', description: 'd', parameters: { type: 'object' } }] }],
+    ['Anthropic', { tools: [{ name: 'f', description: 'd', input_schema: { type: 'object' } }] }],
+    [
+      'Gemini',
+      { tools: [{ functionDeclarations: [{ name: 'f', description: 'd', parameters: { type: 'object' } }] }] },
+    ],
+    [
+      'Bedrock',
+      {
+        toolConfig: {
+          tools: [{ toolSpec: { name: 'f', description: 'd', inputSchema: { json: { type: 'object' } } } }],
+        },
+      },
+    ],
   ]
-  for (const [member, shape] of definitions) {
-    it(`takes ${member} for definitions, in a request of ${shape}`, () => {
-      expect(promptText(shape, { [member]: { x: 'y' } }).definitions).to.equal('[{"x":"y"}]')
+  for (const [whose, body] of tools) {
+    it(`finds the tools of ${whose}`, () => {
+      const expected = [{ name: 'f', description: 'd', parameters: { type: 'object' }, format: '' }]
+      expect(requestParts(body)).to.deep.include({ tools: expected, hasServerState: false })
     })
   }
+
+  const state: readonly (readonly [what: string, body: Record<string, unknown>])[] = [
+    ['an earlier answer', { input: 'a', previous_response_id: 'r' }],
+    ['a conversation', { input: 'a', conversation: 'c' }],
+    ['a stored prompt', { prompt: { id: 'p' } }],
+    ['a tool that the provider runs', { input: 'a', tools: [{ type: 'web_search' }] }],
+    ["one of Gemini's", { contents: [], tools: [{ googleSearch: {} }] }],
+    ['a cache', { contents: [], cachedContent: 'c' }],
+    ['an item by its id', { input: [{ type: 'item_reference', id: 'i' }] }],
+  ]
+  for (const [what, body] of state) {
+    it(`tells that the provider has more of it: ${what}`, () => {
+      expect(requestParts(body).hasServerState).to.equal(true)
+    })
+  }
+
+  const schemas: readonly Record<string, unknown>[] = [
+    { response_format: { type: 'json_schema', json_schema: { schema: { x: 1 } } } },
+    { text: { format: { type: 'json_schema', schema: { x: 1 } } } },
+    { generationConfig: { responseSchema: { x: 1 } } },
+    { output_format: { type: 'json_schema', schema: { x: 1 } } },
+  ]
+  for (const body of schemas) {
+    it(`finds a schema in ${Object.keys(body)[0]!}`, () => {
+      expect(requestParts(body).schema).to.equal('{"x":1}')
+    })
+  }
+
+  it('counts what the caller encoded itself', () => {
+    expect(requestParts({ input: [[1, 2, 3], [4]] }).encoded).to.equal(4)
+    expect(requestParts({ prompt: [1, 2] }).encoded).to.equal(2)
+  })
 
   it('throws nothing, whatever stands where something else belongs', () => {
     for (const wrong of [null, 1, 'x', [], {}, [null], [1], [[]], true]) {
@@ -213,20 +262,18 @@ describe('promptText', () => {
         instructions: wrong,
         systemInstruction: wrong,
       }
-      for (const shape of ['openai-chat', 'openai-responses', 'anthropic', 'gemini'] as const) {
-        expect(promptText(shape, body).media).to.equal(0)
-      }
+      expect(requestParts(body).media).to.deep.equal([])
     }
   })
 
   it('goes through a message that is nested 100,000 levels deep', () => {
     let content: unknown = 'a'
     for (let depth = 0; depth < 100_000; depth += 1) content = [content]
-    expect(promptText('openai-chat', { messages: [{ content }] }).texts).to.deep.equal(['a'])
+    expect(requestParts({ messages: [{ content }] }).texts).to.deep.equal(['a'])
   })
 
   it('goes through a message of 500,000 parts', () => {
     const content = Array.from({ length: 500_000 }, () => 'a')
-    expect(promptText('openai-chat', { messages: [{ content }] }).texts[0]).to.have.lengthOf(500_000)
+    expect(requestParts({ messages: [{ content }] }).texts[0]).to.have.lengthOf(500_000)
   })
 })
