@@ -38,6 +38,8 @@ export interface AdmitRequest {
   readonly context: string
   /** Goes before what the limits say for when the store can't be reached. */
   readonly onUnavailable?: 'refuse' | 'admit' | undefined
+  /** Goes before what the plans say for a hold that expires. */
+  readonly onExpiry?: 'release' | undefined
   /** Where counters of this key are charged by nobody else: spares a rebuild looking at the calls of others. */
   readonly subject?: string | undefined
 }
@@ -100,7 +102,7 @@ export class Admission {
    *
    * @throws QuotaError `ERR_QUOTA_STALE` when the store's time can't be met.
    */
-  async admit({ id, bound, amounts, context, onUnavailable, subject }: AdmitRequest): Promise<Decision> {
+  async admit({ id, bound, amounts, context, onUnavailable, onExpiry, subject }: AdmitRequest): Promise<Decision> {
     const [first] = bound
     if (first === undefined) return admittedWithoutLimits(this.nowMs())
     const { owner } = first.counter
@@ -109,7 +111,8 @@ export class Admission {
     let seeds = 0
     let untilMs: number | undefined
     for (let tries = 0; tries < MOST_TRIES; tries += 1) {
-      const charges = this.#chargesOf(bound, amounts, atMs)
+      const ofPlans = this.#chargesOf(bound, amounts, atMs)
+      const charges = onExpiry === undefined ? ofPlans : ofPlans.map((charge) => ({ ...charge, onExpiry }))
       const held = { id, owner, bound, charges, amounts, lifetimeMs, context }
       let reply: ReserveReply
       try {

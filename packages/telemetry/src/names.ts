@@ -61,6 +61,8 @@ export const METRIC = {
   storeAway: 'tallygate.store.away',
   /** Units that calls used beyond a quota, by limit and by what it does when it trips. */
   overshoot: 'tallygate.quota.overshoot',
+  /** Streams that were cut at a quota, or would have been, by limit and by what it does when it trips. */
+  cuts: 'tallygate.quota.cuts',
   /** Counters that were seeded from the ledger: after a start, or because their store had lost them. */
   rebuilt: 'tallygate.counters.rebuilt',
   /** Counters less what the ledger says, by plan and limit: of a few subjects that called lately. */

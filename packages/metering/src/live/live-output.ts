@@ -1,0 +1,137 @@
+import type { TokenCounter } from '../counting/token-counter.ts'
+import { sseDocuments } from '../framing/sse-event.ts'
+import { isRaw } from '../usage/reported-usage.ts'
+import type { UsageShape } from '../usage/usage-shapes.ts'
+import { writtenText } from './written-text.ts'
+
+export interface LiveOutputOptions {
+  readonly counter: TokenCounter
+  readonly shape: UsageShape
+  readonly model: string | undefined
+}
+
+/** Raw events are kept by reference up to this, so that they can be looked through once a closer figure is asked for. */
+const MOST_RAW_BYTES = 262_144
+/** What a terminator is built on: the beginning of the stream, and its latest events. */
+const HEAD_BYTES = 16_384
+const TAIL_BYTES = 4_096
+
+/**
+ * How many tokens a stream has written so far: an upper bound at any time, which costs an addition for a piece as long
+ * as nobody asks for more; the count of all of it in a worker when somebody does. Not what is charged in the end: that
+ * is counted, or reported, for the whole.
+ */
+export class LiveOutput {
+  readonly #options: LiveOutputOptions
+  /** Nothing was looked through yet. Absent once it was. */
+  #raw: Buffer[] | undefined = []
+  #rawBytes = 0
+  /** Texts that were not counted yet. */
+  #pending: string[] = []
+  #pendingBytes = 0
+  #counted = 0
+  #head: Buffer[] = []
+  #headBytes = 0
+  #tail: Buffer[] = []
+  #tailBytes = 0
+  readonly #finished = new Set<number>()
+
+  constructor(options: LiveOutputOptions) {
+    this.#options = options
+  }
+
+  /** Takes whole events, as they leave. */
+  add(events: Buffer): void {
+    this.#remember(events)
+    if (this.#raw === undefined) return this.#look(events)
+    this.#raw.push(events)
+    this.#rawBytes += events.length
+    if (this.#rawBytes > MOST_RAW_BYTES) this.#lookThroughRaw()
+  }
+
+  /** Not fewer tokens than were written: what was not counted is taken at one token a byte. */
+  get bound(): number {
+    return this.#counted + this.#rawBytes + this.#pendingBytes
+  }
+
+  /** Tokens that were counted. */
+  get counted(): number {
+    return this.#counted
+  }
+
+  /** Counts what is there by now. Never rejects; a count past its deadline is a guess from the text's size. */
+  async settle(): Promise<void> {
+    this.#lookThroughRaw()
+    const text = this.#pending.join('')
+    const bytes = this.#pendingBytes
+    if (bytes === 0) return
+    this.#pending = []
+    const { counter, model } = this.#options
+    const { tokens } = await counter.count({ ...asTask(text), model })
+    this.#pendingBytes -= bytes
+    this.#counted += Math.min(tokens, bytes)
+  }
+
+  /** The beginning of the stream: whole events. */
+  get head(): Buffer {
+    return Buffer.concat(this.#head)
+  }
+
+  /** Its latest events. */
+  get tail(): Buffer {
+    return Buffer.concat(this.#tail)
+  }
+
+  /** Indices of answers, of several in one stream, that have ended by themselves. */
+  get finished(): ReadonlySet<number> {
+    return this.#finished
+  }
+
+  #lookThroughRaw(): void {
+    const raw = this.#raw
+    if (raw === undefined) return
+    this.#raw = undefined
+    this.#rawBytes = 0
+    for (const events of raw) this.#look(events)
+  }
+
+  #look(events: Buffer): void {
+    const text = events.toString('utf8')
+    const written = writtenText(this.#options.shape, text)
+    if (written !== '') {
+      this.#pending.push(written)
+      this.#pendingBytes += Buffer.byteLength(written)
+    }
+    for (const index of finishedIn(text)) this.#finished.add(index)
+  }
+
+  #remember(events: Buffer): void {
+    if (this.#headBytes < HEAD_BYTES) {
+      this.#head.push(events)
+      this.#headBytes += events.length
+    }
+    this.#tail.push(events)
+    this.#tailBytes += events.length
+    while (this.#tailBytes - this.#tail[0]!.length >= TAIL_BYTES) this.#tailBytes -= this.#tail.shift()!.length
+  }
+}
+
+/** A text as the worker takes one: the answer of a chat, which is counted by its content alone. */
+function asTask(text: string): { kind: 'output'; shape: UsageShape; framing: 'json'; body: Uint8Array } {
+  const document = { choices: [{ message: { content: text } }] }
+  return { kind: 'output', shape: 'openai-chat', framing: 'json', body: new TextEncoder().encode(JSON.stringify(document)) }
+}
+
+const ENDS = /"finish_reason"\s*:\s*"/
+
+/** Answers, of several in one stream, that end in these events. */
+function* finishedIn(events: string): Iterable<number> {
+  if (!ENDS.test(events)) return
+  for (const document of sseDocuments(events, 'finish_reason')) {
+    const choices = isRaw(document) ? document['choices'] : undefined
+    for (const choice of Array.isArray(choices) ? choices : []) {
+      if (!isRaw(choice) || typeof choice['finish_reason'] !== 'string') continue
+      yield typeof choice['index'] === 'number' ? choice['index'] : 0
+    }
+  }
+}
