@@ -1,5 +1,5 @@
 import { runs } from '@tallygate/testkit'
-import { SseFramer, SseUsageReader, type ReportedUsage } from '@tallygate/metering'
+import { UsageCollector, usageReaderFor, type ReportedUsage, type UsageReader } from '@tallygate/metering'
 import { expect } from 'chai'
 import fc from 'fast-check'
 import { adapterNamed } from './adapter-named.ts'
@@ -19,7 +19,11 @@ const long = (isPretty: boolean): string => {
 const CREATED = 'event: response.created\ndata: {"type":"response.created","response":{"model":"old","usage":null}}\n\n'
 const KEEPALIVE = ': usage\n\n'
 
-describe('SseUsageReader with events that are too long to hold', () => {
+function readerOf(adapter: string): UsageReader {
+  return usageReaderFor('sse', new UsageCollector(adapterNamed(adapter).usage))
+}
+
+describe('StreamUsageReader with events that are too long to hold', () => {
   const streams: readonly (readonly [what: string, text: string])[] = [
     ['in one line of data', CREATED + long(false) + KEEPALIVE],
     ['in several lines of data', CREATED + long(true) + KEEPALIVE],
@@ -54,13 +58,12 @@ describe('SseUsageReader with events that are too long to hold', () => {
   }
 
   it('reads one of which each byte comes alone', () => {
-    const framer = new SseFramer()
-    const reader = new SseUsageReader(adapterNamed('openai-responses'), framer)
+    const reader = readerOf('openai-responses')
     const bytes = Buffer.from(CREATED + long(false))
     const ends: number[] = []
     // The first part at once, to be done in time.
     for (const piece of [bytes.subarray(0, LONG), ...Array.from(bytes.subarray(LONG), (byte) => Buffer.of(byte))]) {
-      const { terminalAt } = reader.read(framer.push(piece))
+      const terminalAt = reader.write(piece)
       if (terminalAt !== -1) ends.push(terminalAt)
     }
     expect(figures(reader.reading.reported)).to.deep.equal({ input: 75, output: 1186, total: 1261 })
@@ -70,9 +73,8 @@ describe('SseUsageReader with events that are too long to hold', () => {
   it('keeps nothing back but the end of one that ends its stream', () => {
     const bytes = Buffer.from(long(false))
     for (let cut = bytes.length - 80; cut <= bytes.length; cut += 1) {
-      const framer = new SseFramer()
-      const reader = new SseUsageReader(adapterNamed('openai-responses'), framer)
-      const ends = cutAt(bytes, [LONG, cut]).map((piece) => reader.read(framer.push(piece)).terminalAt)
+      const reader = readerOf('openai-responses')
+      const ends = cutAt(bytes, [LONG, cut]).map((piece) => reader.write(piece))
       expect(ends.filter((at) => at !== -1)).to.deep.equal([0])
       expect(ends[0]).to.equal(-1)
     }

@@ -1,4 +1,11 @@
-import { JsonUsageReader, SseFramer, SseUsageReader, type ReportedUsage, type UsageReading } from '@tallygate/metering'
+import {
+  UsageCollector,
+  usageReaderFor,
+  type Framing,
+  type ReportedUsage,
+  type UsageReader,
+  type UsageReading,
+} from '@tallygate/metering'
 import { expect } from 'chai'
 import fc from 'fast-check'
 import { adapterNamed } from './adapter-named.ts'
@@ -6,7 +13,11 @@ import { anyCuts, cutAt, everyCut } from './cuts.ts'
 import { events, PROVIDER_ANSWERS } from './provider-answers.ts'
 import { readUsage } from './read-usage.ts'
 
-describe('JsonUsageReader and SseUsageReader', () => {
+function readerOf(adapter: string, framing: Framing = 'sse'): UsageReader {
+  return usageReaderFor(framing, new UsageCollector(adapterNamed(adapter).usage))
+}
+
+describe('usageReaderFor', () => {
   for (const { what, adapter, framing, body, usage, model } of PROVIDER_ANSWERS) {
     const bytes = Buffer.from(body)
     const expectRight = ({ reported, model: readModel, coversOutput }: UsageReading): void => {
@@ -30,8 +41,8 @@ describe('JsonUsageReader and SseUsageReader', () => {
     if (framing === 'json') {
       it(`read the same of ${what} when it is known to be there as a whole, small or large`, () => {
         for (const more of ['', ' '.repeat(20_000)]) {
-          const reader = new JsonUsageReader(adapterNamed(adapter))
-          reader.whole(Buffer.from(body + more))
+          const reader = readerOf(adapter, 'json')
+          reader.write(Buffer.from(body + more), true)
           reader.end()
           expectRight(reader.reading)
         }
@@ -56,7 +67,7 @@ describe('JsonUsageReader and SseUsageReader', () => {
   })
 })
 
-describe('SseUsageReader', () => {
+describe('usageReaderFor event streams', () => {
   it('knows the input of a message before its output, and says that it does not cover that', () => {
     const start = { type: 'message_start', message: { model: 'm', usage: { input_tokens: 25, output_tokens: 1 } } }
     const { reported, coversOutput } = readUsage('anthropic-messages', 'sse', [Buffer.from(events(start))])
@@ -94,40 +105,42 @@ describe('SseUsageReader', () => {
   ]
   for (const [adapter, what, before, last] of terminals) {
     it(`finds ${what} of a stream of ${adapter} where it begins`, () => {
-      const framer = new SseFramer()
-      const reader = new SseUsageReader(adapterNamed(adapter), framer)
-      const found = reader.read(framer.push(Buffer.from(before + (last ?? ''))))
-      expect(found.terminalAt).to.equal(last === undefined ? -1 : Buffer.byteLength(before))
+      const terminalAt = readerOf(adapter).write(Buffer.from(before + (last ?? '')))
+      expect(terminalAt).to.equal(last === undefined ? -1 : Buffer.byteLength(before))
     })
   }
 
   it('finds the end of a stream in whichever piece completes it', () => {
     const [before, last] = [Buffer.from(events({ choices: [] }, usage)), Buffer.from('data: [DONE]\n\n')]
     for (const pieces of everyCut(Buffer.concat([before, last]))) {
-      const framer = new SseFramer()
-      const reader = new SseUsageReader(adapterNamed('openai-chat'), framer)
+      const reader = readerOf('openai-chat')
       let passed = 0
       const ends: number[] = []
       for (const piece of pieces) {
-        const frames = framer.push(piece)
-        const { terminalAt } = reader.read(frames)
+        const terminalAt = reader.write(piece)
         if (terminalAt !== -1) ends.push(passed + terminalAt)
-        passed += frames.events.length
+        passed += piece.length
       }
-      expect(ends).to.deep.equal([before.length])
+      // An empty piece after the end is at the end as well.
+      const lastPiece = pieces.findLast(({ length }) => length > 0)!
+      expect(ends[0]).to.equal(Math.max(before.length, passed - lastPiece.length))
     }
   })
 
-  it('says of each piece whether it states figures that cover the output so far', () => {
-    const framer = new SseFramer()
-    const reader = new SseUsageReader(adapterNamed('openai-chat'), framer)
-    const covers = (text: string): boolean => reader.read(framer.push(Buffer.from(text))).coversOutput
-    expect(covers(events({ choices: [], usage: null }))).to.equal(false)
-    expect(covers(events(usage))).to.equal(true)
-    expect(covers('data: {"usa')).to.equal(false)
-    expect(covers('ge":{"prompt_tokens":1}}\n')).to.equal(false)
-    expect(covers('\n')).to.equal(true)
-    expect(covers(events({ choices: [] }))).to.equal(false)
+  it('keep the output that no figures cover, from the event on that covers the rest', () => {
+    const reader = readerOf('openai-chat')
+    const keptAfter = (text: string): string => {
+      reader.write(Buffer.from(text))
+      return Buffer.from(reader.kept.body).toString()
+    }
+    const text = events({ choices: [], usage: null })
+    expect(keptAfter(text)).to.equal(text)
+    expect(keptAfter(`${events(usage)}: more\n\n`)).to.equal(': more\n\n')
+    expect(keptAfter('data: {"usa')).to.equal(': more\n\ndata: {"usa')
+    expect(keptAfter('ge":{"prompt_tokens":1}}\n')).to.include('ge":{"prompt_tokens":1}}')
+    expect(reader.reading.coversOutput).to.equal(true)
+    expect(keptAfter('\n')).to.equal('')
+    expect(keptAfter('data: [DONE]\n\n')).to.equal('data: [DONE]\n\n')
   })
 
   it('reads data of several lines', () => {

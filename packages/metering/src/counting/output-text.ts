@@ -1,5 +1,6 @@
 import { isRaw } from '../usage/reported-usage.ts'
-import { sseDocuments } from '../framing/sse-event.ts'
+import { documentsOf } from '../framing/documents.ts'
+import type { Framing } from '../framing/framing.ts'
 import type { UsageShape } from '../usage/usage-shapes.ts'
 
 /** What a model has written, as far as it can be seen. */
@@ -37,23 +38,20 @@ const COLLECT: Readonly<Record<UsageShape, (document: unknown, into: Collector) 
 /**
  * The text of an answer, or of its beginning.
  *
- * @param body The bytes of one JSON document, of an array of them, or of an event stream, also if they were cut off.
+ * @param body Its bytes, also if they were cut off.
  */
-export function outputText(shape: UsageShape, framing: 'json' | 'sse', body: string): OutputText {
+export function outputText(shape: UsageShape, framing: Framing, body: Uint8Array | string): OutputText {
   const into = new Collector()
-  if (framing === 'sse') {
-    for (const document of sseDocuments(body)) COLLECT[shape](document, into)
-  } else {
-    let document: unknown
-    try {
-      document = JSON.parse(body)
-    } catch {
-      // Cut off: what came is counted as it is, syntax and all, rather than not at all.
-      return { texts: [body], toolCalls: [] }
-    }
-    for (const each of Array.isArray(document) ? document : [document]) COLLECT[shape](each, into)
-  }
+  const bytes = typeof body === 'string' ? Buffer.from(body) : body
+  const documents = documentsOf(framing, bytes)
+  // A document that is cut off is counted as it is, syntax and all, rather than not at all.
+  if (documents.length === 0 && framing === 'json') return { texts: [textOf(bytes)], toolCalls: [] }
+  for (const document of documents) COLLECT[shape](document, into)
   return { texts: [...into.texts.values()], toolCalls: [...into.toolCalls.values()] }
+}
+
+function textOf(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8')
 }
 
 function list(value: unknown): readonly unknown[] {

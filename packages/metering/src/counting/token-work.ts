@@ -1,3 +1,4 @@
+import type { Framing } from '../framing/framing.ts'
 import type { UsageShape } from '../usage/usage-shapes.ts'
 
 /** Bytes for one token, where nothing can be counted: English text has about 4. */
@@ -8,7 +9,7 @@ export type TokenTask =
   | {
       readonly kind: 'output'
       readonly shape: UsageShape
-      readonly framing: 'json' | 'sse'
+      readonly framing: Framing
       readonly body: Uint8Array
       readonly model: string | undefined
     }

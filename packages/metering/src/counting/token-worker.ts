@@ -93,7 +93,7 @@ function* slices(text: string): Generator<string> {
 
 function countOutput(task: TokenTask & { kind: 'output' }, deadlineMs: number): TokenCount {
   const { encoding, outputFactor } = tokenFamily(task.model)
-  const { texts, toolCalls } = outputText(task.shape, task.framing, textOf(task.body))
+  const { texts, toolCalls } = outputText(task.shape, task.framing, task.body)
   const tally = new Tally(encoding, deadlineMs)
   for (const text of [...texts, ...toolCalls]) tally.add(text)
   const { tokens, bound, isComplete } = tally.count

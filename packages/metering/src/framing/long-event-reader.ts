@@ -5,10 +5,12 @@ const CR = 0x0d
 const DATA = Buffer.from('data:')
 const SPACE = 0x20
 
-/** Picks members out of events that are too long to hold, as their bytes go by. */
+/** Picks members out of events, or lines, that are too long to hold, as their bytes go by. */
 export class LongEventReader {
   readonly #picks: JsonPicks
   readonly #target: JsonPickTarget
+  /** Of a document a line, all bytes of a line are data. */
+  readonly #nameBytes: number
   #picker: JsonPicker
   /** Bytes of the line's field name that were seen; -1: not a data line. */
   #matched = 0
@@ -16,9 +18,10 @@ export class LongEventReader {
   #isAfterColon = false
   #isAfterCr = false
 
-  constructor(picks: JsonPicks, target: JsonPickTarget) {
+  constructor(picks: JsonPicks, target: JsonPickTarget, framing: 'sse' | 'ndjson' = 'sse') {
     this.#picks = picks
     this.#target = target
+    this.#nameBytes = framing === 'sse' ? DATA.length : 0
     this.#picker = new JsonPicker(picks, target)
   }
 
@@ -31,23 +34,24 @@ export class LongEventReader {
       if (byte === LF || byte === CR) {
         if (!isSecondOfCrLf) this.#endLine()
         at += 1
-      } else if (this.#matched === DATA.length) {
+      } else if (this.#matched === this.#nameBytes) {
         const end = endOfLine(chunk, at)
         const from = this.#isAfterColon && byte === SPACE ? at + 1 : at
         this.#isAfterColon = false
         this.#picker.write(chunk.subarray(from, end))
+        this.#isLineEmpty = false
         at = end
       } else {
         this.#isLineEmpty = false
         this.#matched = this.#matched >= 0 && byte === DATA[this.#matched] ? this.#matched + 1 : -1
-        this.#isAfterColon = this.#matched === DATA.length
+        this.#isAfterColon = this.#matched === this.#nameBytes
         at = this.#matched === -1 ? endOfLine(chunk, at) : at + 1
       }
     }
   }
 
   #endLine(): void {
-    if (this.#isLineEmpty) this.#picker = new JsonPicker(this.#picks, this.#target)
+    if (this.#isLineEmpty || this.#nameBytes === 0) this.#picker = new JsonPicker(this.#picks, this.#target)
     this.#isLineEmpty = true
     this.#matched = 0
     this.#isAfterColon = false

@@ -1,74 +1,16 @@
+import { Framer } from './framer.ts'
+
 const LF = 0x0a
 const CR = 0x0d
-const NOTHING = Buffer.alloc(0)
-
-/** An event that is longer is handed on in pieces. */
-const MOST_HELD_BYTES = 65_536
-/** What a blank line takes before the byte that completes it: the end of the line before, and a CR. */
-const BLANK_LINE_BYTES = 2
-
-/** What a piece of an event stream completes. */
-export interface SseFrames {
-  /** Whole events, each with the blank line that ends it, as they came. */
-  readonly events: Buffer
-  /** How many bytes of `events` came with earlier pieces. */
-  readonly carried: number
-}
 
 /**
- * Cuts an event stream into whole events, wherever the network cut it: lines end in LF, CR or CRLF, events in a blank
- * line (WHATWG HTML, server-sent events). Holds one incomplete event, of at most 64 KiB.
+ * Cuts an event stream into whole events: lines end in LF, CR or CRLF, events in a blank line (WHATWG HTML, server-sent
+ * events).
  */
-export class SseFramer {
-  #held: Buffer = NOTHING
-  #isInLongEvent = false
-  /** The last bytes of a long event that went by: its blank line can begin there. */
-  #passed: Buffer = NOTHING
-
-  /** Bytes of the event that is not complete yet. */
-  get held(): Buffer {
-    return this.#held
+export class SseFramer extends Framer {
+  constructor() {
+    super(endOfLastEvent)
   }
-
-  /** True while an event goes by that is too long to hold: its pieces come out as they are. */
-  get isInLongEvent(): boolean {
-    return this.#isInLongEvent
-  }
-
-  push(chunk: Buffer): SseFrames {
-    if (this.#isInLongEvent) return this.#pushLong(chunk)
-    const carried = this.#held.length
-    const bytes = carried === 0 ? chunk : Buffer.concat([this.#held, chunk])
-    return this.#cut(bytes, carried, endOfLastEvent(bytes, carried - 1))
-  }
-
-  #pushLong(chunk: Buffer): SseFrames {
-    const passed = this.#passed
-    const bytes = Buffer.concat([passed, chunk])
-    const end = endOfLastEvent(bytes)
-    if (end > 0) {
-      this.#isInLongEvent = false
-      return this.#cut(chunk, 0, Math.max(0, end - passed.length))
-    }
-    this.#passed = tailOf(bytes)
-    return { events: chunk, carried: 0 }
-  }
-
-  #cut(bytes: Buffer, carried: number, end: number): SseFrames {
-    if (bytes.length - end > MOST_HELD_BYTES) {
-      this.#held = NOTHING
-      this.#isInLongEvent = true
-      this.#passed = tailOf(bytes)
-      return { events: bytes, carried }
-    }
-    this.#held = end === bytes.length ? NOTHING : bytes.subarray(end)
-    return { events: end === bytes.length ? bytes : bytes.subarray(0, end), carried }
-  }
-}
-
-/** A copy, so that the rest can be given back. */
-function tailOf(bytes: Buffer): Buffer {
-  return Buffer.from(bytes.subarray(Math.max(0, bytes.length - BLANK_LINE_BYTES)))
 }
 
 /**
@@ -76,7 +18,7 @@ function tailOf(bytes: Buffer): Buffer {
  *
  * @param from No blank line ends before this byte.
  */
-function endOfLastEvent(bytes: Buffer, from = 0): number {
+export function endOfLastEvent(bytes: Buffer, from = 0): number {
   for (let at = bytes.length - 1; at > 0 && at >= from; at -= 1) {
     const byte = bytes[at]!
     if (byte !== LF && (byte !== CR || at === bytes.length - 1 || bytes[at + 1] === LF)) continue
@@ -84,4 +26,29 @@ function endOfLastEvent(bytes: Buffer, from = 0): number {
     if (lineEnd >= 0 && (bytes[lineEnd] === LF || bytes[lineEnd] === CR)) return at + 1
   }
   return 0
+}
+
+/** Index at which the last of whole events begins. */
+export function startOfLastEvent(events: Buffer): number {
+  let end = events.length
+  while (end > 0 && isLineEnd(events[end - 1])) end -= 1
+  for (let at = end - 1; at > 0; at -= 1) {
+    if (!isLineEnd(events[at])) continue
+    const lineEnd = events[at] === LF && events[at - 1] === CR ? at - 2 : at - 1
+    if (isLineEnd(events[lineEnd])) return at + 1
+  }
+  return 0
+}
+
+function isLineEnd(byte: number | undefined): boolean {
+  return byte === LF || byte === CR
+}
+
+/** Index behind the first event that ends after an index; -1 if none does. A CR at the very end may be half of a CRLF. */
+export function endOfEventAt(bytes: Buffer, at: number): number {
+  for (let end = bytes.indexOf(LF, at); end !== -1; end = bytes.indexOf(LF, end + 1))
+    if (isLineEnd(bytes[end + 1])) return bytes[end + 1] === CR && bytes[end + 2] === LF ? end + 3 : end + 2
+  for (let end = bytes.indexOf(CR, at); end !== -1; end = bytes.indexOf(CR, end + 1))
+    if (bytes[end + 1] === CR) return bytes[end + 2] === LF ? end + 3 : end + 2
+  return -1
 }

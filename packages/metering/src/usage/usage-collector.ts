@@ -11,6 +11,8 @@ export interface UsageReading {
   readonly model: string | undefined
   /** Whether the provider goes on after this answer, and will state what it used elsewhere. */
   readonly isPending: boolean
+  /** Whether part of the answer was damaged on its way, so that figures may be missing. */
+  readonly isDamaged?: boolean
 }
 
 /** Members that can matter, whatever the shape. */

@@ -1,164 +1,132 @@
-import { JsonPicker, type JsonPickTarget } from '../framing/json-picker.ts'
-import { LongEventReader } from '../framing/long-event-reader.ts'
-import { sseDocuments } from '../framing/sse-event.ts'
-import type { SseFramer, SseFrames } from '../framing/sse-framer.ts'
-import type { Adapter } from '../table/adapter.ts'
-import { isRaw } from './reported-usage.ts'
-import { NEEDLES, PICKS, RESPONSES_END, TERMINALS, UsageCollector, type UsageReading } from './usage-collector.ts'
+import { firstByte, framingAt, framingOf, type Framing } from '../framing/framing.ts'
+import { KeptOutput } from '../framing/kept-output.ts'
+import { FrameUsageReader } from './frame-usage-reader.ts'
+import { JsonUsageReader } from './json-usage-reader.ts'
+import { LazyUsageReader } from './lazy-usage-reader.ts'
+import { MessageUsageReader } from './message-usage-reader.ts'
+import { StreamUsageReader } from './stream-usage-reader.ts'
+import { UsageCollector, type UsageReading } from './usage-collector.ts'
+import { terminalByUsage } from './usage-marks.ts'
 import type { UsageShape } from './usage-shapes.ts'
 
-/** Reads one answer as it passes. */
-interface UsageReader {
+/**
+ * Reads the usage of one answer as its bytes pass, whatever its framing. Nothing that passes makes it throw. It holds at
+ * most 64 KiB of what is not complete, of AWS frames 1 MiB, and by reference the first MiB of output that no figures
+ * have covered.
+ */
+export interface UsageReader {
+  readonly framing: Framing
+  /** What was learned by now. */
   readonly reading: UsageReading
+  /** Output that no figures have covered. */
+  readonly kept: KeptOutput
+  /** Whether the bytes so far end within an event. */
+  readonly isWithinEvent: boolean
+  /**
+   * Takes the next bytes; of `messages`, one whole message. They must not be changed afterwards.
+   *
+   * @param isWhole They are the whole body.
+   * @returns Index in these bytes from which they belong to the event that ends the answer; -1: not there yet.
+   */
+  write(bytes: Buffer, isWhole?: boolean): number
+  /** Tells that the answer is complete, so that what has no proper end counts as well. */
+  end(): void
 }
 
-const MOST_PARSED_BYTES = 16_384
-/** How far from its end a piece is looked at for the text of a {@link TERMINALS} event. */
-const TAIL_BYTES = 192
+export interface UsageReaderOptions {
+  readonly shape: UsageShape
+  /** Media type of the answer; empty where it has none. */
+  readonly contentType: string
+}
 
-/** Reads the usage of an answer that is one JSON document, or an array of them, as its bytes go by. */
-export class JsonUsageReader implements UsageReader {
+/** A reader for an answer, by its media type, and where that leaves it open or is mistaken, by its first byte. */
+export function createUsageReader({ shape, contentType }: UsageReaderOptions): UsageReader {
+  return new FirstByteUsageReader(new UsageCollector(shape), contentType)
+}
+
+/** A reader for a framing that is known. */
+export function usageReaderFor(framing: Framing, collector: UsageCollector): UsageReader {
+  switch (framing) {
+    case 'json':
+      return new JsonUsageReader(collector)
+    case 'sse':
+      return terminalByUsage(collector.shape) ? new StreamUsageReader(collector) : new LazyUsageReader(collector)
+    case 'ndjson':
+      return new StreamUsageReader(collector, 'ndjson')
+    case 'eventstream':
+      return new FrameUsageReader(collector)
+    case 'messages':
+      return new MessageUsageReader(collector)
+    case 'opaque':
+      return new OpaqueUsageReader(collector)
+  }
+}
+
+/** Of a body without documents: sound, pictures, plain text. */
+class OpaqueUsageReader implements UsageReader {
+  readonly framing = 'opaque'
+  readonly isWithinEvent = false
+  readonly kept = new KeptOutput()
   readonly #collector: UsageCollector
-  #picker: JsonPicker | undefined
 
-  constructor({ usage }: Adapter) {
-    this.#collector = new UsageCollector(usage)
+  constructor(collector: UsageCollector) {
+    this.#collector = collector
   }
 
   get reading(): UsageReading {
     return this.#collector.reading
   }
 
-  /** Takes a body that is here as a whole: a small one is parsed, which is quicker than to look through it. */
-  whole(body: Buffer): void {
-    const document = body.length <= MOST_PARSED_BYTES ? parsed(body) : undefined
-    if (document === undefined) return this.write(body)
-    for (const each of Array.isArray(document) ? document : [document]) if (isRaw(each)) this.#collector.absorb(each)
+  write(): -1 {
+    return -1
   }
 
-  write(chunk: Buffer): void {
-    this.#picker ??= new JsonPicker(PICKS, this.#collector)
-    this.#picker.write(chunk)
+  end(): void {}
+}
+
+/** Waits for the first byte to see what the framing is. */
+class FirstByteUsageReader implements UsageReader {
+  readonly #collector: UsageCollector
+  readonly #contentType: string
+  #reader: UsageReader
+  #isBegun = false
+
+  constructor(collector: UsageCollector, contentType: string) {
+    this.#collector = collector
+    this.#contentType = contentType
+    this.#reader = usageReaderFor(framingOf(contentType) ?? 'opaque', collector)
+  }
+
+  get framing(): Framing {
+    return this.#reader.framing
+  }
+
+  get reading(): UsageReading {
+    return this.#reader.reading
+  }
+
+  get kept(): KeptOutput {
+    return this.#reader.kept
+  }
+
+  get isWithinEvent(): boolean {
+    return this.#reader.isWithinEvent
+  }
+
+  write(bytes: Buffer, isWhole?: boolean): number {
+    if (!this.#isBegun) this.#begin(bytes)
+    return this.#reader.write(bytes, isWhole)
   }
 
   end(): void {
-    this.#picker?.end()
-  }
-}
-
-/** `undefined` for what is no JSON, as a whole. */
-function parsed(body: Buffer): unknown {
-  try {
-    return JSON.parse(body.toString('utf8'))
-  } catch {
-    return undefined
-  }
-}
-
-/** What the reader found in a piece of an event stream. */
-export interface SseFinding {
-  /** Index in the events from which they belong to the stream's last one; -1: not there yet. */
-  readonly terminalAt: number
-  /** Whether these events state figures that cover all output so far. */
-  readonly coversOutput: boolean
-}
-
-const NOTHING_FOUND: SseFinding = { terminalAt: -1, coversOutput: false }
-
-/** Reads the usage of an event stream, parsing only events that can state some. */
-export class SseUsageReader implements UsageReader, JsonPickTarget {
-  readonly #collector: UsageCollector
-  readonly #framer: SseFramer
-  #long: LongEventReader | undefined
-  #isTerminalNext = false
-  #longCoversOutput = false
-
-  constructor({ usage }: Adapter, framer: SseFramer) {
-    this.#collector = new UsageCollector(usage)
-    this.#framer = framer
+    this.#reader.end()
   }
 
-  get reading(): UsageReading {
-    return this.#collector.reading
+  #begin(bytes: Buffer): void {
+    const at = firstByte(bytes)
+    if (at === -1) return
+    this.#isBegun = true
+    const framing = framingAt(bytes[at]!, framingOf(this.#contentType), this.#contentType)
+    if (framing !== this.#reader.framing) this.#reader = usageReaderFor(framing, this.#collector)
   }
-
-  /** Takes what the framer made of a piece. */
-  read({ events }: SseFrames): SseFinding {
-    if (events.length === 0) return NOTHING_FOUND
-    if (this.#framer.isInLongEvent || this.#long !== undefined) return this.#readLong(events)
-    let terminalAt = terminalEvent(events, this.#collector.shape)
-    if (!statesUsage(events, this.#collector.shape))
-      return terminalAt === -1 ? NOTHING_FOUND : { terminalAt, coversOutput: false }
-    let coversOutput = false
-    const candidate = NEEDLES[this.#collector.shape].bytes.toString('latin1')
-    for (const document of sseDocuments(events.toString('utf8'), candidate)) {
-      if (!isRaw(document)) continue
-      if (this.#collector.absorb(document)) coversOutput = true
-      if (RESPONSES_END.has(document['type'])) terminalAt = lastEvent(events)
-    }
-    return { terminalAt, coversOutput }
-  }
-
-  /** Takes what is left at the end of a stream that does not end in a blank line. */
-  end(rest: Buffer): void {
-    for (const document of sseDocuments(rest.toString('utf8'))) if (isRaw(document)) this.#collector.absorb(document)
-  }
-
-  /** Takes a member of a long event; for its own picker. */
-  pick(path: string, value: unknown): void {
-    if (this.#collector.pick(path, value)) this.#longCoversOutput = true
-    if (path === 'type') this.#isTerminalNext = RESPONSES_END.has(value)
-  }
-
-  #readLong(events: Buffer): SseFinding {
-    this.#longCoversOutput = false
-    this.#long ??= new LongEventReader(PICKS, this)
-    this.#long.write(events)
-    const coversOutput = this.#longCoversOutput
-    if (this.#framer.isInLongEvent) return { terminalAt: -1, coversOutput }
-    this.#long = undefined
-    // Only the end of a long event can be kept back: its beginning has gone by.
-    const terminalAt = this.#isTerminalNext ? 0 : terminalEvent(events, this.#collector.shape)
-    this.#isTerminalNext = false
-    return { terminalAt, coversOutput }
-  }
-}
-
-/** Whether whole events hold a member by which they could state usage. */
-function statesUsage(events: Buffer, shape: UsageShape): boolean {
-  const { bytes, isObject } = NEEDLES[shape]
-  for (let found = events.indexOf(bytes); found !== -1; found = events.indexOf(bytes, found + bytes.length)) {
-    if (!isObject) return true
-    let at = found + bytes.length
-    while (isGap(events[at])) at += 1
-    if (events[at] === 0x7b) return true
-  }
-  return false
-}
-
-/** White space or the colon between a name and its value. */
-function isGap(byte: number | undefined): boolean {
-  return byte === 0x20 || byte === 0x3a || byte === 0x0a || byte === 0x0d || byte === 0x09
-}
-
-/** Where the last of whole events begins, if it is the one that ends streams of this shape; else -1. */
-function terminalEvent(events: Buffer, shape: UsageShape): number {
-  const terminal = TERMINALS[shape]
-  if (terminal === undefined) return -1
-  const tail = events.length > TAIL_BYTES ? events.subarray(events.length - TAIL_BYTES) : events
-  if (!tail.includes(terminal.bytes)) return -1
-  const at = lastEvent(events)
-  return terminal.line.test(events.toString('latin1', at)) ? at : -1
-}
-
-/** Index at which the last of whole events begins. */
-function lastEvent(events: Buffer): number {
-  let end = events.length
-  while (end > 0 && (events[end - 1] === 0x0a || events[end - 1] === 0x0d)) end -= 1
-  for (let at = end - 1; at > 0; at -= 1) {
-    const isBlank =
-      events[at] === 0x0a && (events[at - 1] === 0x0a || (events[at - 1] === 0x0d && events[at - 2] === 0x0a))
-    if (isBlank || (events[at] === 0x0d && events[at - 1] === 0x0d)) return at + 1
-  }
-  return 0
 }

@@ -7,16 +7,17 @@ export class KeptOutput {
   #passedBytes = 0
 
   add(chunk: Buffer): void {
-    if (this.#passedBytes > 0 || this.#bytes + chunk.length > MOST_BYTES) {
-      this.#passedBytes += chunk.length
-      return
-    }
-    this.#chunks.push(chunk)
-    this.#bytes += chunk.length
+    const room = this.#passedBytes > 0 ? 0 : MOST_BYTES - this.#bytes
+    const kept = chunk.length > room ? chunk.subarray(0, room) : chunk
+    this.#passedBytes += chunk.length - kept.length
+    if (kept.length === 0) return
+    this.#chunks.push(kept)
+    this.#bytes += kept.length
   }
 
   /** Forgets what figures have covered. */
   clear(): void {
+    if (this.#bytes === 0) return
     this.#chunks = []
     this.#bytes = 0
     this.#passedBytes = 0

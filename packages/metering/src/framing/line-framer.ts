@@ -1,0 +1,37 @@
+import { Framer } from './framer.ts'
+
+const LF = 0x0a
+
+/** Cuts a stream of a document a line into whole lines, which end in LF or CRLF. */
+export class LineFramer extends Framer {
+  constructor() {
+    super((bytes, from) => endOfLastLine(bytes, Math.max(0, from)))
+  }
+}
+
+function endOfLastLine(bytes: Buffer, from: number): number {
+  const at = bytes.lastIndexOf(LF)
+  return at < from ? 0 : at + 1
+}
+
+/** Index at which the last of whole lines that holds anything begins. */
+export function startOfLastLine(lines: Buffer): number {
+  let end = lines.length
+  while (end > 0 && lines[end - 1]! <= 0x20) end -= 1
+  return end === 0 ? 0 : lines.lastIndexOf(LF, end - 1) + 1
+}
+
+/**
+ * The JSON documents in a text of a document a line; lines that are none are passed over, as are those that don't hold
+ * `candidate`.
+ */
+export function lineDocuments(text: string, candidate = ''): unknown[] {
+  return text.split('\n').flatMap((line) => {
+    if (line.trim() === '' || !line.includes(candidate)) return []
+    try {
+      return [JSON.parse(line.startsWith('\ufeff') ? line.slice(1) : line)]
+    } catch {
+      return []
+    }
+  })
+}

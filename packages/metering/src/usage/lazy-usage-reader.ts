@@ -1,0 +1,212 @@
+import { KeptOutput } from '../framing/kept-output.ts'
+import { PendingBytes } from '../framing/pending-bytes.ts'
+import { sseData, sseDocuments } from '../framing/sse-event.ts'
+import { endOfEventAt, endOfLastEvent, startOfLastEvent } from '../framing/sse-framer.ts'
+import { isRaw, type Raw } from './reported-usage.ts'
+import { StreamUsageReader } from './stream-usage-reader.ts'
+import { UsageCollector, type UsageReading } from './usage-collector.ts'
+import { isTerminal, lastUsageAt, TAIL_BYTES, terminalMark } from './usage-marks.ts'
+import type { UsageReader } from './usage-reader.ts'
+
+/** So much is kept by reference, not looked at; what is more is read as it passes. */
+const MOST_PENDING_BYTES = 1_048_576
+/** So often the latest events are looked at, so that what figures cover can go. */
+const PEEK_EVERY_BYTES = 65_536
+/** How far from its ends a stream is looked at before all of it is. */
+const NEAR_BYTES = 4_096
+/** So many events at the head of a stream are looked at. */
+const MOST_HEAD_EVENTS = 4
+
+/** Something that an event says. */
+interface Statement {
+  readonly document: Raw
+  /** Of this event alone. */
+  readonly reading: UsageReading
+  /** Where it ends, if its figures cover all output so far; else 0. */
+  readonly coversTo: number
+}
+
+/**
+ * Reads the usage of an event stream at its end: until then it keeps references to the bytes and looks at the last few
+ * of each piece, for the event that ends the stream. Then it goes back to the last event that states usage. As a later
+ * figure takes the place of an earlier one, nothing before an event that states both input and output can matter, but
+ * for the stream's first events, which are asked for an input or a model that the last leave out.
+ */
+export class LazyUsageReader implements UsageReader {
+  readonly framing = 'sse'
+  readonly #collector: UsageCollector
+  readonly #mark: Buffer | undefined
+  /** What came since figures covered it; begins with an event. */
+  readonly #pending = new PendingBytes()
+  #peekAtBytes = PEEK_EVERY_BYTES
+  #kept: KeptOutput | undefined
+  /** Reads what is too much to be kept. */
+  #eager: StreamUsageReader | undefined
+
+  constructor(collector: UsageCollector) {
+    this.#collector = collector
+    this.#mark = terminalMark(collector.shape)
+  }
+
+  get reading(): UsageReading {
+    this.#settle(false)
+    return this.#collector.reading
+  }
+
+  get kept(): KeptOutput {
+    return this.#settle(false)
+  }
+
+  get isWithinEvent(): boolean {
+    if (this.#eager !== undefined) this.#settle(false)
+    if (this.#eager !== undefined) return this.#eager.isWithinEvent
+    const tail = this.#pending.tail(TAIL_BYTES)
+    return tail.length > 0 && endOfLastEvent(tail) !== tail.length
+  }
+
+  write(bytes: Buffer): number {
+    this.#pending.push(bytes)
+    this.#kept = undefined
+    if (this.#pending.length > this.#peekAtBytes) this.#makeRoom()
+    if (this.#mark === undefined || !mayEndWith(bytes, this.#mark)) return -1
+    return this.#terminalAt(bytes.length)
+  }
+
+  end(): void {
+    this.#kept = undefined
+    this.#settle(true)
+    this.#eager?.end()
+  }
+
+  /** Looks at what came since the last time. Returns the output that no figures cover. */
+  #settle(isOver: boolean): KeptOutput {
+    if (this.#eager !== undefined) return this.#pass(this.#eager)
+    if (this.#kept !== undefined) return this.#kept
+    const coveredTo = this.#lookBack(isOver, Infinity)
+    const kept = new KeptOutput()
+    let from = 0
+    for (const piece of this.#pending.pieces) {
+      const covered = coveredTo - from
+      if (covered < piece.length) kept.add(covered > 0 ? piece.subarray(covered) : piece)
+      from += piece.length
+    }
+    this.#kept = kept
+    return kept
+  }
+
+  /** Lets go of what figures cover. Where that is nothing for too long, the rest of the stream is read as it passes. */
+  #makeRoom(): void {
+    this.#peekAtBytes = this.#pending.length + PEEK_EVERY_BYTES
+    if (this.#eager !== undefined) return void this.#pass(this.#eager)
+    const coveredTo = this.#lookBack(false, NEAR_BYTES)
+    if (coveredTo > 0) {
+      const rest = this.#pending.tail(this.#pending.length - coveredTo)
+      this.#pending.clear()
+      if (rest.length > 0) this.#pending.push(rest)
+      this.#peekAtBytes = rest.length + PEEK_EVERY_BYTES
+    } else if (this.#pending.length > MOST_PENDING_BYTES) {
+      this.#eager = new StreamUsageReader(this.#collector)
+      this.#pass(this.#eager)
+    }
+  }
+
+  #pass(eager: StreamUsageReader): KeptOutput {
+    if (this.#pending.length > 0) eager.write(this.#pending.tail(this.#pending.length))
+    this.#pending.clear()
+    this.#peekAtBytes = PEEK_EVERY_BYTES
+    return eager.kept
+  }
+
+  /**
+   * Takes what pending events state, from the last one back. Returns where those end that figures cover; 0: none are.
+   *
+   * @param isOver What does not end in a blank line is an event all the same.
+   * @param most Look no farther back than so many bytes.
+   */
+  #lookBack(isOver: boolean, most: number): number {
+    const found: Statement[] = []
+    const known = this.#collector.reading
+    let before = this.#pending.length
+    let head: readonly Statement[] | undefined
+    for (let near = NEAR_BYTES; ; near *= 4) {
+      const bytes = this.#pending.tail(near)
+      const start = this.#pending.length - bytes.length
+      for (;;) {
+        const event = this.#eventBefore(bytes, before - start)
+        // An event whose beginning is not among these bytes is seen in the next round.
+        if (event === undefined || (event.from === 0 && start > 0)) break
+        before = start + event.from
+        if (event.to === -1 && !isOver) continue
+        const to = event.to === -1 ? bytes.length : event.to
+        found.unshift(...this.#statements(bytes.toString('utf8', event.from, to), start + to))
+        if (isEnough(known, found)) break
+      }
+      if (!isEnough(known, found) && found.length > 0) head ??= this.#atHead(before)
+      if (start === 0 || near >= most || isEnough(known, [...(head ?? []), ...found])) break
+    }
+    // What is looked at in passing must not be all that is known of what goes then.
+    if (most !== Infinity && !isEnough(known, [...(head ?? []), ...found])) return 0
+    if ([known, ...found.map(({ reading }) => reading)].every(({ model }) => model === undefined))
+      head ??= this.#atHead(before)
+    for (const { document } of [...(head ?? []), ...found]) this.#collector.absorb(document)
+    return found.findLast(({ coversTo }) => coversTo > 0)?.coversTo ?? 0
+  }
+
+  /** The last event that begins before an index and can state usage. Its end is -1 where it is not complete. */
+  #eventBefore(bytes: Buffer, before: number): { readonly from: number; readonly to: number } | undefined {
+    const at = lastUsageAt(bytes, this.#collector.shape, before)
+    if (at === -1) return undefined
+    return { from: startOfLastEvent(bytes.subarray(0, at)), to: endOfEventAt(bytes, at) }
+  }
+
+  #statements(event: string, to: number): readonly Statement[] {
+    return sseDocuments(event).flatMap((document) => {
+      if (!isRaw(document)) return []
+      const alone = new UsageCollector(this.#collector.shape)
+      const covers = alone.absorb(document)
+      return [{ document, reading: alone.reading, coversTo: covers ? to : 0 }]
+    })
+  }
+
+  /** What the stream's first events say, as far as they end before an index. */
+  #atHead(before: number): readonly Statement[] {
+    const bytes = this.#pending.head(Math.min(NEAR_BYTES, before))
+    const text = bytes.toString('utf8', 0, endOfLastEvent(bytes))
+    const first = sseData(text).slice(0, MOST_HEAD_EVENTS)
+    return first.flatMap((data) => this.#statements(`data: ${data.replaceAll('\n', '\ndata: ')}`, 0))
+  }
+
+  /** Index in the latest piece at which the last event begins, if it ends the stream; else -1. */
+  #terminalAt(pieceBytes: number): number {
+    const tail = this.#pending.tail(TAIL_BYTES)
+    if (endOfLastEvent(tail) !== tail.length) return -1
+    const start = startOfLastEvent(tail)
+    // Before it, there must be nothing or the end of an event.
+    if (start === 0 && tail.length < this.#pending.length) return -1
+    if (!isTerminal(tail.toString('latin1', start), this.#collector.shape)) return -1
+    return Math.max(0, pieceBytes - (tail.length - start))
+  }
+}
+
+/** Whether what is known, and what events say, has an input, and an output that covers them. */
+function isEnough(known: UsageReading, statements: readonly Statement[]): boolean {
+  const inputs = [known, ...statements.map(({ reading }) => reading)]
+  return (
+    inputs.some(({ reported }) => reported?.input !== undefined) &&
+    statements.some(({ coversTo, reading }) => coversTo > 0 && reading.reported?.output !== undefined)
+  )
+}
+
+/** Whether a piece can be the end of an event that has a mark near its end; what is between is punctuation. */
+function mayEndWith(piece: Buffer, mark: Buffer): boolean {
+  let at = piece.length - 1
+  while (at >= 0 && isPassedOver(piece[at]!)) at -= 1
+  for (let index = mark.length - 1; index >= 0 && at >= 0; index -= 1, at -= 1)
+    if (piece[at] !== mark[index]) return false
+  return true
+}
+
+/** White space, quotes and closing braces. */
+function isPassedOver(byte: number): boolean {
+  return byte <= 0x20 || byte === 0x22 || byte === 0x7d
+}

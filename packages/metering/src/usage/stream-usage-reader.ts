@@ -1,0 +1,108 @@
+import type { Framer } from '../framing/framer.ts'
+import type { JsonPickTarget } from '../framing/json-picker.ts'
+import { KeptOutput } from '../framing/kept-output.ts'
+import { lineDocuments, LineFramer, startOfLastLine } from '../framing/line-framer.ts'
+import { LongEventReader } from '../framing/long-event-reader.ts'
+import { sseDocuments } from '../framing/sse-event.ts'
+import { SseFramer, startOfLastEvent } from '../framing/sse-framer.ts'
+import { isRaw } from './reported-usage.ts'
+import { PICKS, type UsageCollector, type UsageReading } from './usage-collector.ts'
+import { candidateOf, endsStream, isTerminal, TAIL_BYTES, terminalMark, usageAt } from './usage-marks.ts'
+import type { UsageReader } from './usage-reader.ts'
+
+/** What tells events from lines. */
+const GRAMMARS = {
+  sse: { framer: () => new SseFramer(), startOfLast: startOfLastEvent, documents: sseDocuments },
+  ndjson: { framer: () => new LineFramer(), startOfLast: startOfLastLine, documents: lineDocuments },
+} as const
+
+/** Reads the usage of a stream of events or lines as they pass, parsing only those that can state some. */
+export class StreamUsageReader implements UsageReader, JsonPickTarget {
+  readonly framing: keyof typeof GRAMMARS
+  readonly kept = new KeptOutput()
+  readonly #collector: UsageCollector
+  readonly #framer: Framer
+  readonly #candidate: string
+  #long: LongEventReader | undefined
+  #isTerminalNext = false
+  #isCovered = false
+
+  constructor(collector: UsageCollector, framing: keyof typeof GRAMMARS = 'sse') {
+    this.#collector = collector
+    this.framing = framing
+    this.#framer = GRAMMARS[framing].framer()
+    this.#candidate = candidateOf(collector.shape)
+  }
+
+  get reading(): UsageReading {
+    return this.#collector.reading
+  }
+
+  get isWithinEvent(): boolean {
+    return this.#framer.held.length > 0 || this.#framer.isInLongEvent
+  }
+
+  write(bytes: Buffer): number {
+    const { events, carried } = this.#framer.push(bytes)
+    this.#isCovered = false
+    const terminalAt = events.length === 0 ? -1 : this.#read(events)
+    if (this.#isCovered) this.kept.clear()
+    else this.kept.add(bytes)
+    return terminalAt === -1 ? -1 : Math.max(0, terminalAt - carried)
+  }
+
+  /** What does not end as it should, with a blank line or the end of its line, is an event all the same. */
+  end(): void {
+    const rest = this.#framer.held
+    if (rest.length === 0) return
+    this.#isCovered = false
+    this.#readDocuments(rest)
+    if (this.#isCovered) this.kept.clear()
+  }
+
+  /** Takes a member of a long event; for its own picker. */
+  pick(path: string, value: unknown): void {
+    if (this.#collector.pick(path, value)) this.#isCovered = true
+    if (endsStream({ [path]: value })) this.#isTerminalNext = true
+  }
+
+  /** Returns where the event that ends the stream begins; -1: not there. */
+  #read(events: Buffer): number {
+    if (this.#framer.isInLongEvent || this.#long !== undefined) return this.#readLong(events)
+    const { shape } = this.#collector
+    const { startOfLast } = GRAMMARS[this.framing]
+    if (usageAt(events, shape) !== -1 && this.#readDocuments(events)) return startOfLast(events)
+    return this.#terminalAt(events)
+  }
+
+  /** Returns whether the last of them ends the stream. */
+  #readDocuments(events: Buffer): boolean {
+    let isLast = false
+    for (const document of GRAMMARS[this.framing].documents(events.toString('utf8'), this.#candidate)) {
+      if (!isRaw(document)) continue
+      if (this.#collector.absorb(document)) this.#isCovered = true
+      isLast = endsStream(document)
+    }
+    return isLast
+  }
+
+  #readLong(events: Buffer): number {
+    this.#long ??= new LongEventReader(PICKS, this, this.framing)
+    this.#long.write(events)
+    if (this.#framer.isInLongEvent) return -1
+    this.#long = undefined
+    // Only the end of a long event can be kept back: its beginning has gone by.
+    const terminalAt = this.#isTerminalNext ? 0 : this.#terminalAt(events)
+    this.#isTerminalNext = false
+    return terminalAt
+  }
+
+  /** Where the last of whole events begins, if it is the one by which streams of this shape end. */
+  #terminalAt(events: Buffer): number {
+    const { shape } = this.#collector
+    const mark = terminalMark(shape)
+    if (mark === undefined || events.indexOf(mark, Math.max(0, events.length - TAIL_BYTES)) === -1) return -1
+    const at = GRAMMARS[this.framing].startOfLast(events)
+    return isTerminal(events.toString('latin1', at), shape) ? at : -1
+  }
+}
