@@ -23,8 +23,8 @@ const TAIL_BYTES = 4_096
  */
 export class LiveOutput {
   readonly #options: LiveOutputOptions
-  /** Nothing was looked through yet. Absent once it was. */
-  #raw: Buffer[] | undefined = []
+  /** What was not looked through yet. */
+  #raw: Buffer[] = []
   #rawBytes = 0
   /** Texts that were not counted yet. */
   #pending: string[] = []
@@ -43,10 +43,9 @@ export class LiveOutput {
   /** Takes whole events, as they leave. */
   add(events: Buffer): void {
     this.#remember(events)
-    if (this.#raw === undefined) return this.#look(events)
     this.#raw.push(events)
     this.#rawBytes += events.length
-    if (this.#rawBytes > MOST_RAW_BYTES) this.#lookThroughRaw()
+    if (this.#rawBytes > MOST_RAW_BYTES) this.narrow()
   }
 
   /** Not fewer tokens than were written: what was not counted is taken at one token a byte. */
@@ -59,9 +58,19 @@ export class LiveOutput {
     return this.#counted
   }
 
+  /** Looks through what was only added up: from then on its text is the bound. Returns whether that made a difference. */
+  narrow(): boolean {
+    if (this.#rawBytes === 0) return false
+    const raw = this.#raw.length === 1 ? this.#raw[0]! : Buffer.concat(this.#raw)
+    this.#raw = []
+    this.#rawBytes = 0
+    this.#look(raw.toString('utf8'))
+    return true
+  }
+
   /** Counts what is there by now. Never rejects; a count past its deadline is a guess from the text's size. */
   async settle(): Promise<void> {
-    this.#lookThroughRaw()
+    this.narrow()
     const text = this.#pending.join('')
     const bytes = this.#pendingBytes
     if (bytes === 0) return
@@ -87,22 +96,13 @@ export class LiveOutput {
     return this.#finished
   }
 
-  #lookThroughRaw(): void {
-    const raw = this.#raw
-    if (raw === undefined) return
-    this.#raw = undefined
-    this.#rawBytes = 0
-    for (const events of raw) this.#look(events)
-  }
-
-  #look(events: Buffer): void {
-    const text = events.toString('utf8')
-    const written = writtenText(this.#options.shape, text)
+  #look(events: string): void {
+    const written = writtenText(this.#options.shape, events)
     if (written !== '') {
       this.#pending.push(written)
       this.#pendingBytes += Buffer.byteLength(written)
     }
-    for (const index of finishedIn(text)) this.#finished.add(index)
+    for (const index of finishedIn(events)) this.#finished.add(index)
   }
 
   #remember(events: Buffer): void {

@@ -1,27 +1,28 @@
 import { outputText } from '../counting/output-text.ts'
 import type { UsageShape } from '../usage/usage-shapes.ts'
 
-/** Members whose texts are what a model writes, by shape; a text that a later event repeats is under none of them. */
-const WRITTEN: Partial<Readonly<Record<string, readonly string[]>>> = {
-  'openai-responses': ['delta'],
-  anthropic: ['text', 'thinking', 'partial_json'],
+interface Written {
+  /** Members whose texts are what a model writes. */
+  readonly members: readonly string[]
+  /** What arguments of calls stand behind that are no text but an object: only the document itself tells where they end. */
+  readonly objects?: RegExp
 }
-/** Of shapes that are not named above: nobody repeats what was written under these. */
-const WRITTEN_ELSEWHERE = [
-  'content',
-  'text',
-  'refusal',
-  'reasoning_content',
-  'reasoning',
-  'thinking',
-  'arguments',
-  'response',
-  'outputText',
-  'generation',
-]
-/** Arguments of a call that are no text but an object: only the document itself tells where they end. */
-const CALLS_AS_OBJECTS = /"function_?[cC]all"\s*:\s*\{|"tool_?[uU]se"\s*:\s*\{/
-const patterns = new Map<string, RegExp>()
+
+/** By shape; a text that a later event repeats is under none of its members. */
+const WRITTEN: Partial<Readonly<Record<string, Written>>> = {
+  'openai-chat': {
+    members: ['content', 'text', 'refusal', 'reasoning_content', 'reasoning', 'arguments'],
+  },
+  'openai-responses': { members: ['delta'] },
+  anthropic: { members: ['text', 'thinking', 'partial_json'] },
+  gemini: { members: ['text'], objects: /"function_?[cC]all"\s*:\s*\{/ },
+}
+/** Of shapes that are not named above. */
+const ELSEWHERE: Written = {
+  members: [...WRITTEN['openai-chat']!.members, 'thinking', 'response', 'outputText', 'generation', 'input'],
+  objects: /"(?:function_?[cC]all|tool_?[uU]se|tool_calls)"\s*:\s*[[{]/,
+}
+const patterns = new Map<readonly string[], RegExp>()
 
 /**
  * The texts that a model writes in a piece of a stream, joined: enough to know how much it is, at a small part of what
@@ -30,21 +31,22 @@ const patterns = new Map<string, RegExp>()
  * @param events Whole documents of the stream, with their framing.
  */
 export function writtenText(shape: UsageShape, events: string): string {
-  if (CALLS_AS_OBJECTS.test(events)) {
+  const { members, objects } = WRITTEN[shape] ?? ELSEWHERE
+  if (objects?.test(events) === true) {
     const { texts, toolCalls } = outputText(shape, 'sse', events)
     if (texts.length + toolCalls.length > 0) return texts.join('') + toolCalls.join('')
   }
   let written = ''
-  for (const [, text = ''] of events.matchAll(patternOf(shape))) written += text.includes('\\') ? unescaped(text) : text
+  for (const [, text = ''] of events.matchAll(patternOf(members)))
+    written += text.includes('\\') ? unescaped(text) : text
   return written
 }
 
-function patternOf(shape: string): RegExp {
-  let pattern = patterns.get(shape)
+function patternOf(members: readonly string[]): RegExp {
+  let pattern = patterns.get(members)
   if (pattern === undefined) {
-    const names = WRITTEN[shape] ?? WRITTEN_ELSEWHERE
-    pattern = new RegExp(`"(?:${names.join('|')})"\\s*:\\s*"((?:[^"\\\\]|\\\\.)*)"`, 'g')
-    patterns.set(shape, pattern)
+    pattern = new RegExp(`"(?:${members.join('|')})"\\s*:\\s*"([^"\\\\]*(?:\\\\.[^"\\\\]*)*)"`, 'g')
+    patterns.set(members, pattern)
   }
   return pattern
 }
