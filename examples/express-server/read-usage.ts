@@ -1,16 +1,15 @@
 // #region read-usage
-import { matchAdapter, SseFramer, SseUsageReader, TokenCounter } from '@tallygate/metering'
+import { createUsageReader, matchAdapter, TokenCounter } from '@tallygate/metering'
 
 const match = matchAdapter('POST', '/v1/messages')
 if (match === undefined) throw new Error('no operation is known by this path')
 
-const framer = new SseFramer()
-const reader = new SseUsageReader(match.adapter, framer)
+const reader = createUsageReader({ shape: match.adapter.usage, contentType: 'text/event-stream' })
 for (const piece of [
   'event: message_start\ndata: {"type":"message_start","message":{"model":"claude-sonnet-4-6","usage":{"inp',
   'ut_tokens":12,"output_tokens":1}}}\n\nevent: message_delta\ndata: {"type":"message_delta","usage":{"output_tokens":34}}\n\n',
 ]) {
-  reader.read(framer.push(Buffer.from(piece)))
+  reader.write(Buffer.from(piece))
 }
 console.log(reader.reading.reported?.input, reader.reading.reported?.output) // 12 34
 

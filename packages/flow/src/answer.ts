@@ -1,18 +1,17 @@
 import type { UsageOutcome } from '@tallygate/core'
 import {
-  JsonUsageReader,
+  createUsageReader,
+  KeptOutput,
   problemEvent,
-  SseFramer,
-  SseUsageReader,
-  type Adapter,
+  type Framing,
   type Problem,
+  type UsageReader,
   type UsageReading,
 } from '@tallygate/metering'
 import type { Call } from './call.ts'
 import { ContentDecoder } from './content-decoder.ts'
-import { KeptOutput } from './kept-output.ts'
 import type { Fields } from './rate-limit-fields.ts'
-import { withoutUsage } from './usage-chunk-filter.ts'
+import { UsageChunkFilter, withoutUsage } from './usage-chunk-filter.ts'
 
 /** What of an answer's head is to be changed before it leaves. */
 export interface HeadChange {
@@ -29,7 +28,7 @@ export interface AnswerSink {
 /** What an answer has told when it ended. */
 export interface AnswerFacts {
   readonly status: number | undefined
-  readonly framing: 'json' | 'sse'
+  readonly framing: Framing
   readonly reading: UsageReading
   readonly kept: KeptOutput
   readonly isStream: boolean
@@ -42,7 +41,8 @@ const BROKE_OFF: Omit<Problem, 'requestId'> = {
   message: 'The provider broke off before the end of its answer.',
 }
 const NOTHING_READ: UsageReading = { reported: undefined, coversOutput: false, model: undefined, isPending: false }
-const JSON_TYPE = /^application\/(?:[\w.-]+\+)?json\b/i
+/** Framings in which answers come as they are made. */
+const STREAMS: ReadonlySet<Framing> = new Set<Framing>(['sse', 'ndjson', 'eventstream', 'messages'])
 const SSE_TYPE = /^text\/event-stream\b/i
 const ID = /^[A-Za-z0-9._:/+=-]{1,128}$/
 
@@ -54,13 +54,11 @@ const ID = /^[A-Za-z0-9._:/+=-]{1,128}$/
 export class Answer {
   readonly #call: Call
   readonly #sink: AnswerSink
-  readonly #kept = new KeptOutput()
   #status: number | undefined
-  #mode: 'pass' | 'json' | 'sse' = 'pass'
-  #json: JsonUsageReader | undefined
-  #sse: SseUsageReader | undefined
-  #framer = new SseFramer()
-  #filters = false
+  /** Absent where nobody looks into the answer. */
+  #reader: UsageReader | undefined
+  #hasBegun = false
+  #filter: UsageChunkFilter | undefined
   #decoder: ContentDecoder | undefined
   #decoding = Promise.resolve()
   /** Decoded bytes go to the caller in place of the encoded ones. */
@@ -99,11 +97,7 @@ export class Answer {
     const given = text(headers.getHeader('x-request-id'))
     const upstreamId = given || text(headers.getHeader('request-id'))
     if (ID.test(upstreamId) && upstreamId !== this.#call.attemptId) this.#providerRequestId = upstreamId
-    const isSse = SSE_TYPE.test(type)
-    const { match } = this.#call.metered
-    if (match !== undefined && this.#call.meters && status >= 200 && status < 300 && (isSse || JSON_TYPE.test(type))) {
-      this.#meter(match.adapter, isSse, coding)
-    }
+    if (this.#call.meters && status >= 200 && status < 300) this.#meter(type, coding, headers)
     const own = given === '' ? { 'x-request-id': this.#call.attemptId } : {}
     const remove = this.#decodesForCaller ? ['content-encoding', 'content-length'] : []
     if (this.#decodesForCaller) this.#bytesLeft = Infinity
@@ -157,55 +151,46 @@ export class Answer {
     this.#decoder?.destroy()
     const finished = this.#finish('failed')
     await finished
-    if (this.#mode !== 'sse' || wasTerminated || (this.#decoder !== undefined && !this.#decodesForCaller))
+    if (this.#reader?.framing !== 'sse' || wasTerminated || (this.#decoder !== undefined && !this.#decodesForCaller))
       return undefined
     const { metered, dialect, attemptId } = this.#call
     const event = problemEvent(metered.match?.adapter.id ?? '', dialect, { ...problem, requestId: attemptId })
-    const isWithinEvent = !this.#filters && (this.#framer.held.length > 0 || this.#framer.isInLongEvent)
+    const isWithinEvent = this.#filter === undefined && this.#reader.isWithinEvent
     return Buffer.from(isWithinEvent ? `\n\n${event}` : event)
   }
 
-  #meter(adapter: Adapter, isSse: boolean, coding: string): void {
-    this.#filters = isSse && this.#call.metered.isUsageInjected
+  #meter(contentType: string, coding: string, headers: { getHeader(name: string): unknown }): void {
+    const { match, isUsageInjected } = this.#call.metered
+    const changes = isUsageInjected && SSE_TYPE.test(contentType)
     if (coding !== '' && coding !== 'identity') {
       this.#decoder = ContentDecoder.for(coding, (bytes) => this.#take(bytes))
-      if (this.#decoder === undefined) {
-        this.#filters = false
-        return
-      }
-      this.#decodesForCaller = this.#filters
+      if (this.#decoder === undefined) return
+      this.#decodesForCaller = changes
     }
-    this.#mode = isSse ? 'sse' : 'json'
-    if (isSse) this.#sse = new SseUsageReader(adapter, this.#framer)
-    else this.#json = new JsonUsageReader(adapter)
+    if (changes) this.#filter = new UsageChunkFilter()
+    const shape = match!.adapter.usage
+    this.#reader = createUsageReader({ shape, contentType, header: (name) => headers.getHeader(name) })
   }
 
   /** Meters decoded bytes, and lets them go on if nobody else did. */
   #take(bytes: Buffer): void {
     const goesOn = this.#decoder === undefined || this.#decodesForCaller
-    if (this.#sse === undefined) {
-      // A body of a known length that comes in one piece needs no reader that can be interrupted.
-      if (this.#bytesLeft === bytes.length && this.#kept.isEmpty && goesOn) this.#json?.whole(bytes)
-      else this.#json?.write(bytes)
-      if (this.#json !== undefined) this.#kept.add(bytes)
-      if (goesOn) this.#forward(bytes)
-      return
-    }
-    const frames = this.#framer.push(bytes)
-    const { terminalAt, coversOutput } = this.#sse.read(frames)
-    if (coversOutput) this.#kept.clear()
-    else this.#kept.add(this.#filters ? frames.events : bytes)
+    const passing = this.#filter === undefined ? bytes : this.#filter.push(bytes)
+    if (passing.length === 0) return
+    // A body of a known length that comes in one piece needs no reader that can be interrupted.
+    const isWhole = goesOn && !this.#hasBegun && this.#bytesLeft === bytes.length
+    this.#hasBegun = true
+    const terminalAt = this.#reader?.write(passing, isWhole) ?? -1
     if (!goesOn) return
-    if (terminalAt === -1) return this.#forward(this.#filters ? withoutUsage(frames.events) : bytes)
-    if (this.#filters) {
-      this.#forward(withoutUsage(frames.events.subarray(0, terminalAt)))
-      this.#hold(frames.events.subarray(terminalAt))
-    } else {
-      const at = Math.max(0, terminalAt - frames.carried)
-      this.#forward(bytes.subarray(0, at))
-      this.#hold(bytes.subarray(at))
-    }
+    if (terminalAt === -1) return this.#forward(this.#changed(passing))
+    this.#forward(this.#changed(passing.subarray(0, terminalAt)))
+    this.#hold(passing.subarray(terminalAt))
     this.#releaseWhenFinished()
+  }
+
+  /** Whole events as the caller would have got them without us. */
+  #changed(events: Buffer): Buffer {
+    return this.#filter === undefined ? events : withoutUsage(events)
   }
 
   #forward(bytes: Buffer): void {
@@ -241,25 +226,29 @@ export class Answer {
   }
 
   #endOfBody(): void {
-    this.#json?.end()
-    if (this.#sse === undefined) return
-    const rest = this.#framer.held
-    if (rest.length === 0) return
-    this.#sse.end(rest)
-    this.#kept.add(rest)
-    if (this.#filters) this.#forward(withoutUsage(rest))
+    const rest = this.#filter?.rest
+    if (rest !== undefined && rest.length > 0) {
+      this.#reader?.write(rest)
+      this.#forward(withoutUsage(rest))
+    }
+    if (this.#finished === undefined) this.#reader?.end()
   }
 
   #finish(outcome: UsageOutcome): Promise<void> {
-    this.#finished ??= this.#call.finish(outcome, {
-      status: this.#status,
-      framing: this.#mode === 'sse' ? 'sse' : 'json',
-      reading: (this.#sse ?? this.#json)?.reading ?? NOTHING_READ,
-      kept: this.#kept,
-      isStream: this.#mode === 'sse',
-      providerRequestId: this.#providerRequestId,
-    })
+    this.#finished ??= this.#call.finish(outcome, this.#facts())
     return this.#finished
+  }
+
+  #facts(): AnswerFacts {
+    const { framing = 'opaque', reading = NOTHING_READ, kept = new KeptOutput() } = this.#reader ?? {}
+    return {
+      status: this.#status,
+      framing,
+      reading,
+      kept,
+      isStream: STREAMS.has(framing) || (framing === 'json' && this.#call.metered.facts.stream),
+      providerRequestId: this.#providerRequestId,
+    }
   }
 }
 

@@ -11,7 +11,7 @@ import {
   type UsageOutcome,
 } from '@tallygate/core'
 import { fingerprint, type CredentialSource, type Identification } from '@tallygate/identity'
-import { dialectOf, isFreeRoute, pathOf, type Dialect, type ProblemKind, type Raw } from '@tallygate/metering'
+import { dialectOf, isFreeRoute, KeptOutput, pathOf, type Dialect, type ProblemKind, type Raw } from '@tallygate/metering'
 import type { CallDescription, CallTelemetry } from '@tallygate/telemetry'
 import { Answer, type AnswerFacts, type AnswerSink } from './answer.ts'
 import { attemptId } from './attempt-id.ts'
@@ -20,7 +20,6 @@ import { CallHolds, type HoldRequest } from './call-holds.ts'
 import type { CallerRules } from './caller-rules.ts'
 import { denialOf, problemDenial, wantsProblem, type Denial, type DenialContext } from './denial.ts'
 import { writeContext } from './hold-context.ts'
-import { KeptOutput } from './kept-output.ts'
 import { MeteredRequest, type CallRequest } from './metered-request.ts'
 import { rateLimitFields, type Fields, type RateLimitStyle } from './rate-limit-fields.ts'
 import { BODY_FAULTS, UNAUTHENTICATED } from './refusal-texts.ts'
@@ -30,7 +29,7 @@ import type { Walk } from './walk.ts'
 const REPORTABLE = /^[A-Za-z0-9._:/-]{1,128}$/
 const UNANSWERED: AnswerFacts = {
   status: undefined,
-  framing: 'json',
+  framing: 'opaque',
   reading: { reported: undefined, coversOutput: false, model: undefined, isPending: false },
   kept: new KeptOutput(),
   isStream: false,

@@ -1,13 +1,14 @@
 import { wholeUnits, type Usage, type UsageFlag } from '@tallygate/core'
 import type {
   AdapterMatch,
+  Framing,
+  KeptOutput,
   RequestFacts,
   ReportedUsage,
   TokenCount,
   TokenCounter,
   UsageReading,
 } from '@tallygate/metering'
-import type { KeptOutput } from './kept-output.ts'
 
 /** What is known of an answer when it has ended, in whatever way. */
 export interface EndedAnswer {
@@ -16,7 +17,7 @@ export interface EndedAnswer {
   /** The request, for counting it where its provider states nothing; absent where it was too large to keep. */
   readonly requestBody: Buffer | undefined
   readonly requestBytes: number
-  readonly framing: 'json' | 'sse'
+  readonly framing: Framing
   readonly reading: UsageReading
   readonly kept: KeptOutput
   /** Whether the provider came to its end. */

@@ -17,7 +17,7 @@ export { cutRuns } from './counting/cut-runs.ts'
 export { problemBody, problemEvent, type Dialect, type Problem, type ProblemBody, type ProblemKind } from './dialect.ts'
 export { estimateAmounts } from './request/estimate.ts'
 export { parseJsonBody, type JsonBody, type JsonBodyFault } from './request/json-body.ts'
-export { JsonPicker, type JsonPicks, type JsonPickTarget } from './framing/json-picker.ts'
+export { JsonPicker, type JsonPick, type JsonPicks, type JsonPickTarget } from './framing/json-picker.ts'
 export { outputText, type OutputText } from './counting/output-text.ts'
 export { promptText, type PromptText } from './counting/prompt-text.ts'
 export type { Raw, ReportedUsage } from './usage/reported-usage.ts'
@@ -31,6 +31,13 @@ export { KeptOutput } from './framing/kept-output.ts'
 export { TokenCounter, type TokenCounterOptions } from './counting/token-counter.ts'
 export { tokenFamily, type Encoding, type TokenFamily } from './counting/token-family.ts'
 export type { TokenCount, TokenTask } from './counting/token-work.ts'
-export { UsageCollector, type UsageReading } from './usage/usage-collector.ts'
+export { UsageCollector, type HeaderValue, type UsageReading } from './usage/usage-collector.ts'
 export { createUsageReader, usageReaderFor, type UsageReader, type UsageReaderOptions } from './usage/usage-reader.ts'
-export { READ_USAGE, type UsageShape } from './usage/usage-shapes.ts'
+export {
+  readUsage,
+  USAGE_SHAPES,
+  type Needle,
+  type ShapeRow,
+  type StreamEnd,
+  type UsageShape,
+} from './usage/usage-shapes.ts'

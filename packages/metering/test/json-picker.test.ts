@@ -1,5 +1,5 @@
 import { runs } from '@tallygate/testkit'
-import { JsonPicker, type JsonPicks } from '@tallygate/metering'
+import { JsonPicker, type JsonPick, type JsonPicks } from '@tallygate/metering'
 import { expect } from 'chai'
 import fc from 'fast-check'
 import { anyCuts, cutAt, everyCut } from './cuts.ts'
@@ -11,6 +11,8 @@ const PICKS: JsonPicks = {
   'a"b\\': true,
   message: { usage: true, model: true },
   response: { usage: true, deeper: { usage: true } },
+  list: { '[]': { usage: true, list: { '[]': true } }, model: true },
+  data: 'length',
 }
 
 type Picked = readonly (readonly [path: string, value: unknown])[]
@@ -128,7 +130,21 @@ const strings = fc.oneof(
   fc.constantFrom('"usage":{"a":1}', '\\', '\\"', '"', '","usage":1,"', '}', '/', '\u2028', '🙂', '', '[{'),
 )
 const keys = fc.oneof(
-  { weight: 4, arbitrary: fc.constantFrom('usage', 'model', 'message', 'response', 'deeper', 'ключ', 'a"b\\') },
+  {
+    weight: 4,
+    arbitrary: fc.constantFrom(
+      'usage',
+      'model',
+      'message',
+      'response',
+      'deeper',
+      'ключ',
+      'a"b\\',
+      'list',
+      'data',
+      '[]',
+    ),
+  },
   // Not these two: V8's own JSON.parse takes one for the other now and then, in objects of like shape.
   { weight: 1, arbitrary: strings.filter((text) => text !== '"' && text !== '\\') },
 )
@@ -167,8 +183,16 @@ function expected(value: unknown): Picked {
 function members(value: unknown, picks: JsonPicks, path: string): Picked {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return []
   return Object.entries(value).flatMap(([key, member]): Picked => {
-    const wanted = Object.hasOwn(picks, key) ? picks[key] : undefined
-    if (wanted === true) return [[path + key, member]]
-    return wanted === undefined ? [] : members(member, wanted, `${path}${key}.`)
+    const wanted = key !== '[]' && Object.hasOwn(picks, key) ? picks[key] : undefined
+    return wanted === undefined ? [] : ofPick(member, wanted, path + key)
   })
+}
+
+function ofPick(member: unknown, wanted: JsonPick, path: string): Picked {
+  if (wanted === true) return [[path, member]]
+  if (wanted === 'length') return Array.isArray(member) ? [[path, member.length]] : []
+  const each = wanted['[]']
+  if (Array.isArray(member) && each !== undefined)
+    return member.flatMap((element) => ofPick(element, each, `${path}.[]`))
+  return members(member, wanted, `${path}.`)
 }

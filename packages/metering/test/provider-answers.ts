@@ -52,7 +52,7 @@ export const PROVIDER_ANSWERS: readonly ProviderAnswer[] = [
       null,
       1,
     ),
-    usage: { input: 120, output: 30, total: 150, cacheRead: 100, reasoning: 12 },
+    usage: { input: 120, output: 30, total: 150, cacheRead: 100, reasoning: 12, audioInput: 0 },
     model: 'gpt-4o-2024',
   },
   {
@@ -67,7 +67,7 @@ export const PROVIDER_ANSWERS: readonly ProviderAnswer[] = [
         { model: 'gpt-4o', choices: [], usage: CHAT_USAGE },
         '[DONE]',
       ),
-    usage: { input: 120, output: 30, total: 150, cacheRead: 100, reasoning: 12 },
+    usage: { input: 120, output: 30, total: 150, cacheRead: 100, reasoning: 12, audioInput: 0 },
     model: 'gpt-4o',
   },
   {
@@ -199,7 +199,7 @@ export const PROVIDER_ANSWERS: readonly ProviderAnswer[] = [
       },
       modelVersion: 'gemini-3-pro',
     }),
-    usage: { input: 14, output: 25, total: 39, cacheRead: 8, reasoning: 20 },
+    usage: { input: 14, output: 25, total: 39, cacheRead: 8, reasoning: 20, toolUseInput: 3 },
     model: 'gemini-3-pro',
   },
   ...(['sse', 'json'] as const).map((framing): ProviderAnswer => {

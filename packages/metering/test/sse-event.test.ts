@@ -35,6 +35,6 @@ describe('sseDocuments', () => {
   })
 
   it('parses candidates alone, where it is told what they hold', () => {
-    expect(sseDocuments('data: {"a":1}\n\ndata: {"usage":1}\n\n', '"usage"')).to.deep.equal([{ usage: 1 }])
+    expect(sseDocuments('data: {"a":1}\n\ndata: {"usage":1}\n\n', ['"usage"'])).to.deep.equal([{ usage: 1 }])
   })
 })

@@ -1,10 +1,10 @@
-import { READ_USAGE, type ReportedUsage, type UsageShape } from '@tallygate/metering'
+import { readUsage, type ReportedUsage, type UsageShape } from '@tallygate/metering'
 import { expect } from 'chai'
 
 type Row = readonly [what: string, raw: Readonly<Record<string, unknown>>, usage: ReportedUsage | undefined]
 
 /** What is stated in each shape, one figure to be replaced. */
-const FIGURES: Readonly<Record<UsageShape, readonly string[]>> = {
+const FIGURES: Readonly<Partial<Record<UsageShape, readonly string[]>>> = {
   'openai-chat': ['prompt_tokens', 'completion_tokens', 'total_tokens'],
   'openai-responses': ['input_tokens', 'output_tokens', 'total_tokens'],
   anthropic: ['input_tokens', 'output_tokens'],
@@ -19,8 +19,8 @@ const NO_FIGURES: readonly (readonly [what: string, value: unknown])[] = [
   ['a number beyond all numbers', JSON.parse('1e999')],
 ]
 
-describe('READ_USAGE', () => {
-  const table: Readonly<Record<UsageShape, readonly Row[]>> = {
+describe('readUsage', () => {
+  const table: Readonly<Partial<Record<UsageShape, readonly Row[]>>> = {
     'openai-chat': [
       [
         'cached and reasoning as parts',
@@ -58,12 +58,12 @@ describe('READ_USAGE', () => {
           total_tokens: 115,
           completion_tokens_details: { reasoning_tokens: 100 },
         },
-        { input: 10, output: 105, total: 115, reasoning: 100 },
+        { input: 10, output: 105, total: 115, reasoning: 100, flags: ['total-explained'] },
       ],
       [
         'audio beside the prompt as input',
         { prompt_tokens: 10, completion_tokens: 5, total_tokens: 40, prompt_tokens_details: { audio_tokens: 25 } },
-        { input: 35, output: 5, total: 40 },
+        { input: 35, output: 5, total: 40, audioInput: 25, flags: ['total-explained'] },
       ],
       [
         'a gap that nothing explains as output, flagged',
@@ -73,7 +73,7 @@ describe('READ_USAGE', () => {
       [
         'a total below the parts as it is',
         { prompt_tokens: 10, completion_tokens: 5, total_tokens: 3 },
-        { input: 10, output: 5, total: 3 },
+        { input: 10, output: 5, total: 3, flags: ['total-mismatch'] },
       ],
       [
         'cache hits in their own member',
@@ -157,7 +157,7 @@ describe('READ_USAGE', () => {
             { type: 'message', input_tokens: 682, output_tokens: 10, cache_read_input_tokens: 5 },
           ],
         },
-        { input: 61_072, output: 510, total: 61_582, cacheRead: 5, cacheWrite: 0 },
+        { input: 61_072, output: 510, total: 61_582, cacheRead: 5, cacheWrite: 0, flags: ['iterations-summed'] },
       ],
       [
         'iterations without compaction as included',
@@ -184,7 +184,7 @@ describe('READ_USAGE', () => {
           cachedContentTokenCount: 8,
           totalTokenCount: 39,
         },
-        { input: 14, output: 25, total: 39, cacheRead: 8, reasoning: 20 },
+        { input: 14, output: 25, total: 39, cacheRead: 8, reasoning: 20, toolUseInput: 3 },
       ],
       [
         'no candidates as no output',
@@ -201,34 +201,34 @@ describe('READ_USAGE', () => {
     ],
   }
   for (const shape of Object.keys(table) as UsageShape[]) {
-    for (const [what, raw, usage] of table[shape]) {
+    for (const [what, raw, usage] of table[shape] ?? []) {
       it(`takes ${what}, in ${shape}`, () => {
-        const read = READ_USAGE[shape](raw)
+        const read = readUsage(shape, raw)
         expect(read && JSON.parse(JSON.stringify(read))).to.deep.equal(usage)
       })
     }
 
     for (const [what, value] of NO_FIGURES) {
       it(`takes ${what} for nothing said, never for 0, in ${shape}`, () => {
-        const all = Object.fromEntries(FIGURES[shape].map((name) => [name, value]))
-        expect(READ_USAGE[shape](all)).to.equal(undefined)
+        const all = Object.fromEntries((FIGURES[shape] ?? []).map((name) => [name, value]))
+        expect(readUsage(shape, all)).to.equal(undefined)
       })
     }
   }
 
   for (const [what, value] of NO_FIGURES.filter(([, value]) => value !== null)) {
     it(`takes ${what} in one place for nothing said there, never for 0`, () => {
-      expect(READ_USAGE['openai-responses']({ input_tokens: 3, output_tokens: value })).to.have.property(
+      expect(readUsage('openai-responses', { input_tokens: 3, output_tokens: value })).to.have.property(
         'output',
         undefined,
       )
-      expect(READ_USAGE.anthropic({ input_tokens: 3, output_tokens: value })).to.have.property('output', undefined)
-      expect(READ_USAGE.anthropic({ input_tokens: value, output_tokens: 3 })).to.have.property('input', undefined)
-      expect(READ_USAGE.anthropic({ input_tokens: 3, cache_read_input_tokens: value })).to.have.property(
+      expect(readUsage('anthropic', { input_tokens: 3, output_tokens: value })).to.have.property('output', undefined)
+      expect(readUsage('anthropic', { input_tokens: value, output_tokens: 3 })).to.have.property('input', undefined)
+      expect(readUsage('anthropic', { input_tokens: 3, cache_read_input_tokens: value })).to.have.property(
         'cacheRead',
         undefined,
       )
-      expect(READ_USAGE.gemini({ promptTokenCount: 3, candidatesTokenCount: value })).to.have.property(
+      expect(readUsage('gemini', { promptTokenCount: 3, candidatesTokenCount: value })).to.have.property(
         'output',
         undefined,
       )

@@ -28,7 +28,7 @@ class Collector {
   }
 }
 
-const COLLECT: Readonly<Record<UsageShape, (document: unknown, into: Collector) => void>> = {
+const COLLECT: Readonly<Partial<Record<UsageShape, (document: unknown, into: Collector) => void>>> = {
   'openai-chat': collectOpenAiChat,
   'openai-responses': collectOpenAiResponses,
   anthropic: collectAnthropic,
@@ -46,7 +46,8 @@ export function outputText(shape: UsageShape, framing: Framing, body: Uint8Array
   const documents = documentsOf(framing, bytes)
   // A document that is cut off is counted as it is, syntax and all, rather than not at all.
   if (documents.length === 0 && framing === 'json') return { texts: [textOf(bytes)], toolCalls: [] }
-  for (const document of documents) COLLECT[shape](document, into)
+  const collect = COLLECT[shape] ?? collectOpenAiChat
+  for (const document of documents) collect(document, into)
   return { texts: [...into.texts.values()], toolCalls: [...into.toolCalls.values()] }
 }
 

@@ -59,20 +59,20 @@ function parseHeaders(bytes: Buffer): ReadonlyMap<string, string> | undefined {
  * The document that a frame carries; `undefined` for an exception, or what is no JSON. Bedrock wraps what a model of its
  * own sends: `{"bytes": base64}`.
  *
- * @param candidate Only documents that hold this text are parsed.
+ * @param isWanted Whether a document is to be parsed, by its bytes.
  */
-export function frameDocument({ headers, payload }: AwsFrame, candidate = ''): unknown {
+export function frameDocument({ headers, payload }: AwsFrame, isWanted = (_: Buffer): boolean => true): unknown {
   const kind = headers.get(':message-type')
   if (kind !== undefined && kind !== 'event') return undefined
-  if (headers.get(':event-type') !== 'chunk') return parsed(payload, candidate)
-  const wrapped = parsed(payload, '')
+  if (headers.get(':event-type') !== 'chunk') return isWanted(payload) ? parsed(payload) : undefined
+  const wrapped = parsed(payload)
   if (typeof wrapped !== 'object' || wrapped === null || !('bytes' in wrapped)) return wrapped
   const { bytes } = wrapped
-  return typeof bytes === 'string' ? parsed(Buffer.from(bytes, 'base64'), candidate) : undefined
+  const inner = typeof bytes === 'string' ? Buffer.from(bytes, 'base64') : Buffer.alloc(0)
+  return isWanted(inner) ? parsed(inner) : undefined
 }
 
-function parsed(json: Buffer, candidate: string): unknown {
-  if (candidate !== '' && !json.includes(candidate)) return undefined
+function parsed(json: Buffer): unknown {
   try {
     return JSON.parse(json.toString('utf8'))
   } catch {

@@ -1,9 +1,13 @@
-/** Which members of a JSON document to pick: `true` picks the value, an object looks inside it. */
-export type JsonPicks = { readonly [key: string]: true | JsonPicks }
+/**
+ * Which members of a JSON document to pick: `true` picks the value, an object looks inside it, its member `[]` inside
+ * each element of an array. `length` picks how many elements an array has, without looking at them.
+ */
+export type JsonPicks = { readonly [key: string]: JsonPick }
+export type JsonPick = true | 'length' | JsonPicks
 
 /** Takes what is picked. An object and not a function, as one is made for each answer; see docs/benchmarks.md. */
 export interface JsonPickTarget {
-  /** @param path Of the member, joined by dots. */
+  /** @param path Of the member, joined by dots; an element of an array is `[]`. */
   pick(path: string, value: unknown): void
 }
 
@@ -15,6 +19,8 @@ const BACKSLASH = 0x5c
 const CLOSE_BRACKET = 0x5d
 const OPEN_BRACE = 0x7b
 const CLOSE_BRACE = 0x7d
+/** Stands for each element of an array, in picks and paths. */
+const EACH = '[]'
 
 /** A picked value or a key that is longer is passed over. */
 const MOST_PICKED_BYTES = 65_536
@@ -28,9 +34,14 @@ interface Level {
   /** Of the keys that are wanted. */
   readonly lengths: ReadonlySet<number>
   readonly path: string
-  /** An array of documents is looked through: each element is picked from like a document. */
+  /** An array is looked through: what to do with each element. */
   readonly isArray: boolean
+  readonly each: JsonPick | undefined
+  /** Elements that have begun. */
+  count: number
 }
+
+const NO_PICKS: JsonPicks = {}
 
 /**
  * Picks members out of a JSON document that comes in pieces, however it is cut, without keeping or parsing the rest.
@@ -48,7 +59,7 @@ export class JsonPicker {
   #taken = ''
   #takenBytes = 0
   /** What to do with the value that comes next, and its path. */
-  #wanted: true | JsonPicks | undefined
+  #wanted: JsonPick | undefined
   #path = ''
 
   constructor(picks: JsonPicks, target: JsonPickTarget) {
@@ -92,21 +103,21 @@ export class JsonPicker {
   /** First byte of a value, or white space before it. */
   #value(chunk: Buffer, at: number): number {
     const byte = chunk[at]!
-    if (isSpace(byte)) return at + 1
-    const wanted = this.#wanted
-    if (byte === OPEN_BRACE && typeof wanted === 'object') {
-      this.#levels.push({ picks: wanted, lengths: lengthsOf(wanted), path: this.#path, isArray: false })
-      this.#mode = 'key-or-end'
-      return at + 1
-    }
-    if (byte === OPEN_BRACKET && this.#levels.length === 0 && wanted === this.#picks) {
-      this.#levels.push({ picks: this.#picks, lengths: lengthsOf(this.#picks), path: '', isArray: true })
-      return at + 1
-    }
-    if (byte === CLOSE_BRACKET && this.#levels.at(-1)?.isArray === true) {
+    if (isSpace(byte) || (this.#levels.length === 0 && isByteOrderMark(byte))) return at + 1
+    const level = this.#levels.at(-1)
+    if (byte === CLOSE_BRACKET && level?.isArray === true) {
       this.#close()
       return at + 1
     }
+    if (level?.isArray === true) level.count += 1
+    const wanted = this.#wanted
+    if (byte === OPEN_BRACE && typeof wanted === 'object') {
+      const lengths = lengthsOf(wanted)
+      this.#levels.push({ picks: wanted, lengths, path: this.#path, isArray: false, each: undefined, count: 0 })
+      this.#mode = 'key-or-end'
+      return at + 1
+    }
+    if (byte === OPEN_BRACKET && this.#opensArray(wanted)) return at + 1
     this.#begin(wanted === true)
     if (byte === QUOTE) {
       this.#mode = 'string'
@@ -120,6 +131,17 @@ export class JsonPicker {
     }
     this.#mode = 'scalar'
     return at
+  }
+
+  /** Whether an array is looked through: one of documents, one whose elements are picked from, one that is counted. */
+  #opensArray(wanted: JsonPick | undefined): boolean {
+    const isRoot = this.#levels.length === 0 && wanted === this.#picks
+    const each = isRoot ? this.#picks : typeof wanted === 'object' ? wanted[EACH] : undefined
+    if (each === undefined && wanted !== 'length') return false
+    const path = isRoot || wanted === 'length' ? this.#path : `${this.#path}.${EACH}`
+    this.#levels.push({ picks: NO_PICKS, lengths: lengthsOf(NO_PICKS), path, isArray: true, each, count: 0 })
+    this.#element()
+    return true
   }
 
   /** Rest of a string that is a value or a key. */
@@ -151,7 +173,7 @@ export class JsonPicker {
   #endKey(text: string): void {
     const key = keyOf(text)
     const { picks, path } = this.#levels.at(-1)!
-    this.#wanted = Object.hasOwn(picks, key) ? picks[key] : undefined
+    this.#wanted = key !== EACH && Object.hasOwn(picks, key) ? picks[key] : undefined
     this.#path = path === '' ? key : `${path}.${key}`
     this.#mode = 'colon'
   }
@@ -214,6 +236,14 @@ export class JsonPicker {
       case CLOSE_BRACKET:
         this.#close()
         break
+      case OPEN_BRACE:
+      case OPEN_BRACKET:
+        // Another document follows the one that is over.
+        if (this.#levels.length > 0) break
+        this.#wanted = this.#picks
+        this.#path = ''
+        this.#mode = 'value'
+        return at
     }
     return at + 1
   }
@@ -221,11 +251,16 @@ export class JsonPicker {
   #next(): void {
     const level = this.#levels.at(-1)
     if (level === undefined) return
-    this.#mode = level.isArray ? 'value' : 'key-or-end'
-    if (level.isArray) {
-      this.#wanted = this.#picks
-      this.#path = ''
-    }
+    if (level.isArray) this.#element()
+    else this.#mode = 'key-or-end'
+  }
+
+  /** An element of the array on top comes next, if any does. */
+  #element(): void {
+    const { each, path } = this.#levels.at(-1)!
+    this.#mode = 'value'
+    this.#wanted = each
+    this.#path = path
   }
 
   #begin(isTaking: boolean): void {
@@ -235,8 +270,9 @@ export class JsonPicker {
   }
 
   #close(): void {
-    this.#levels.pop()
+    const level = this.#levels.pop()
     this.#mode = 'after-value'
+    if (level?.isArray === true && level.each === undefined) this.#target.pick(level.path, level.count)
   }
 
   #finishValue(): void {
@@ -329,6 +365,11 @@ function keyOf(text: string): string {
 
 function isSpace(byte: number): boolean {
   return byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09
+}
+
+/** One of the three bytes of it; none of them begins a document. */
+function isByteOrderMark(byte: number): boolean {
+  return byte === 0xef || byte === 0xbb || byte === 0xbf
 }
 
 function endsScalar(byte: number): boolean {

@@ -22,12 +22,12 @@ export function startOfLastLine(lines: Buffer): number {
 }
 
 /**
- * The JSON documents in a text of a document a line; lines that are none are passed over, as are those that don't hold
- * `candidate`.
+ * The JSON documents in a text of a document a line; lines that are none are passed over, as are those that hold none
+ * of the candidates, where some are given.
  */
-export function lineDocuments(text: string, candidate = ''): unknown[] {
+export function lineDocuments(text: string, candidates?: readonly string[]): unknown[] {
   return text.split('\n').flatMap((line) => {
-    if (line.trim() === '' || !line.includes(candidate)) return []
+    if (line.trim() === '' || candidates?.some((candidate) => line.includes(candidate)) === false) return []
     try {
       return [JSON.parse(line.startsWith('\ufeff') ? line.slice(1) : line)]
     } catch {

@@ -24,11 +24,11 @@ export function sseData(text: string): string[] {
 /**
  * The JSON documents in the events of a text; what is not JSON, such as `[DONE]`, is passed over.
  *
- * @param candidate Only events that hold this text are parsed.
+ * @param candidates Only events that hold one of these texts are parsed.
  */
-export function sseDocuments(text: string, candidate = ''): unknown[] {
+export function sseDocuments(text: string, candidates?: readonly string[]): unknown[] {
   return sseData(text).flatMap((data) => {
-    if (!data.includes(candidate)) return []
+    if (candidates?.some((candidate) => data.includes(candidate)) === false) return []
     try {
       return [JSON.parse(data)]
     } catch {

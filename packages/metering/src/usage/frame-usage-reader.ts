@@ -3,7 +3,7 @@ import { KeptOutput } from '../framing/kept-output.ts'
 import { PendingBytes } from '../framing/pending-bytes.ts'
 import { isRaw } from './reported-usage.ts'
 import type { UsageCollector, UsageReading } from './usage-collector.ts'
-import { candidateOf } from './usage-marks.ts'
+import { mayStateUsage } from './usage-marks.ts'
 import type { UsageReader } from './usage-reader.ts'
 
 /** A frame that is longer is passed over unread; one that states usage has some hundred bytes. */
@@ -20,7 +20,6 @@ export class FrameUsageReader implements UsageReader {
   readonly framing = 'eventstream'
   readonly kept = new KeptOutput()
   readonly #collector: UsageCollector
-  readonly #candidate: string
   /** Bytes of the frame that is not complete yet. */
   readonly #held = new PendingBytes()
   /** Length of that frame; 0: its prelude is not complete. */
@@ -32,7 +31,6 @@ export class FrameUsageReader implements UsageReader {
 
   constructor(collector: UsageCollector) {
     this.#collector = collector
-    this.#candidate = candidateOf(collector.shape)
   }
 
   get reading(): UsageReading {
@@ -89,7 +87,7 @@ export class FrameUsageReader implements UsageReader {
       this.#isDamaged = true
       return false
     }
-    const document = frameDocument(frame, this.#candidate)
+    const document = frameDocument(frame, (json) => mayStateUsage(json, this.#collector.shape))
     if (!isRaw(document)) {
       this.kept.add(bytes)
       return false

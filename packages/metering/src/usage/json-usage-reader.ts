@@ -2,8 +2,9 @@ import { firstByte } from '../framing/framing.ts'
 import { JsonPicker, type JsonPickTarget } from '../framing/json-picker.ts'
 import { KeptOutput } from '../framing/kept-output.ts'
 import { isRaw } from './reported-usage.ts'
-import { PICKS, type UsageCollector, type UsageReading } from './usage-collector.ts'
+import type { UsageCollector, UsageReading } from './usage-collector.ts'
 import type { UsageReader } from './usage-reader.ts'
+import { USAGE_SHAPES } from './usage-shapes.ts'
 
 const MOST_PARSED_BYTES = 16_384
 const OPEN_BRACKET = 0x5b
@@ -22,6 +23,8 @@ export class JsonUsageReader implements UsageReader, JsonPickTarget {
 
   constructor(collector: UsageCollector) {
     this.#collector = collector
+    // Headers have stated them.
+    this.#isCovered = collector.reading.coversOutput
   }
 
   get reading(): UsageReading {
@@ -60,7 +63,7 @@ export class JsonUsageReader implements UsageReader, JsonPickTarget {
       this.#isBegun = true
       this.#isArray = bytes[first] === OPEN_BRACKET
     }
-    this.#picker ??= new JsonPicker(PICKS, this)
+    this.#picker ??= new JsonPicker(USAGE_SHAPES[this.#collector.shape].picks, this)
     this.#picker.write(bytes)
   }
 

@@ -1,9 +1,10 @@
 import { KeptOutput } from '../framing/kept-output.ts'
 import { JsonPicker, type JsonPickTarget } from '../framing/json-picker.ts'
 import { isRaw } from './reported-usage.ts'
-import { PICKS, type UsageCollector, type UsageReading } from './usage-collector.ts'
-import { usageAt } from './usage-marks.ts'
+import type { UsageCollector, UsageReading } from './usage-collector.ts'
+import { mayStateUsage } from './usage-marks.ts'
 import type { UsageReader } from './usage-reader.ts'
+import { USAGE_SHAPES } from './usage-shapes.ts'
 
 const MOST_PARSED_BYTES = 65_536
 
@@ -24,9 +25,9 @@ export class MessageUsageReader implements UsageReader, JsonPickTarget {
   }
 
   write(message: Buffer): -1 {
-    if (usageAt(message, this.#collector.shape) === -1) return -1
+    if (!mayStateUsage(message, this.#collector.shape)) return -1
     if (message.length > MOST_PARSED_BYTES) {
-      const picker = new JsonPicker(PICKS, this)
+      const picker = new JsonPicker(USAGE_SHAPES[this.#collector.shape].picks, this)
       picker.write(message)
       picker.end()
       return -1

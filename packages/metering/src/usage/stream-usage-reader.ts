@@ -6,9 +6,10 @@ import { LongEventReader } from '../framing/long-event-reader.ts'
 import { sseDocuments } from '../framing/sse-event.ts'
 import { SseFramer, startOfLastEvent } from '../framing/sse-framer.ts'
 import { isRaw } from './reported-usage.ts'
-import { PICKS, type UsageCollector, type UsageReading } from './usage-collector.ts'
-import { candidateOf, endsStream, isTerminal, TAIL_BYTES, terminalMark, usageAt } from './usage-marks.ts'
+import type { UsageCollector, UsageReading } from './usage-collector.ts'
+import { endsStream, isTerminal, mayStateUsage, TAIL_BYTES, terminalMark } from './usage-marks.ts'
 import type { UsageReader } from './usage-reader.ts'
+import { USAGE_SHAPES } from './usage-shapes.ts'
 
 /** What tells events from lines. */
 const GRAMMARS = {
@@ -22,7 +23,6 @@ export class StreamUsageReader implements UsageReader, JsonPickTarget {
   readonly kept = new KeptOutput()
   readonly #collector: UsageCollector
   readonly #framer: Framer
-  readonly #candidate: string
   #long: LongEventReader | undefined
   #isTerminalNext = false
   #isCovered = false
@@ -31,7 +31,6 @@ export class StreamUsageReader implements UsageReader, JsonPickTarget {
     this.#collector = collector
     this.framing = framing
     this.#framer = GRAMMARS[framing].framer()
-    this.#candidate = candidateOf(collector.shape)
   }
 
   get reading(): UsageReading {
@@ -63,7 +62,7 @@ export class StreamUsageReader implements UsageReader, JsonPickTarget {
   /** Takes a member of a long event; for its own picker. */
   pick(path: string, value: unknown): void {
     if (this.#collector.pick(path, value)) this.#isCovered = true
-    if (endsStream({ [path]: value })) this.#isTerminalNext = true
+    if (endsStream({ [path]: value }, this.#collector.shape)) this.#isTerminalNext = true
   }
 
   /** Returns where the event that ends the stream begins; -1: not there. */
@@ -71,23 +70,25 @@ export class StreamUsageReader implements UsageReader, JsonPickTarget {
     if (this.#framer.isInLongEvent || this.#long !== undefined) return this.#readLong(events)
     const { shape } = this.#collector
     const { startOfLast } = GRAMMARS[this.framing]
-    if (usageAt(events, shape) !== -1 && this.#readDocuments(events)) return startOfLast(events)
+    if (mayStateUsage(events, shape) && this.#readDocuments(events)) return startOfLast(events)
     return this.#terminalAt(events)
   }
 
   /** Returns whether the last of them ends the stream. */
   #readDocuments(events: Buffer): boolean {
+    const { shape } = this.#collector
+    const candidates = USAGE_SHAPES[shape].needles.map(({ bytes }) => bytes.toString('latin1'))
     let isLast = false
-    for (const document of GRAMMARS[this.framing].documents(events.toString('utf8'), this.#candidate)) {
+    for (const document of GRAMMARS[this.framing].documents(events.toString('utf8'), candidates)) {
       if (!isRaw(document)) continue
       if (this.#collector.absorb(document)) this.#isCovered = true
-      isLast = endsStream(document)
+      isLast = endsStream(document, shape)
     }
     return isLast
   }
 
   #readLong(events: Buffer): number {
-    this.#long ??= new LongEventReader(PICKS, this, this.framing)
+    this.#long ??= new LongEventReader(USAGE_SHAPES[this.#collector.shape].picks, this, this.framing)
     this.#long.write(events)
     if (this.#framer.isInLongEvent) return -1
     this.#long = undefined

@@ -1,6 +1,15 @@
-import type { JsonPicks, JsonPickTarget } from '../framing/json-picker.ts'
+import type { JsonPickTarget } from '../framing/json-picker.ts'
+import { besides, readFigures, statesFigures, sumOf } from './read-figures.ts'
 import { isRaw, type Raw, type ReportedUsage } from './reported-usage.ts'
-import { READ_USAGE, type UsageShape } from './usage-shapes.ts'
+import {
+  asInput,
+  USAGE_SHAPES,
+  type ShapeRow,
+  type UsagePlace,
+  type UsageShape,
+  type UsageTake,
+} from './usage-shapes.ts'
+import type { WordsName } from './usage-words.ts'
 
 /** What a reader has learned of an answer so far. */
 export interface UsageReading {
@@ -13,113 +22,291 @@ export interface UsageReading {
   readonly isPending: boolean
   /** Whether part of the answer was damaged on its way, so that figures may be missing. */
   readonly isDamaged?: boolean
+  /** What the answer shows without stating it as usage: images in it, length of its audio, its cost; absent if nothing. */
+  readonly shown?: ReportedUsage | undefined
+  /** The provider's own object, figures and names as they were merged; the last one where objects are added. */
+  readonly raw?: Raw | undefined
 }
 
-/** Members that can matter, whatever the shape. */
-export const PICKS: JsonPicks = {
-  type: true,
-  model: true,
-  modelVersion: true,
-  usage: true,
-  usageMetadata: true,
-  message: { model: true, usage: true },
-  response: { model: true, usage: true },
-  status: true,
-  x_groq: { usage: true },
+/** Gives the value of a header by its name in lower case. */
+export type HeaderValue = (name: string) => unknown
+
+/** Figures of one rank: merged objects, or the sum of objects that were read one by one. */
+interface Found {
+  raw: Raw
+  readonly words: WordsName | undefined
+  readonly sum: ReportedUsage | undefined
 }
 
-/** Bytes without which an event states no usage; with `isObject`, an object must follow them. */
-export const NEEDLES: Readonly<Record<UsageShape, { readonly bytes: Buffer; readonly isObject: boolean }>> = {
-  'openai-chat': { bytes: Buffer.from('"usage"'), isObject: true },
-  'openai-responses': { bytes: Buffer.from('"usage"'), isObject: true },
-  anthropic: { bytes: Buffer.from('"usage"'), isObject: true },
-  gemini: { bytes: Buffer.from('TokenCount"'), isObject: false },
-}
+/** Headers that state usage. Sources: Amazon Bedrock user guide, InvokeModel; Text Generation Inference. */
+const HEADERS = [
+  { name: 'x-amzn-bedrock-input-token-count', member: 'inputTokenCount' },
+  { name: 'x-amzn-bedrock-output-token-count', member: 'outputTokenCount' },
+  { name: 'x-amzn-bedrock-cache-read-input-token-count', member: 'cacheReadInputTokenCount' },
+  { name: 'x-amzn-bedrock-cache-write-input-token-count', member: 'cacheWriteInputTokenCount' },
+  { name: 'x-prompt-tokens', member: 'input_token_count' },
+  { name: 'x-generated-tokens', member: 'output_token_count' },
+] as const
+/** Below what a model's own words and its host's say, above the other truth of Cohere. */
+const HEADER_RANK = 3
+const MOST_MODEL_CHARACTERS = 256
+const MOST_TEXT_CHARACTERS = 64
+const MOST_ELEMENTS = 1_024
+const STEPS = new Map<string, readonly string[]>()
 
-/** The text in the last event of a stream, and the whole of that event's line. */
-export const TERMINALS: Readonly<Record<UsageShape, { readonly bytes: Buffer; readonly line: RegExp } | undefined>> = {
-  'openai-chat': { bytes: Buffer.from('[DONE]'), line: /(?:^|[\r\n])data: ?\[DONE\]\s*$/ },
-  'openai-responses': undefined,
-  anthropic: {
-    bytes: Buffer.from('message_stop'),
-    line: /(?:^|[\r\n])(?:event: ?message_stop *[\r\n]|data: ?\{\s*"type"\s*:\s*"message_stop"\s*\}\s*$)/,
-  },
-  gemini: undefined,
-}
-
-export const RESPONSES_END: ReadonlySet<unknown> = new Set([
-  'response.completed',
-  'response.incomplete',
-  'response.failed',
-])
-
-/** Finds the usage of one answer in the documents it consists of: one body, or the data of each event. */
+/**
+ * Finds the usage of one answer in the documents it consists of: one body, the data of each event, each line, frame or
+ * message. Keeps figures only, so that its memory does not grow with the answer.
+ */
 export class UsageCollector implements JsonPickTarget {
   readonly shape: UsageShape
+  readonly #row: ShapeRow
+  readonly #found: (Found | undefined)[] = []
+  #reported: ReportedUsage | undefined
   #raw: Raw | undefined
+  #isRead = true
   #model: string | undefined
+  #tier: string | undefined
   #coversOutput = false
   #isPending = false
+  #images = 0
+  #seconds: number | undefined
+  #cost: number | undefined
 
   constructor(shape: UsageShape) {
     this.shape = shape
+    this.#row = USAGE_SHAPES[shape]
   }
 
   get reading(): UsageReading {
-    const reported = this.#raw === undefined ? undefined : READ_USAGE[this.shape](this.#raw)
-    return { reported, coversOutput: this.#coversOutput, model: this.#model, isPending: this.#isPending }
+    if (!this.#isRead) this.#read()
+    return {
+      reported: this.#reported,
+      coversOutput: this.#coversOutput,
+      model: this.#model,
+      isPending: this.#isPending,
+      shown: this.#shown(),
+      raw: this.#raw,
+    }
   }
 
   /** Takes what a document says. Returns whether it stated figures that cover all output so far. */
   absorb(document: Raw): boolean {
-    const nested = this.shape === 'anthropic' ? document['message'] : document['response']
-    this.#absorbModel(document['model'] ?? document['modelVersion'] ?? (isRaw(nested) ? nested['model'] : undefined))
-    const { status } = document
-    if (this.shape === 'openai-responses' && status !== undefined)
-      this.#isPending = status === 'queued' || status === 'in_progress'
-    switch (this.shape) {
-      case 'anthropic': {
-        // The start of a message states its input, its deltas are cumulative: the last figure of each kind counts.
-        const atStart = isRaw(nested) ? nested['usage'] : undefined
-        const usage = document['usage']
-        if (isRaw(atStart)) this.#merge(atStart)
-        if (!isRaw(usage)) return false
-        this.#merge(usage)
-        break
-      }
-      case 'gemini': {
-        const usage = document['usageMetadata']
-        if (!isRaw(usage) || READ_USAGE.gemini(usage) === undefined) return false
-        this.#raw = usage
-        break
-      }
-      default: {
-        const inside = isRaw(nested) ? nested : document['x_groq']
-        const usage = document['usage'] ?? (isRaw(inside) ? inside['usage'] : undefined)
-        if (!isRaw(usage)) return false
-        this.#merge(usage)
-      }
+    this.#absorbNames(document)
+    const { blocked, places } = this.#row
+    const isBlocked = blocked !== undefined && document[blocked[0]] === blocked[1]
+    let covers = false
+    let rank = Infinity
+    for (const place of places) {
+      if ((place.rank ?? 0) > rank || (isBlocked && place.path === '')) continue
+      const value = inside(document, place.path)
+      if (value === undefined || !this.#take(place, value)) continue
+      // Some state the same figures in two places of one document: sums take one of them.
+      if (place.take === 'sum') return this.#covered()
+      rank = place.rank ?? 0
+      if (place.isHead !== true) covers = true
     }
-    this.#coversOutput = true
-    return true
+    return covers ? this.#covered() : false
   }
 
   /** Takes a member of a document, as a picker finds it. Returns as {@link absorb}. */
   pick(path: string, value: unknown): boolean {
-    return this.absorb(nest(path, value))
-  }
-
-  #absorbModel(model: unknown): void {
-    if (typeof model === 'string' && model !== '') this.#model = model.slice(0, 256)
-  }
-
-  #merge(usage: Raw): void {
-    const merged: Record<string, unknown> = { ...this.#raw }
-    for (const [name, value] of Object.entries(usage)) {
-      if (value !== null && value !== undefined) merged[name] = value
+    if (path.includes('[]')) return this.#pickEach(path, value)
+    const document = nest(path, value)
+    this.#absorbNames(document)
+    const { blocked, places, own } = this.#row
+    if (path === 'data' && typeof value === 'number') this.#images += value
+    if (blocked !== undefined && path === blocked[0] && value === blocked[1]) this.#dropOwn()
+    let covers = false
+    for (const place of places) {
+      const isOwn = place.path === '' && own.includes(path)
+      if ((isOwn || place.path === path) && this.#take(place, isOwn ? document : value))
+        covers ||= place.isHead !== true
     }
-    this.#raw = merged
+    return covers ? this.#covered() : false
   }
+
+  /** Takes the headers of an answer, some of which state usage. */
+  absorbHeaders(header: HeaderValue): void {
+    const stated: Record<string, number> = {}
+    for (const { name, member } of HEADERS) {
+      const value = header(name)
+      if (typeof value === 'string' && /^\d{1,15}$/.test(value)) stated[member] = Number(value)
+    }
+    if (Object.keys(stated).length === 0) return
+    this.#put(HEADER_RANK, stated, undefined, 'merge')
+    this.#covered()
+  }
+
+  /** A member of the elements of an array: a usage object in each, or a figure. */
+  #pickEach(path: string, value: unknown): boolean {
+    const { places } = this.#row
+    const place = places.find((each) => each.path === path)
+    if (place !== undefined) return this.#take({ take: 'sum', ...place }, value) && this.#covered()
+    if (typeof value !== 'number') return false
+    const end = path.lastIndexOf('[]') + 2
+    const name = path.slice(end + 1)
+    const list = places.find((each) => each.path === path.slice(0, end))
+    if (list !== undefined) return this.#take(list, { [name]: value }) && this.#covered()
+    // A list among the document's own figures: summed as it goes by.
+    const own = places.find((each) => each.path === '')
+    if (own === undefined) return false
+    const member = path.slice(0, path.indexOf('.'))
+    const before = this.#found[own.rank ?? 0]?.raw[member]
+    const first: unknown = Array.isArray(before) ? before[0] : undefined
+    const sum = value + (isRaw(first) && typeof first[name] === 'number' ? first[name] : 0)
+    this.#put(own.rank ?? 0, { [member]: [{ [name]: sum }] }, own.words, 'merge')
+    return this.#covered()
+  }
+
+  /** Takes what stands in a place. Returns whether figures do. */
+  #take(place: UsagePlace, value: unknown): boolean {
+    if (Array.isArray(value)) return this.#takeList(place, value)
+    if (!isRaw(value)) return false
+    const raw = place.path === '' ? ownOf(value, this.#row.own) : value
+    if (statesFigures(raw)) {
+      this.#put(place.rank ?? 0, raw, place.words, place.take ?? 'merge')
+      return true
+    }
+    this.#cost = besides(raw).cost ?? this.#cost
+    return false
+  }
+
+  #takeList(place: UsagePlace, values: readonly unknown[]): boolean {
+    let isStated = false
+    for (const value of values) {
+      if (!isRaw(value) || !statesFigures(value)) continue
+      this.#put(place.rank ?? 0, value, place.words, place.take ?? 'sum')
+      isStated = true
+    }
+    return isStated
+  }
+
+  #put(rank: number, raw: Raw, words: WordsName | undefined, take: UsageTake): void {
+    const before = this.#found[rank]
+    const stated = withoutTexts(raw)
+    this.#isRead = false
+    if (take === 'sum') {
+      const all = [before?.sum, readFigures(stated, words)].filter((each) => each !== undefined)
+      this.#found[rank] = { raw: stated, words, sum: sumOf(all) }
+    } else if (take === 'replace' || before === undefined) {
+      this.#found[rank] = { raw: stated, words, sum: undefined }
+    } else before.raw = { ...before.raw, ...(take === 'max' ? larger(before.raw, stated) : stated) }
+  }
+
+  /** Forgets what a document has said of itself. */
+  #dropOwn(): void {
+    const own = this.#row.places.find(({ path }) => path === '')
+    if (own !== undefined) this.#found[own.rank ?? 0] = undefined
+    this.#isRead = false
+  }
+
+  #covered(): true {
+    this.#coversOutput = true
+    return true
+  }
+
+  #read(): void {
+    this.#isRead = true
+    this.#reported = undefined
+    for (const found of this.#found) {
+      const usage = found && asInput(found.sum ?? readFigures(found.raw, found.words), this.#row.isInputOnly)
+      if (usage === undefined) continue
+      this.#raw = found?.raw
+      this.#reported = usage.serviceTier === undefined && this.#tier !== undefined ? this.#withTier(usage) : usage
+      return
+    }
+  }
+
+  #withTier(usage: ReportedUsage): ReportedUsage {
+    return { ...usage, serviceTier: this.#tier }
+  }
+
+  #shown(): ReportedUsage | undefined {
+    if (this.#images === 0 && this.#seconds === undefined && this.#cost === undefined) return undefined
+    return { images: this.#images === 0 ? undefined : this.#images, seconds: this.#seconds, cost: this.#cost }
+  }
+
+  #absorbNames(document: Raw): void {
+    const { status } = document
+    const nested = this.shape === 'anthropic' ? document['message'] : (document['response'] ?? document['message'])
+    const model = document['model'] ?? document['modelVersion'] ?? modelIn(nested) ?? modelIn(document['session'])
+    const whole = model ?? modelIn(document['interaction'])
+    if (typeof whole === 'string' && whole !== '') this.#model = whole.slice(0, MOST_MODEL_CHARACTERS)
+    if (typeof status === 'string' && (this.shape === 'openai-responses' || this.shape === 'interactions'))
+      this.#isPending = status === 'queued' || status === 'in_progress'
+    const tier = document['service_tier'] ?? (isRaw(nested) ? nested['service_tier'] : undefined)
+    if (typeof tier === 'string' && tier !== 'auto') {
+      this.#tier = tier.slice(0, MOST_TEXT_CHARACTERS)
+      this.#isRead = false
+    }
+    if (this.shape === 'media') this.#absorbMedia(document)
+  }
+
+  #absorbMedia({ data, type, duration }: Raw): void {
+    if (Array.isArray(data)) this.#images += data.length
+    if (type === 'image_generation.completed' || type === 'image_edit.completed') this.#images += 1
+    // Old answers write the number as a text.
+    const seconds = typeof duration === 'string' ? Number.parseFloat(duration) : duration
+    if (typeof seconds === 'number' && seconds > 0 && seconds < Infinity) this.#seconds = seconds
+  }
+}
+
+function modelIn(value: unknown): unknown {
+  return isRaw(value) ? (value['model'] ?? value['modelVersion']) : undefined
+}
+
+/** A member by its path from the top, `null` taken for absent; of an array, what its elements have. */
+function inside(document: Raw, path: string): unknown {
+  if (path === '') return document
+  let steps = STEPS.get(path)
+  if (steps === undefined) STEPS.set(path, (steps = path.split('.')))
+  return walk(document, steps, 0)
+}
+
+function walk(value: unknown, steps: readonly string[], from: number): unknown {
+  let found = value
+  for (let at = from; at < steps.length; at += 1) {
+    if (steps[at] === '[]') {
+      return Array.isArray(found) ? found.map((element) => walk(element, steps, at + 1)) : undefined
+    }
+    if (!isRaw(found)) return undefined
+    found = found[steps[at]!]
+  }
+  return found ?? undefined
+}
+
+/** Members that are figures, of a document that is its own usage object: never its texts. */
+function ownOf(document: Raw, names: readonly string[]): Raw {
+  const own: Record<string, unknown> = {}
+  for (const name of names) if (Object.hasOwn(document, name)) own[name] = figuresOnly(document[name])
+  return own
+}
+
+/** A number, those in an object, and those in the objects of a list. */
+function figuresOnly(value: unknown): unknown {
+  if (Array.isArray(value)) return value.slice(0, MOST_ELEMENTS).map(figuresOnly)
+  if (!isRaw(value)) return typeof value === 'number' ? value : undefined
+  return Object.fromEntries(Object.entries(value).filter(([, member]) => typeof member === 'number'))
+}
+
+/** Members without those that are null, which a stream writes in place of figures that it has stated, and without texts. */
+function withoutTexts(raw: Raw): Raw {
+  const kept: Record<string, unknown> = {}
+  for (const [name, value] of Object.entries(raw)) {
+    if (value === null || value === undefined) continue
+    if (typeof value !== 'string' || value.length <= MOST_TEXT_CHARACTERS) kept[name] = value
+  }
+  return kept
+}
+
+/** Of two objects' figures the larger ones. */
+function larger(before: Raw, raw: Raw): Raw {
+  const entries = Object.entries(raw).map(([name, value]): [string, unknown] => {
+    const other = before[name]
+    return [name, typeof value === 'number' && typeof other === 'number' ? Math.max(value, other) : value]
+  })
+  return Object.fromEntries(entries)
 }
 
 /** `a.b` and a value as `{a: {b: value}}`. */

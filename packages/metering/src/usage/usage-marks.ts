@@ -1,51 +1,61 @@
-import { NEEDLES, RESPONSES_END, TERMINALS } from './usage-collector.ts'
 import type { Raw } from './reported-usage.ts'
-import type { UsageShape } from './usage-shapes.ts'
+import { USAGE_SHAPES, type Needle, type UsageShape } from './usage-shapes.ts'
 
 /** How far from its end a piece is looked at for the event that ends its stream. */
 export const TAIL_BYTES = 192
 
+const QUOTE = 0x22
 const OPEN_BRACE = 0x7b
 
-/** A needle without its first byte where that is a quote: a search for a rarer byte is five times as fast. */
-const QUICK: Partial<Record<UsageShape, Buffer>> = {}
+/** Shapes whose streams state figures of which later ones take the place of earlier ones. */
+const CUMULATIVE: ReadonlySet<UsageShape> = new Set<UsageShape>(['openai-chat', 'anthropic', 'gemini'])
 
-function quick(shape: UsageShape): Buffer {
-  return (QUICK[shape] ??= withoutQuote(NEEDLES[shape].bytes))
+/** Needles without the quote that they begin with: a search for a rarer byte is five times as fast. */
+const QUICK = new Map<Needle, Buffer>()
+
+function quick(needle: Needle): Buffer {
+  let bytes = QUICK.get(needle)
+  if (bytes === undefined) {
+    bytes = needle.bytes[0] === QUOTE ? needle.bytes.subarray(1) : needle.bytes
+    QUICK.set(needle, bytes)
+  }
+  return bytes
 }
 
-function withoutQuote(bytes: Buffer): Buffer {
-  return bytes[0] === 0x22 ? bytes.subarray(1) : bytes
+/** Whether a stream of this shape can be read from its end. */
+export function isCumulative(shape: UsageShape): boolean {
+  return CUMULATIVE.has(shape)
 }
 
-/** The text without which a document states no usage. */
-export function candidateOf(shape: UsageShape): string {
-  return NEEDLES[shape].bytes.toString('latin1')
+/** Whether some bytes hold a member by which they could state usage, or end a stream. */
+export function mayStateUsage(bytes: Buffer, shape: UsageShape): boolean {
+  return USAGE_SHAPES[shape].needles.some((needle) => {
+    const text = quick(needle)
+    for (let found = bytes.indexOf(text); found !== -1; found = bytes.indexOf(text, found + text.length))
+      if (isFollowed(bytes, found + text.length, needle)) return true
+    return false
+  })
 }
 
-/** Index of the first member in some bytes by which they could state usage; -1 if there is none. */
-export function usageAt(bytes: Buffer, shape: UsageShape): number {
-  const needle = quick(shape)
-  for (let found = bytes.indexOf(needle); found !== -1; found = bytes.indexOf(needle, found + needle.length))
-    if (isFollowed(bytes, found + needle.length, shape)) return found
-  return -1
-}
-
-/** As {@link usageAt}, for the last one that begins before an index. */
+/** Index of the last such member that begins before an index; -1 if there is none. */
 export function lastUsageAt(bytes: Buffer, shape: UsageShape, before: number): number {
-  const needle = quick(shape)
-  let found = before <= 0 ? -1 : bytes.lastIndexOf(needle, before - 1)
-  while (found !== -1 && !isFollowed(bytes, found + needle.length, shape))
-    found = found === 0 ? -1 : bytes.lastIndexOf(needle, found - 1)
-  return found
+  let last = -1
+  for (const needle of USAGE_SHAPES[shape].needles) {
+    const text = quick(needle)
+    let found = before <= 0 ? -1 : bytes.lastIndexOf(text, before - 1)
+    while (found > last && !isFollowed(bytes, found + text.length, needle))
+      found = found === 0 ? -1 : bytes.lastIndexOf(text, found - 1)
+    last = Math.max(last, found)
+  }
+  return last
 }
 
 /** Whether what follows a needle can be figures. */
-function isFollowed(bytes: Buffer, from: number, shape: UsageShape): boolean {
-  if (!NEEDLES[shape].isObject) return true
+function isFollowed(bytes: Buffer, from: number, { isObject }: Needle): boolean {
+  if (!isObject) return true
   let at = from
   while (isGap(bytes[at])) at += 1
-  return bytes[at] === OPEN_BRACE || bytes[at] === undefined
+  return at === bytes.length || bytes[at] === OPEN_BRACE
 }
 
 /** White space or the colon between a name and its value. */
@@ -53,22 +63,17 @@ function isGap(byte: number | undefined): boolean {
   return byte === 0x20 || byte === 0x3a || byte === 0x0a || byte === 0x0d || byte === 0x09
 }
 
-/** Whether a document that states usage is the last of its stream. */
-export function endsStream(document: Raw): boolean {
-  return RESPONSES_END.has(document['type']) || document['done'] === true || document['is_finished'] === true
+/** Whether a document is the last of its stream, by its members. */
+export function endsStream(document: Raw, shape: UsageShape): boolean {
+  return USAGE_SHAPES[shape].end.members?.some(([member, value]) => document[member] === value) === true
+}
+
+/** Bytes that stand near the end of a stream's last event; `undefined` where it has no such line. */
+export function terminalMark(shape: UsageShape): Buffer | undefined {
+  return USAGE_SHAPES[shape].end.line?.bytes
 }
 
 /** Whether the text of an event is that of the one that ends streams of this shape. */
 export function isTerminal(event: string, shape: UsageShape): boolean {
-  return TERMINALS[shape]?.line.test(event) === true
-}
-
-/** Bytes that the last event of a stream of this shape has near its end; `undefined` where there is no such event. */
-export function terminalMark(shape: UsageShape): Buffer | undefined {
-  return TERMINALS[shape]?.bytes
-}
-
-/** Whether streams of this shape end with the event that states their usage. */
-export function terminalByUsage(shape: UsageShape): boolean {
-  return shape === 'openai-responses'
+  return USAGE_SHAPES[shape].end.line?.pattern.test(event) === true
 }

@@ -5,8 +5,8 @@ import { JsonUsageReader } from './json-usage-reader.ts'
 import { LazyUsageReader } from './lazy-usage-reader.ts'
 import { MessageUsageReader } from './message-usage-reader.ts'
 import { StreamUsageReader } from './stream-usage-reader.ts'
-import { UsageCollector, type UsageReading } from './usage-collector.ts'
-import { terminalByUsage } from './usage-marks.ts'
+import { UsageCollector, type HeaderValue, type UsageReading } from './usage-collector.ts'
+import { isCumulative } from './usage-marks.ts'
 import type { UsageShape } from './usage-shapes.ts'
 
 /**
@@ -37,11 +37,15 @@ export interface UsageReaderOptions {
   readonly shape: UsageShape
   /** Media type of the answer; empty where it has none. */
   readonly contentType: string
+  /** Headers of the answer, some of which state usage. */
+  readonly header?: HeaderValue
 }
 
 /** A reader for an answer, by its media type, and where that leaves it open or is mistaken, by its first byte. */
-export function createUsageReader({ shape, contentType }: UsageReaderOptions): UsageReader {
-  return new FirstByteUsageReader(new UsageCollector(shape), contentType)
+export function createUsageReader({ shape, contentType, header }: UsageReaderOptions): UsageReader {
+  const collector = new UsageCollector(shape)
+  if (header !== undefined) collector.absorbHeaders(header)
+  return new FirstByteUsageReader(collector, contentType)
 }
 
 /** A reader for a framing that is known. */
@@ -50,7 +54,7 @@ export function usageReaderFor(framing: Framing, collector: UsageCollector): Usa
     case 'json':
       return new JsonUsageReader(collector)
     case 'sse':
-      return terminalByUsage(collector.shape) ? new StreamUsageReader(collector) : new LazyUsageReader(collector)
+      return isCumulative(collector.shape) ? new LazyUsageReader(collector) : new StreamUsageReader(collector)
     case 'ndjson':
       return new StreamUsageReader(collector, 'ndjson')
     case 'eventstream':
