@@ -135,7 +135,7 @@ class ResponseHook implements AnswerSink {
     // Nothing went out for it yet: it is kept back, or being decoded.
     if (this.#written !== undefined) process.nextTick(this.#written)
     this.#written = undefined
-    if (!this.#answer.isDecoding) return this.#keepsUp
+    if (!this.#answer.isBusy) return this.#keepsUp
     void this.#answer.settled().then(() => {
       if (!this.#res.writableNeedDrain) this.#res.emit('drain')
     })
@@ -191,7 +191,8 @@ class ResponseHook implements AnswerSink {
     const res = this.#res
     try {
       const held = await this.#answer.end(last)
-      if (res.destroyed) return
+      if (this.#isCut && callback !== undefined) res.once('finish', callback)
+      if (this.#isCut || res.destroyed) return
       if (held === undefined) this.#original.end.call(res, callback)
       else this.#original.end.call(res, held, callback)
     } catch (error) {

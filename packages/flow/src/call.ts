@@ -11,7 +11,17 @@ import {
   type UsageOutcome,
 } from '@tallygate/core'
 import { fingerprint, type CredentialSource, type Identification } from '@tallygate/identity'
-import { dialectOf, isFreeRoute, KeptOutput, pathOf, type Dialect, type ProblemKind, type Raw } from '@tallygate/metering'
+import {
+  dialectOf,
+  isFreeRoute,
+  KeptOutput,
+  LiveOutput,
+  pathOf,
+  type Dialect,
+  type ProblemKind,
+  type Raw,
+  type StreamFraming,
+} from '@tallygate/metering'
 import type { CallDescription, CallTelemetry } from '@tallygate/telemetry'
 import { Answer, type AnswerFacts, type AnswerSink } from './answer.ts'
 import { attemptId } from './attempt-id.ts'
@@ -20,6 +30,7 @@ import { CallHolds, type HoldRequest } from './call-holds.ts'
 import type { CallerRules } from './caller-rules.ts'
 import { denialOf, problemDenial, wantsProblem, type Denial, type DenialContext } from './denial.ts'
 import { writeContext } from './hold-context.ts'
+import { LiveCut, type CutTarget } from './live-cut.ts'
 import { MeteredRequest, type CallRequest } from './metered-request.ts'
 import { rateLimitFields, type Fields, type RateLimitStyle } from './rate-limit-fields.ts'
 import { BODY_FAULTS, UNAUTHENTICATED } from './refusal-texts.ts'
@@ -63,6 +74,7 @@ export class Call {
   #records = false
   #decidedAtMs: number | undefined
   #recorded: RecordedUsage | undefined
+  #used: Usage | undefined | Promise<Usage | undefined>
   /** What other attempts of the same have in common; absent where none would be spared. */
   #retryKey: string | undefined
   #isSparedRetry = false
@@ -260,6 +272,30 @@ export class Call {
     return new Answer(this, sink)
   }
 
+  /** What the call has used, as its entry says; for a call that is being finished. A count takes at most its deadline. */
+  async used(): Promise<Usage | undefined> {
+    return this.#used
+  }
+
+  /** Watches over a stream of this call's; `undefined` where no limit cuts it. */
+  watchStream(framing: StreamFraming, target: CutTarget): LiveCut | undefined {
+    const { match, facts } = this.metered
+    const allowance = match === undefined ? undefined : this.#holds.streamAllowance()
+    if (match === undefined || allowance === undefined || this.#outcome !== undefined) return undefined
+    const output = new LiveOutput({ framing, counter: this.#walk.counter, shape: match.adapter.usage, model: facts.model })
+    const inputTokens = (): Promise<number | undefined> => this.#inputTokens(output)
+    return new LiveCut({ allowance, output, framing, inputTokens }, target)
+  }
+
+  /** As the provider has said at the beginning of its stream, or as counted; `undefined` where neither tells. */
+  async #inputTokens({ reportedInput }: LiveOutput): Promise<number | undefined> {
+    const { match, body, facts } = this.metered
+    if (reportedInput !== undefined || body === undefined) return reportedInput
+    const task = { kind: 'prompt', shape: match!.adapter.usage, body: new Uint8Array(body), model: facts.model } as const
+    const { tokens, isComplete } = await this.#walk.counter.count(task)
+    return isComplete ? tokens : undefined
+  }
+
   /** Tells what the call has used, for a handler that knows; it goes before what is metered. The last word counts. */
   record(usage: RecordedUsage): void {
     this.#recorded = usage
@@ -320,6 +356,7 @@ export class Call {
     const outcome = ended === 'complete' && (answer.status ?? 0) >= 400 ? 'failed' : ended
     if (this.#retryKey !== undefined && outcome === 'failed') this.#walk.sparedRetries?.failed(this.#retryKey)
     const usage = this.#usage(outcome, answer)
+    this.#used = usage
     // A stream whose figures are there needs no turn of the event loop more than its entry.
     const written =
       usage instanceof Promise
@@ -334,7 +371,7 @@ export class Call {
     const { match, facts, body, bytes } = this.metered
     if (match === undefined || !this.#meters || usedNothing(answer, outcome)) return undefined
     const { framing, reading, kept } = answer
-    const isComplete = outcome === 'complete'
+    const isComplete = outcome === 'complete' && answer.cutFor === undefined
     return usageOf(
       { match, facts, requestBody: body, requestBytes: bytes, framing, reading, kept, isComplete },
       this.#walk.counter,
@@ -342,13 +379,16 @@ export class Call {
   }
 
   /** Writes the entry, then settles: durable first. */
-  async #close(outcome: UsageOutcome, answer: AnswerFacts, usage: Usage | undefined): Promise<void> {
-    const { admission, writer } = this.#walk
+  async #close(outcome: UsageOutcome, answer: AnswerFacts, known: Usage | undefined): Promise<void> {
+    const { admission, writer, telemetry } = this.#walk
+    const usage = answer.cutFor === undefined ? known : asCut(known)
+    for (const limit of answer.cutFor ?? []) telemetry.streamCut(limit, 'refuse')
     const ended = { status: answer.status, outcome }
     const reservations = this.#holds.ended(ended)
     const [first] = reservations
     const atMs = Math.floor(first === undefined ? admission.nowMs() : admission.settlementTime(first))
     const actual = actualAmounts(usage, this.metered.match !== undefined && usedNothing(answer, outcome))
+    this.#holds.watch(actual)
     const description = this.#describe()
     if (this.#records) {
       const charges = reservations.flatMap((reservation) => entryCharges(reservation, actual))
@@ -434,6 +474,10 @@ export class Call {
       subject: this.#subject,
     }
   }
+}
+
+function asCut(usage: Usage | undefined): Usage | undefined {
+  return usage === undefined ? undefined : { ...usage, flags: [...(usage.flags ?? []), 'cut-at-quota'] }
 }
 
 interface Ended {

@@ -20,7 +20,7 @@ interface Purchase {
   extendedAtMs: number
 }
 
-/** Output tokens that are bought at once: at least so many, more of a quota that has much room, and what it has left. */
+/** Output tokens that are bought at once: so many at least, or what is left; more of a quota that has much room. */
 const LEAST_STEP = 1_024
 const MOST_STEP = 65_536
 /** A step takes no more than this share of what is left, so that there is room for calls that begin meanwhile. */
@@ -106,8 +106,10 @@ export class HeldAllowance {
   /** How many tokens are bought next: so many that nobody else feels it. */
   get step(): number {
     const left = ({ status }: Cutting): number => status.remaining ?? Infinity
-    const share = Math.floor(this.#withWatching(this.#most(left), left) / SHARE_OF_ROOM)
-    return Math.min(MOST_STEP, Math.max(LEAST_STEP, share))
+    const room = this.#withWatching(this.#most(left), left)
+    const share = Math.floor(room / SHARE_OF_ROOM)
+    // Where nothing was left, there may be by now.
+    return Math.min(MOST_STEP, Math.max(1, Math.min(room, Math.max(LEAST_STEP, share))))
   }
 
   /** What the input really is, in place of the bound that was set aside for it. */

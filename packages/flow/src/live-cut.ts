@@ -1,17 +1,10 @@
-import type { LiveOutput } from '@tallygate/metering'
+import { streamFramer, type LiveOutput, type StreamFramer, type StreamFraming } from '@tallygate/metering'
 import type { StreamAllowance } from './stream-allowance.ts'
-
-/** What cuts a stream into whole events, lines or elements. */
-export interface StreamFramer {
-  readonly held: Buffer
-  readonly isInLongEvent: boolean
-  push(chunk: Buffer): { readonly events: Buffer }
-}
 
 export interface LiveCutOptions {
   readonly allowance: StreamAllowance
   readonly output: LiveOutput
-  readonly framer: StreamFramer
+  readonly framing: StreamFraming
   /** What the input really is; `undefined` where nobody can tell. Asked for once, when nothing more can be bought. */
   readonly inputTokens: () => Promise<number | undefined>
 }
@@ -42,6 +35,8 @@ const BOUNDARY_WITHIN_MS = 250
  */
 export class LiveCut {
   readonly output: LiveOutput
+  readonly framing: StreamFraming
+  readonly #framer: StreamFramer
   readonly #options: LiveCutOptions
   readonly #target: CutTarget
   #threshold = 0
@@ -60,6 +55,8 @@ export class LiveCut {
     this.#options = options
     this.#target = target
     this.output = options.output
+    this.framing = options.framing
+    this.#framer = streamFramer(options.framing)
     this.#updateThreshold()
   }
 
@@ -75,7 +72,7 @@ export class LiveCut {
 
   /** Whether an event has begun to leave whose end has not. */
   get isWithinEvent(): boolean {
-    return this.#ahead > 0 || this.#options.framer.isInLongEvent
+    return this.#ahead > 0 || this.#framer.isInLongEvent
   }
 
   /** Names of the limits that the stream is cut for. */
@@ -105,12 +102,19 @@ export class LiveCut {
     this.close()
   }
 
-  /** From now on everything passes: the stream has come to its own end, or nobody reads it any more. */
+  /** Nobody reads the stream any more, or it has broken off. */
+  abandon(): void {
+    clearTimeout(this.#boundary)
+    if (!this.#isOver) this.#state = 'closed'
+    this.#waiting = undefined
+  }
+
+  /** From now on everything passes: the stream has come to its own end. */
   close(): void {
     clearTimeout(this.#boundary)
     if (this.#isOver) return
     this.#state = 'closed'
-    const { held } = this.#options.framer
+    const { held } = this.#framer
     const rest = held.subarray(this.#ahead)
     this.#ahead = held.length
     if (rest.length > 0) this.#target.pass(rest)
@@ -126,7 +130,7 @@ export class LiveCut {
   }
 
   #step(piece: Buffer): void {
-    const { framer } = this.#options
+    const framer = this.#framer
     const before = framer.held
     const { events } = framer.push(piece)
     this.#leave(before, piece, events)
@@ -143,7 +147,7 @@ export class LiveCut {
 
   /** Where the cut can be near, only whole events leave: nobody can use a part of one, and it ends behind one. */
   #leave(before: Buffer, piece: Buffer, events: Buffer): void {
-    const { framer } = this.#options
+    const framer = this.#framer
     if (!this.#isWatchful || this.#state === 'cutting') {
       const left = before.subarray(this.#ahead)
       this.#ahead = framer.held.length

@@ -37,6 +37,7 @@ export class MeteredRequest {
   #parsed: Raw | undefined
   #bytes = 0
   #isUsageInjected = false
+  #asksUsage = false
 
   constructor({ method, url, headers }: CallRequest) {
     this.match = matchAdapter(method, url)
@@ -61,6 +62,11 @@ export class MeteredRequest {
   /** Whether the stream was asked for its usage in the caller's place, so that the answer is to be changed back. */
   get isUsageInjected(): boolean {
     return this.#isUsageInjected
+  }
+
+  /** Whether the caller itself has asked a stream for its usage. */
+  get asksUsage(): boolean {
+    return this.#asksUsage
   }
 
   /** Reads a body. Returns what is wrong with it. */
@@ -108,5 +114,7 @@ export class MeteredRequest {
     this.#bytes = body.length
     this.#body = body
     this.#parsed = value
+    const options = value['stream_options'] as { readonly include_usage?: unknown } | null | undefined
+    this.#asksUsage = options?.include_usage === true
   }
 }

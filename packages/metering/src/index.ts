@@ -8,11 +8,10 @@ export {
   type AdapterMatch,
   type RequestShape,
 } from './table/adapter.ts'
-export { ArrayFramer } from './live/array-framer.ts'
+export { streamFramer, type StreamFramer } from './live/stream-framer.ts'
 export { LiveOutput, type LiveOutputOptions } from './live/live-output.ts'
-export { streamEnding, type CutStream, type StreamFraming } from './live/stream-ending.ts'
+export { streamDocuments, streamEnding, streamFramingOf, type CutStream, type StreamFraming } from './live/stream-ending.ts'
 export { writtenText } from './live/written-text.ts'
-export { LineFramer } from './framing/line-framer.ts'
 export { cutRuns } from './counting/cut-runs.ts'
 export { problemBody, problemEvent, type Dialect, type Problem, type ProblemBody, type ProblemKind } from './dialect.ts'
 export { estimateAmounts } from './request/estimate.ts'

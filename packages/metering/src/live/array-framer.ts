@@ -1,3 +1,5 @@
+import type { StreamFramer } from './stream-framer.ts'
+
 const NOTHING = Buffer.alloc(0)
 const QUOTE = 0x22
 const BACKSLASH = 0x5c
@@ -9,7 +11,7 @@ const CLOSE_BRACE = 0x7d
 const MOST_HELD_BYTES = 65_536
 
 /** Cuts a streamed JSON array into whole elements, each with what stands before it. Holds at most 64 KiB. */
-export class ArrayFramer {
+export class ArrayFramer implements StreamFramer {
   #held: Buffer = NOTHING
   #depth = 0
   #isInString = false

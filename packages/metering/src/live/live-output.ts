@@ -1,10 +1,13 @@
 import type { TokenCounter } from '../counting/token-counter.ts'
 import { sseDocuments } from '../framing/sse-event.ts'
-import { isRaw } from '../usage/reported-usage.ts'
+import { isRaw, type ReportedUsage } from '../usage/reported-usage.ts'
+import { UsageCollector } from '../usage/usage-collector.ts'
 import type { UsageShape } from '../usage/usage-shapes.ts'
+import { streamDocuments, type StreamFraming } from './stream-ending.ts'
 import { writtenText } from './written-text.ts'
 
 export interface LiveOutputOptions {
+  readonly framing: StreamFraming
   readonly counter: TokenCounter
   readonly shape: UsageShape
   readonly model: string | undefined
@@ -15,6 +18,7 @@ const MOST_RAW_BYTES = 262_144
 /** What a terminator is built on: the beginning of the stream, and its latest events. */
 const HEAD_BYTES = 16_384
 const TAIL_BYTES = 4_096
+const NOTHING = Buffer.alloc(0)
 
 /**
  * How many tokens a stream has written so far: an upper bound at any time, which costs an addition for a piece as long
@@ -68,9 +72,19 @@ export class LiveOutput {
     return true
   }
 
-  /** Counts what is there by now. Never rejects; a count past its deadline is a guess from the text's size. */
+  /**
+   * Counts what is there by now, or takes what its provider says in its latest event. Never rejects; a count past its
+   * deadline is a guess from the text's size.
+   */
   async settle(): Promise<void> {
     this.narrow()
+    const { output } = reportedIn(this.#options, [this.#tail.at(-1) ?? NOTHING]) ?? {}
+    if (output !== undefined) {
+      this.#counted = output
+      this.#pending = []
+      this.#pendingBytes = 0
+      return
+    }
     const text = this.#pending.join('')
     const bytes = this.#pendingBytes
     if (bytes === 0) return
@@ -79,6 +93,11 @@ export class LiveOutput {
     const { tokens } = await counter.count({ ...asTask(text), model })
     this.#pendingBytes -= bytes
     this.#counted += Math.min(tokens, bytes)
+  }
+
+  /** Input as the provider has stated it at the beginning of its stream; `undefined` where it has not. */
+  get reportedInput(): number | undefined {
+    return reportedIn(this.#options, this.#head)?.input
   }
 
   /** The beginning of the stream: whole events. */
@@ -122,12 +141,20 @@ function asTask(text: string): { kind: 'output'; shape: UsageShape; framing: 'js
   return { kind: 'output', shape: 'openai-chat', framing: 'json', body: new TextEncoder().encode(JSON.stringify(document)) }
 }
 
+/** Figures that events state of all output up to them, and of the input. */
+function reportedIn({ framing, shape }: LiveOutputOptions, events: readonly Buffer[]): ReportedUsage | undefined {
+  const collector = new UsageCollector(shape)
+  for (const document of streamDocuments(framing, Buffer.concat(events).toString('utf8'))) collector.absorb(document)
+  const { reported, coversOutput } = collector.reading
+  return reported === undefined || coversOutput ? reported : { ...reported, output: undefined }
+}
+
 const ENDS = /"finish_reason"\s*:\s*"/
 
 /** Answers, of several in one stream, that end in these events. */
 function* finishedIn(events: string): Iterable<number> {
   if (!ENDS.test(events)) return
-  for (const document of sseDocuments(events, 'finish_reason')) {
+  for (const document of sseDocuments(events, ['finish_reason'])) {
     const choices = isRaw(document) ? document['choices'] : undefined
     for (const choice of Array.isArray(choices) ? choices : []) {
       if (!isRaw(choice) || typeof choice['finish_reason'] !== 'string') continue

@@ -1,8 +1,20 @@
+import { framingOf } from '../framing/framing.ts'
 import { sseData } from '../framing/sse-event.ts'
 import { isRaw, type Raw } from '../usage/reported-usage.ts'
 
 /** How the documents of a stream follow each other. */
 export type StreamFraming = 'sse' | 'ndjson' | 'array'
+
+/**
+ * How the documents of an answer follow each other, by its media type; `undefined` where it is none that comes in pieces.
+ *
+ * @param isStream Whether the request asks for a stream: then JSON is an array of documents.
+ */
+export function streamFramingOf(contentType: string, isStream: boolean): StreamFraming | undefined {
+  const framing = framingOf(contentType)
+  if (framing === 'sse' || framing === 'ndjson') return framing
+  return framing === 'json' && isStream ? 'array' : undefined
+}
 
 /** What of a stream has left, and what its end is to say. */
 export interface CutStream {
@@ -37,8 +49,8 @@ interface Seen {
  * are of no stream that such an end is known of.
  */
 export function streamEnding(cut: CutStream): Buffer | undefined {
-  const first = documentsOf(cut.framing, cut.head.toString('utf8'))
-  const last = documentsOf(cut.framing, cut.tail.toString('utf8'))
+  const first = streamDocuments(cut.framing, cut.head.toString('utf8'))
+  const last = streamDocuments(cut.framing, cut.tail.toString('utf8'))
   const seen = { first, last, all: [...first, ...last] }
   const ending = ENDINGS.reduce<Ending | undefined>((found, of) => found ?? of(seen, cut), undefined)
   return ending === undefined ? undefined : Buffer.from(written(ending, cut))
@@ -181,8 +193,8 @@ function written({ documents, closing = '' }: Ending, { framing, head }: CutStre
   return events.join('') + closing
 }
 
-/** The documents in whole events, lines, or elements of an array with what is between them. */
-function documentsOf(framing: StreamFraming, text: string): readonly Raw[] {
+/** The documents in whole events, lines, or elements of an array with what is between them; others are passed over. */
+export function streamDocuments(framing: StreamFraming, text: string): readonly Raw[] {
   if (framing === 'sse') return sseData(text).flatMap(parsed)
   if (framing === 'ndjson') return text.split('\n').flatMap(parsed)
   return elementsOf(text)
