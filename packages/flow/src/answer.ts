@@ -260,7 +260,10 @@ export class Answer implements CutTarget {
     const isWithinEvent = this.#filter === undefined && this.#cut!.isWithinEvent
     await this.#finish('complete')
     const ending = await cutEnding(this.#call, this.#cut!)
-    return isWithinEvent ? Buffer.concat([Buffer.from('\n\n'), ending]) : ending
+    // Of a provider that has come to its end already, what was let go on waits for ours.
+    const held = this.#held ?? []
+    this.#held = undefined
+    return Buffer.concat([...held, ...(isWithinEvent ? [Buffer.from('\n\n')] : []), ending])
   }
 
   /** The caller gets decoded bytes, and there are no more of them. */

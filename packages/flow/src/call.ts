@@ -282,7 +282,12 @@ export class Call {
     const { match, facts } = this.metered
     const allowance = match === undefined ? undefined : this.#holds.streamAllowance()
     if (match === undefined || allowance === undefined || this.#outcome !== undefined) return undefined
-    const output = new LiveOutput({ framing, counter: this.#walk.counter, shape: match.adapter.usage, model: facts.model })
+    const output = new LiveOutput({
+      framing,
+      counter: this.#walk.counter,
+      shape: match.adapter.usage,
+      model: facts.model,
+    })
     const inputTokens = (): Promise<number | undefined> => this.#inputTokens(output)
     return new LiveCut({ allowance, output, framing, inputTokens }, target)
   }
@@ -291,7 +296,12 @@ export class Call {
   async #inputTokens({ reportedInput }: LiveOutput): Promise<number | undefined> {
     const { match, body, facts } = this.metered
     if (reportedInput !== undefined || body === undefined) return reportedInput
-    const task = { kind: 'prompt', shape: match!.adapter.usage, body: new Uint8Array(body), model: facts.model } as const
+    const task = {
+      kind: 'prompt',
+      shape: match!.adapter.usage,
+      body: new Uint8Array(body),
+      model: facts.model,
+    } as const
     const { tokens, isComplete } = await this.#walk.counter.count(task)
     return isComplete ? tokens : undefined
   }

@@ -199,8 +199,7 @@ export class HeldAllowance {
 
   /** Takes note of a refusal. Returns what the limits would have given. */
   #note(statuses: readonly LimitStatus[], asked: number): number {
-    for (const limit of this.#limits)
-      limit.status = statuses.find(({ bound }) => bound === limit.bound) ?? limit.status
+    for (const limit of this.#limits) limit.status = statuses.find(({ bound }) => bound === limit.bound) ?? limit.status
     return this.#most(({ status: { tripped, remaining }, bound }) => {
       if (!tripped) return asked
       return bound.limit.definition.trip === 'fits' ? (remaining ?? asked) : 0

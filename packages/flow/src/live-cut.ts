@@ -82,11 +82,12 @@ export class LiveCut {
 
   /** Takes the next bytes of the stream. */
   write(chunk: Buffer): void {
-    const size = this.#isWatchful ? PIECE_BYTES : chunk.length
+    const isClose = this.#isWatchful || this.output.bound + chunk.length >= this.#threshold
+    const size = isClose ? PIECE_BYTES : chunk.length
     for (let at = 0; at < chunk.length; at += size) {
       if (this.#waiting !== undefined) return void this.#waiting.push(chunk.subarray(at))
       if (this.#isOver) return this.#state === 'cut' ? undefined : this.#target.pass(chunk.subarray(at))
-      this.#step(size === chunk.length ? chunk : chunk.subarray(at, at + size))
+      this.#step(size >= chunk.length ? chunk : chunk.subarray(at, at + size))
     }
   }
 
@@ -134,6 +135,7 @@ export class LiveCut {
     const before = framer.held
     const { events } = framer.push(piece)
     this.#leave(before, piece, events)
+    if (framer.isEnded === true) return this.close()
     if (this.#state !== 'open') {
       if (this.#state === 'cutting' && !this.isWithinEvent) this.#cutNow()
       return
@@ -142,7 +144,11 @@ export class LiveCut {
     this.output.add(events)
     if (this.output.bound < this.#threshold) return
     this.#deciding ??= this.#decide()
-    if (this.output.bound > this.#options.allowance.outputTokens + MOST_AHEAD) this.#waiting ??= []
+    if (this.#isAhead && (!this.output.narrow() || this.#isAhead)) this.#waiting ??= []
+  }
+
+  get #isAhead(): boolean {
+    return this.output.bound > this.#options.allowance.outputTokens + MOST_AHEAD
   }
 
   /** Where the cut can be near, only whole events leave: nobody can use a part of one, and it ends behind one. */
@@ -165,6 +171,7 @@ export class LiveCut {
     this.#deciding = undefined
     const waiting = this.#waiting ?? []
     this.#waiting = undefined
+    if (isOver && this.output.hasEnded) this.close()
     if (isOver && this.#state === 'open') {
       if (!this.isWithinEvent) return this.#cutNow()
       this.#state = 'cutting'
@@ -216,7 +223,9 @@ export class LiveCut {
 
   #updateThreshold(): void {
     const { watchedTokens, outputTokens } = this.#options.allowance
-    this.#threshold = this.#isExhausted ? Math.min(watchedTokens, outputTokens) : Math.max(0, watchedTokens - LOW_TOKENS)
+    this.#threshold = this.#isExhausted
+      ? Math.min(watchedTokens, outputTokens)
+      : Math.max(0, watchedTokens - LOW_TOKENS)
   }
 
   #cutNow(): void {

@@ -17,6 +17,7 @@ export class ArrayFramer implements StreamFramer {
   #isInString = false
   #isEscaped = false
   #isInLongEvent = false
+  #isEnded = false
 
   /** Bytes of the element that is not complete yet. */
   get held(): Buffer {
@@ -26,6 +27,11 @@ export class ArrayFramer implements StreamFramer {
   /** True while an element goes by that is too long to hold. */
   get isInLongEvent(): boolean {
     return this.#isInLongEvent
+  }
+
+  /** Whether the array is closed. */
+  get isEnded(): boolean {
+    return this.#isEnded
   }
 
   push(chunk: Buffer): { readonly events: Buffer } {
@@ -57,6 +63,7 @@ export class ArrayFramer implements StreamFramer {
       else if (byte === CLOSE_BRACKET || byte === CLOSE_BRACE) {
         this.#depth -= 1
         if (this.#depth <= 1) end = at + 1
+        if (this.#depth <= 0) this.#isEnded = true
       }
     }
     return end

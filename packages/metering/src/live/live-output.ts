@@ -3,7 +3,7 @@ import { sseDocuments } from '../framing/sse-event.ts'
 import { isRaw, type ReportedUsage } from '../usage/reported-usage.ts'
 import { UsageCollector } from '../usage/usage-collector.ts'
 import type { UsageShape } from '../usage/usage-shapes.ts'
-import { streamDocuments, type StreamFraming } from './stream-ending.ts'
+import { hasEnded, streamDocuments, type StreamFraming } from './stream-ending.ts'
 import { writtenText } from './written-text.ts'
 
 export interface LiveOutputOptions {
@@ -98,6 +98,11 @@ export class LiveOutput {
   /** Input as the provider has stated it at the beginning of its stream; `undefined` where it has not. */
   get reportedInput(): number | undefined {
     return reportedIn(this.#options, this.#head)?.input
+  }
+
+  /** Whether the stream has said why it ends: there is nothing more to cut. */
+  get hasEnded(): boolean {
+    return hasEnded({ framing: this.#options.framing, head: this.head, tail: this.tail, finished: this.#finished })
   }
 
   /** The beginning of the stream: whole events. */

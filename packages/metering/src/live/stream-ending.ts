@@ -56,6 +56,26 @@ export function streamEnding(cut: CutStream): Buffer | undefined {
   return ending === undefined ? undefined : Buffer.from(written(ending, cut))
 }
 
+/** Whether a stream has said by itself why it ends, so that only its closing words are to come. */
+export function hasEnded({ framing, head, tail, finished }: Omit<CutStream, 'asksUsage' | `${string}Tokens`>): boolean {
+  const last = streamDocuments(framing, tail.toString('utf8'))
+  const all = [...streamDocuments(framing, head.toString('utf8')), ...last]
+  const indices = choicesOf(all)
+  if (indices.size > 0) return [...indices].every((index) => finished.has(index))
+  return last.some(
+    ({ done, delta, candidates, type, is_finished: isFinished }) =>
+      done === true ||
+      isFinished === true ||
+      type === 'message-end' ||
+      (isRaw(delta) && typeof delta['stop_reason'] === 'string') ||
+      list(candidates).some((candidate) => isRaw(candidate) && typeof candidate['finishReason'] === 'string'),
+  )
+}
+
+function choicesOf(documents: readonly Raw[]): ReadonlySet<number> {
+  return new Set(documents.flatMap(({ choices }) => list(choices).map((choice) => numberOf(choice, 'index') ?? 0)))
+}
+
 const ENDINGS: readonly ((seen: Seen, cut: CutStream) => Ending | undefined)[] = [
   openAiChoices,
   openAiResponse,
@@ -71,8 +91,7 @@ function openAiChoices({ all, last }: Seen, cut: CutStream): Ending | undefined 
   if (base === undefined) return undefined
   const { inputTokens = 0, outputTokens, asksUsage, finished } = cut
   const isText = isRaw(list(base['choices'])[0]) && 'text' in (list(base['choices'])[0] as Raw)
-  const indices = new Set(all.flatMap(({ choices }) => list(choices).map((choice) => numberOf(choice, 'index') ?? 0)))
-  const open = [...indices].filter((index) => !finished.has(index)).sort((one, other) => one - other)
+  const open = [...choicesOf(all)].filter((index) => !finished.has(index)).sort((one, other) => one - other)
   const chunk = { ...only(base, ['id', 'object', 'created', 'model', 'service_tier', 'system_fingerprint']) }
   const ends = open.map((index) => ({
     index,
@@ -125,10 +144,7 @@ function anthropicMessage({ first, last }: Seen, { outputTokens }: CutStream): E
   const delta = { stop_reason: 'max_tokens', stop_sequence: null }
   const documents = [
     ...(index === undefined ? [] : [{ type: 'content_block_stop', index }]),
-    // Of a message that has said why it stops, only the stop is missing.
-    ...(last.at(-1)?.['type'] === 'message_delta'
-      ? []
-      : [{ type: 'message_delta', delta, usage: { output_tokens: outputTokens } }]),
+    { type: 'message_delta', delta, usage: { output_tokens: outputTokens } },
     { type: 'message_stop' },
   ]
   return { documents: documents.map((document) => [document.type, document] as const) }

@@ -9,6 +9,8 @@ export interface StreamFramer {
   readonly held: Buffer
   /** True while one goes by that is too long to hold: its pieces come out as they are. */
   readonly isInLongEvent: boolean
+  /** Whether the stream has come to its end, where its framing has one. */
+  readonly isEnded?: boolean
   /** Returns those that a piece completes, as they came. */
   push(chunk: Buffer): { readonly events: Buffer }
 }
