@@ -38,6 +38,9 @@ const KEY_HEADERS: Readonly<Record<Dialect, CredentialSource>> = {
   openai: 'authorization',
   anthropic: 'x-api-key',
   gemini: 'x-goog-api-key',
+  bedrock: 'authorization',
+  cohere: 'authorization',
+  ollama: 'authorization',
   problem: 'authorization',
 }
 

@@ -39,7 +39,7 @@ export function readRequest(
     return call.problem('unsupported-media-type', 'The body is compressed. Send it as it is.')
   }
   const type = req.headers['content-type']
-  if (type !== undefined && !JSON_TYPE.test(type)) {
+  if (type !== undefined && !JSON_TYPE.test(type) && !call.metered.accepts(type)) {
     return call.problem(
       'unsupported-media-type',
       'The body must be JSON: send it with "Content-Type: application/json".',

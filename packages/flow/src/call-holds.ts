@@ -151,13 +151,13 @@ export class CallHolds {
   /** First on a bound that costs nothing: the bytes of the request. Only where that has no room, on counted tokens. */
   async #decide(request: Omit<AdmitRequest, 'amounts'>, isSparedRetry: boolean): Promise<Decision> {
     const { admission, counter } = this.#walk
-    const { body, bytes, facts, match } = this.#request
-    const amounts = this.#estimate(request.bound, bytes, isSparedRetry)
+    const { body, inputBound, facts, match } = this.#request
+    const amounts = this.#estimate(request.bound, inputBound, isSparedRetry)
     const decision = await admission.admit({ ...request, amounts })
     if (decision.admitted || match === undefined || body === undefined || !couldFit(decision, amounts)) return decision
     const task = { kind: 'prompt', shape: match.adapter.usage, body: new Uint8Array(body), model: facts.model } as const
     const count = await counter.count(task)
-    if (count.bound >= bytes) return decision
+    if (count.bound >= inputBound) return decision
     return admission.admit({ ...request, amounts: this.#estimate(request.bound, count.bound, isSparedRetry) })
   }
 

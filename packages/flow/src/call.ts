@@ -249,6 +249,7 @@ export class Call {
   meter(provider?: string): void {
     this.#meters = true
     this.#provider = provider
+    if (provider !== undefined) this.metered.servedBy(provider)
   }
 
   /** From now on the call is written to the ledger when it ends; draining waits for it. */
@@ -280,8 +281,9 @@ export class Call {
   /** Watches over a stream of this call's; `undefined` where no limit cuts it. */
   watchStream(framing: StreamFraming, target: CutTarget): LiveCut | undefined {
     const { match, facts } = this.metered
-    const allowance = match === undefined ? undefined : this.#holds.streamAllowance()
-    if (match === undefined || allowance === undefined || this.#outcome !== undefined) return undefined
+    if (match?.adapter.counts !== 'text' || this.#outcome !== undefined) return undefined
+    const allowance = this.#holds.streamAllowance()
+    if (allowance === undefined) return undefined
     const output = new LiveOutput({
       framing,
       counter: this.#walk.counter,

@@ -1,10 +1,13 @@
 import type { Headers } from '@tallygate/identity'
 import {
+  isFormType,
   matchAdapter,
+  matchServedBy,
+  parseFormBody,
   parseJsonBody,
   readRequestFacts,
   type AdapterMatch,
-  type JsonBodyFault,
+  type BodyFault,
   type Raw,
   type RequestFacts,
 } from '@tallygate/metering'
@@ -26,11 +29,15 @@ export interface CallRequest {
 const MOST_KEPT_BYTES = 1_048_576
 /** Headers that say that the caller has signed the body: then no byte of it may change. */
 const SIGNATURES = ['signature', 'signature-input', 'content-digest', 'digest', 'x-amz-content-sha256']
+/** Files in a form have fewer tokens than bytes: sound at 6 kbit/s has 75 bytes for each, images have a most of their own. */
+const LEAST_FILE_BYTES_PER_TOKEN = 64
+const MOST_IMAGE_TOKENS = 8_192
 const UNREAD: RequestFacts = { model: undefined, stream: false, outputCeiling: undefined }
 
 /** The request of a call, as far as metering looks into it. */
 export class MeteredRequest {
-  readonly match: AdapterMatch | undefined
+  #match: AdapterMatch | undefined
+  readonly #url: string
   readonly #headers: Headers
   #facts = UNREAD
   #body: Buffer | undefined
@@ -38,10 +45,27 @@ export class MeteredRequest {
   #bytes = 0
   #isUsageInjected = false
   #asksUsage = false
+  #isForm = false
 
   constructor({ method, url, headers }: CallRequest) {
-    this.match = matchAdapter(method, url)
+    this.#match = matchAdapter(method, url)
+    this.#url = url
     this.#headers = headers
+  }
+
+  /** The operation, where it is one that is metered. */
+  get match(): AdapterMatch | undefined {
+    return this.#match
+  }
+
+  /** Tells who serves the operation: some do in ways of their own. */
+  servedBy(provider: string): void {
+    if (this.#match !== undefined) this.#match = matchServedBy(this.#match, this.#url, provider)
+  }
+
+  /** Whether a body of this type can be read. */
+  accepts(contentType: string): boolean {
+    return this.#match?.adapter.request.isForm === true && isFormType(contentType)
   }
 
   /** What the request says of itself; empty before it was read. */
@@ -52,6 +76,13 @@ export class MeteredRequest {
   /** Size of the body. */
   get bytes(): number {
     return this.#bytes
+  }
+
+  /** Not fewer input tokens than the request can have, uncounted. */
+  get inputBound(): number {
+    const { adapter } = this.#match ?? {}
+    if (adapter !== undefined && !adapter.bills.includes('tokens')) return 0
+    return this.#isForm ? Math.ceil(this.#bytes / LEAST_FILE_BYTES_PER_TOKEN) + MOST_IMAGE_TOKENS : this.#bytes
   }
 
   /** The body, for counting it; absent before it was read, and where it is too large to be kept. */
@@ -70,7 +101,9 @@ export class MeteredRequest {
   }
 
   /** Reads a body. Returns what is wrong with it. */
-  read(body: Buffer): JsonBodyFault | undefined {
+  read(body: Buffer): BodyFault | undefined {
+    const type = String(this.#headers['content-type'] ?? '')
+    if (this.accepts(type)) return this.#readForm(body, type)
     const parsed = parseJsonBody(body)
     if (!parsed.ok) return parsed.fault
     this.#take(body, parsed.value)
@@ -78,7 +111,7 @@ export class MeteredRequest {
   }
 
   /** As {@link read}, for a body that the host has parsed and whose bytes are gone. */
-  readParsed(value: Raw): JsonBodyFault | undefined {
+  readParsed(value: Raw): BodyFault | undefined {
     let body: Buffer
     try {
       body = Buffer.from(JSON.stringify(value))
@@ -107,6 +140,16 @@ export class MeteredRequest {
   forwarded(): void {
     this.#parsed = undefined
     if (this.#bytes > MOST_KEPT_BYTES) this.#body = undefined
+  }
+
+  /** A form: what it holds is no text to count, and goes on as it came. */
+  #readForm(body: Buffer, type: string): BodyFault | undefined {
+    const parsed = parseFormBody(body, type)
+    if (!parsed.ok) return parsed.fault
+    this.#facts = readRequestFacts(this.match!, parsed.value)
+    this.#bytes = body.length
+    this.#isForm = true
+    return undefined
   }
 
   #take(body: Buffer, value: Raw): void {

@@ -1,4 +1,4 @@
-import type { JsonBodyFault } from '@tallygate/metering'
+import type { BodyFault } from '@tallygate/metering'
 
 /** Why nobody knows who calls, as the caller is told. */
 export const UNAUTHENTICATED = {
@@ -8,8 +8,9 @@ export const UNAUTHENTICATED = {
 } as const
 
 /** What is wrong with a body, as the caller is told. */
-export const BODY_FAULTS: Readonly<Record<JsonBodyFault, string>> = {
+export const BODY_FAULTS: Readonly<Record<BodyFault, string>> = {
   'not-json': 'The body is not valid JSON.',
   'not-an-object': 'The body must be a JSON object.',
+  'not-a-form': 'The body is not a valid form: it has no boundary, no end, or too many parts.',
   'duplicate-key': 'The body has two members with the same name in one object: send each once.',
 }

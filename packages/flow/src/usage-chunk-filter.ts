@@ -8,6 +8,9 @@ const LF = 0x0a
 const CR = 0x0d
 const COMMA = 0x2c
 const COLON = 0x3a
+const OPEN_BRACKET = 0x5b
+const BACKSLASH = 0x5c
+const CLOSE_BRACKET = 0x5d
 const OPEN_BRACE = 0x7b
 const CLOSE_BRACE = 0x7d
 const NOTHING = Buffer.alloc(0)
@@ -72,13 +75,32 @@ function isUsageChunk(event: string): boolean {
   )
 }
 
-/** A member at the end of its line closes the document, so it is one of its own; elsewhere the document is asked. */
+/**
+ * Whether a member belongs to the document itself: what follows it then ends with the brace that ends the line. Where data
+ * is on several lines, the document is asked.
+ */
 function isTopMember(events: Buffer, from: number, to: number): boolean {
-  const close = skipSpace(events, to)
-  if (events[close] === CLOSE_BRACE && isLineEnd(events[close + 1])) return true
+  let depth = 0
+  for (let at = to; at < events.length; at += 1) {
+    const byte = events[at]!
+    if (byte === QUOTE) at = endOfString(events, at)
+    else if (byte === OPEN_BRACE || byte === OPEN_BRACKET) depth += 1
+    else if (byte === CLOSE_BRACE || byte === CLOSE_BRACKET) {
+      depth -= 1
+      if (depth < 0 && isLineEnd(events[at + 1])) return byte === CLOSE_BRACE
+      if (depth < 0) return false
+    } else if (isLineEnd(byte)) break
+  }
   const event = eventAround(events, from)
   const [document] = sseDocuments(events.toString('utf8', event.from, event.to)) as { usage?: unknown }[]
   return document?.usage === null
+}
+
+/** Index of the quote that ends the string which begins at an index. */
+function endOfString(events: Buffer, from: number): number {
+  let at = from + 1
+  while (at < events.length && events[at] !== QUOTE) at += events[at] === BACKSLASH ? 2 : 1
+  return at
 }
 
 function memberAround(events: Buffer, from: number, to: number): { from: number; to: number } {

@@ -29,11 +29,17 @@ const REASONING = /(?:^|[/:])(?:o[1-9]|gpt-5)/
 
 /** The figures of an answer: its provider's where it stated them, counted from the text where it did not; absent if unknown. */
 export function usageOf(answer: EndedAnswer, counter: TokenCounter): Usage | Promise<Usage> | undefined {
-  const { reading, kept, isComplete } = answer
-  const { reported, coversOutput, isPending } = reading
+  const { match, reading, kept, isComplete } = answer
+  const { coversOutput, isPending, shown } = reading
+  const reported = reading.reported && { ...shown, ...reading.reported }
   // A response in the background: what it will use is not known, and stays as it was reserved.
   if (isPending && isComplete && reported === undefined) return undefined
   if (reported !== undefined && coversOutput && (isComplete || kept.isEmpty)) return fromReport(reported, 'reported')
+  // Images, sound, pages: there is no text to count.
+  if (match.adapter.counts === 'nothing') {
+    const stated = reported ?? shown
+    return stated && fromReport(stated, isComplete ? 'reported' : 'reported-partial')
+  }
   return countedUsage(answer, counter)
 }
 
@@ -73,7 +79,39 @@ function fromReport(reported: ReportedUsage, basis: Usage['basis']): Usage {
     inputTokens === undefined && outputTokens === undefined ? undefined : (inputTokens ?? 0) + (outputTokens ?? 0)
   const totalTokens = clamped(total) ?? sum
   const usage = { basis, inputTokens, outputTokens, totalTokens, cacheReadTokens, cacheWriteTokens, reasoningTokens }
-  return withFlags(usage, flags)
+  return withFlags({ ...usage, ...besideTokens(reported) }, flags)
+}
+
+/** Parts of the figures, and units that are no tokens; absent where nobody said. */
+const BESIDE = [
+  ['cacheWrite5m', 'cacheWrite5mTokens'],
+  ['cacheWrite1h', 'cacheWrite1hTokens'],
+  ['audioInput', 'audioInputTokens'],
+  ['imageInput', 'imageInputTokens'],
+  ['toolUseInput', 'toolUseInputTokens'],
+  ['audioOutput', 'audioOutputTokens'],
+  ['imageOutput', 'imageOutputTokens'],
+  ['billedInput', 'billedInputTokens'],
+  ['billedOutput', 'billedOutputTokens'],
+  ['seconds', 'seconds'],
+  ['images', 'images'],
+  ['searches', 'searches'],
+] as const satisfies readonly (readonly [keyof ReportedUsage, keyof Usage])[]
+const NANOS_PER_DOLLAR = 1_000_000_000
+
+function besideTokens(reported: ReportedUsage): Partial<Usage> {
+  const usage: Partial<Record<(typeof BESIDE)[number][1], number>> = {}
+  for (const [name, field] of BESIDE) {
+    const figure = reported[name]
+    if (figure !== undefined) usage[field] = wholeUnits(figure)
+  }
+  const { cost, serviceTier } = reported
+  return {
+    ...usage,
+    // Rounded first, as a cost in dollars has no exact binary form.
+    ...(cost === undefined ? {} : { reportedCostNanos: wholeUnits(Math.round(cost * NANOS_PER_DOLLAR)) }),
+    ...(serviceTier === undefined ? {} : { serviceTier }),
+  }
 }
 
 function withFlags(usage: Usage, flags: readonly UsageFlag[]): Usage {
@@ -101,7 +139,7 @@ async function countOutput(
   { match, facts, framing, reading, kept }: EndedAnswer,
   counter: TokenCounter,
 ): Promise<TokenCount> {
-  if (kept.isEmpty) return { tokens: 0, bound: 0, isComplete: true }
+  if (kept.isEmpty || match.adapter.counts !== 'text') return { tokens: 0, bound: 0, isComplete: true }
   const model = reading.model ?? facts.model
   const count = await counter.count({ kind: 'output', shape: match.adapter.usage, framing, body: kept.body, model })
   return { ...count, tokens: Math.round(count.tokens * kept.scale) }

@@ -24,6 +24,9 @@ export const CREDENTIAL_HEADERS = ['authorization', 'x-api-key', 'api-key', 'x-g
 const ORDER: Readonly<Record<string, readonly CredentialSource[]>> = {
   openai: ['authorization', 'api-key', 'x-api-key', 'x-goog-api-key'],
   anthropic: ['x-api-key', 'authorization', 'api-key', 'x-goog-api-key'],
+  bedrock: ['authorization', 'api-key', 'x-api-key', 'x-goog-api-key'],
+  cohere: ['authorization', 'api-key', 'x-api-key', 'x-goog-api-key'],
+  ollama: ['authorization', 'api-key', 'x-api-key', 'x-goog-api-key'],
   gemini: ['x-goog-api-key', 'query', 'authorization', 'x-api-key', 'api-key'],
 }
 const ANY_ORDER: readonly CredentialSource[] = ['authorization', 'x-api-key', 'api-key', 'x-goog-api-key', 'query']

@@ -1,5 +1,5 @@
 /** In whose words errors are said: a provider's, or RFC 9457 problem documents. */
-export type Dialect = 'openai' | 'anthropic' | 'gemini' | 'problem'
+export type Dialect = 'openai' | 'anthropic' | 'gemini' | 'bedrock' | 'cohere' | 'ollama' | 'problem'
 
 /** Everything that we answer by ourselves instead of a provider. */
 export type ProblemKind =
@@ -44,6 +44,8 @@ interface Words {
   readonly anthropic: string
   /** `error.status`. Source: google.rpc.Code. */
   readonly gemini: string
+  /** `__type`. Source: Amazon Bedrock Runtime API reference, errors of Converse. */
+  readonly bedrock: string
 }
 
 const WORDS: Readonly<Record<ProblemKind, Words>> = {
@@ -52,78 +54,91 @@ const WORDS: Readonly<Record<ProblemKind, Words>> = {
     openai: ['rate_limit_error', 'rate_limit_exceeded'],
     anthropic: 'rate_limit_error',
     gemini: 'RESOURCE_EXHAUSTED',
+    bedrock: 'ThrottlingException',
   },
   'quota-exhausted': {
     title: 'Quota exceeded',
     openai: ['insufficient_quota', 'insufficient_quota'],
     anthropic: 'rate_limit_error',
     gemini: 'RESOURCE_EXHAUSTED',
+    bedrock: 'ServiceQuotaExceededException',
   },
   'too-large-for-quota': {
     title: 'Request too large for its quota',
     openai: ['invalid_request_error', 'request_too_large'],
     anthropic: 'request_too_large',
     gemini: 'INVALID_ARGUMENT',
+    bedrock: 'ValidationException',
   },
   unauthenticated: {
     title: 'Unauthorized',
     openai: ['invalid_request_error', 'invalid_api_key'],
     anthropic: 'authentication_error',
     gemini: 'UNAUTHENTICATED',
+    bedrock: 'AccessDeniedException',
   },
   'invalid-request': {
     title: 'Bad Request',
     openai: ['invalid_request_error', null],
     anthropic: 'invalid_request_error',
     gemini: 'INVALID_ARGUMENT',
+    bedrock: 'ValidationException',
   },
   'body-too-large': {
     title: 'Content Too Large',
     openai: ['invalid_request_error', 'request_too_large'],
     anthropic: 'request_too_large',
     gemini: 'INVALID_ARGUMENT',
+    bedrock: 'ValidationException',
   },
   'unsupported-media-type': {
     title: 'Unsupported Media Type',
     openai: ['invalid_request_error', 'unsupported_media_type'],
     anthropic: 'invalid_request_error',
     gemini: 'INVALID_ARGUMENT',
+    bedrock: 'ValidationException',
   },
   'not-found': {
     title: 'Not Found',
     openai: ['invalid_request_error', 'unknown_url'],
     anthropic: 'not_found_error',
     gemini: 'NOT_FOUND',
+    bedrock: 'ResourceNotFoundException',
   },
   unavailable: {
     title: 'Service Unavailable',
     openai: ['server_error', 'service_unavailable'],
     anthropic: 'api_error',
     gemini: 'UNAVAILABLE',
+    bedrock: 'ServiceUnavailableException',
   },
   'provider-unreachable': {
     title: 'Bad Gateway',
     openai: ['server_error', 'bad_gateway'],
     anthropic: 'api_error',
     gemini: 'UNAVAILABLE',
+    bedrock: 'ServiceUnavailableException',
   },
   'provider-timeout': {
     title: 'Gateway Timeout',
     openai: ['server_error', 'gateway_timeout'],
     anthropic: 'api_error',
     gemini: 'DEADLINE_EXCEEDED',
+    bedrock: 'ModelTimeoutException',
   },
   'provider-broke-off': {
     title: 'Bad Gateway',
     openai: ['server_error', 'provider_broke_off'],
     anthropic: 'api_error',
     gemini: 'INTERNAL',
+    bedrock: 'ModelStreamErrorException',
   },
   internal: {
     title: 'Internal Server Error',
     openai: ['server_error', 'internal_error'],
     anthropic: 'api_error',
     gemini: 'INTERNAL',
+    bedrock: 'InternalServerException',
   },
 }
 
@@ -149,7 +164,7 @@ export function problemEvent(adapterId: string, dialect: Dialect, problem: Probl
 
 function problemDocument(dialect: Dialect, problem: Problem): unknown {
   const { kind, status, message, requestId, retryAfterMs, violated } = problem
-  const { title, openai, anthropic, gemini } = WORDS[kind]
+  const { title, openai, anthropic, gemini, bedrock } = WORDS[kind]
   switch (dialect) {
     case 'openai':
       return { error: { message, type: openai[0], param: null, code: openai[1] } }
@@ -157,6 +172,13 @@ function problemDocument(dialect: Dialect, problem: Problem): unknown {
       return { type: 'error', error: { type: anthropic, message }, request_id: requestId }
     case 'gemini':
       return { error: { code: status, message, status: gemini, details: geminiDetails(retryAfterMs) } }
+    // The clients go by `__type` where the header x-amzn-errortype is absent.
+    case 'bedrock':
+      return { __type: bedrock, message }
+    case 'cohere':
+      return { id: requestId, message }
+    case 'ollama':
+      return { error: message }
     case 'problem': {
       const isQuota = kind === 'rate-limited' || kind === 'quota-exhausted' || kind === 'too-large-for-quota'
       return {

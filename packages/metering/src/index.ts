@@ -1,20 +1,24 @@
 export {
   ADAPTERS,
+  adapterOf,
   dialectOf,
   isFreeRoute,
+  isSessionRow,
   matchAdapter,
+  matchOperation,
+  matchServedBy,
   pathOf,
   type Adapter,
   type AdapterMatch,
-  type RequestShape,
 } from './table/adapter.ts'
-export { streamFramer, type StreamFramer } from './live/stream-framer.ts'
-export { LiveOutput, type LiveOutputOptions } from './live/live-output.ts'
-export { streamDocuments, streamEnding, streamFramingOf, type CutStream, type StreamFraming } from './live/stream-ending.ts'
-export { writtenText } from './live/written-text.ts'
+export { COVERAGE, coverageOf, type Coverage, type CoverageRow } from './table/coverage.ts'
+export { OPERATIONS, type Bill, type Operation } from './table/operations.ts'
+export { PROVIDERS, providerOf, type OwnPath, type Provider, type ProviderRoute } from './table/providers.ts'
+export { type MemberPath, type RequestShape } from './table/request-shape.ts'
 export { cutRuns } from './counting/cut-runs.ts'
 export { problemBody, problemEvent, type Dialect, type Problem, type ProblemBody, type ProblemKind } from './dialect.ts'
 export { estimateAmounts } from './request/estimate.ts'
+export { isFormType, parseFormBody, type BodyFault, type FormBody } from './request/form-body.ts'
 export { parseJsonBody, type JsonBody, type JsonBodyFault } from './request/json-body.ts'
 export { JsonPicker, type JsonPick, type JsonPicks, type JsonPickTarget } from './framing/json-picker.ts'
 export { outputText, type OutputText } from './counting/output-text.ts'
@@ -40,3 +44,13 @@ export {
   type StreamEnd,
   type UsageShape,
 } from './usage/usage-shapes.ts'
+export { streamFramer, type StreamFramer } from './live/stream-framer.ts'
+export { LiveOutput, type LiveOutputOptions } from './live/live-output.ts'
+export {
+  streamDocuments,
+  streamEnding,
+  streamFramingOf,
+  type CutStream,
+  type StreamFraming,
+} from './live/stream-ending.ts'
+export { writtenText } from './live/written-text.ts'

@@ -83,7 +83,7 @@ function parsed(json: Buffer): unknown {
 /** The documents of the whole frames in some bytes, which begin with a frame, as far as none is damaged. */
 export function frameDocuments(bytes: Buffer): unknown[] {
   const found: unknown[] = []
-  for (let at = 0; at + PRELUDE_BYTES <= bytes.length; ) {
+  for (let at = 0; at + PRELUDE_BYTES <= bytes.length;) {
     const length = frameLength(bytes.subarray(at))
     if (length === undefined || at + length > bytes.length) break
     const frame = parseFrame(bytes.subarray(at, at + length))

@@ -143,7 +143,12 @@ export class LiveOutput {
 /** A text as the worker takes one: the answer of a chat, which is counted by its content alone. */
 function asTask(text: string): { kind: 'output'; shape: UsageShape; framing: 'json'; body: Uint8Array } {
   const document = { choices: [{ message: { content: text } }] }
-  return { kind: 'output', shape: 'openai-chat', framing: 'json', body: new TextEncoder().encode(JSON.stringify(document)) }
+  return {
+    kind: 'output',
+    shape: 'openai-chat',
+    framing: 'json',
+    body: new TextEncoder().encode(JSON.stringify(document)),
+  }
 }
 
 /** Figures that events state of all output up to them, and of the input. */

@@ -217,7 +217,10 @@ export function streamDocuments(framing: StreamFraming, text: string): readonly 
 }
 
 function elementsOf(text: string): readonly Raw[] {
-  const inner = text.trim().replace(/^[[,]\s*/, '').replace(/\]$/, '')
+  const inner = text
+    .trim()
+    .replace(/^[[,]\s*/, '')
+    .replace(/\]$/, '')
   const array = parsed(`{"of":[${inner}]}`)[0]?.['of']
   return list(array).filter(isRaw)
 }

@@ -1,4 +1,5 @@
 import type { AdapterMatch } from '../table/adapter.ts'
+import type { MemberPath } from '../table/request-shape.ts'
 import { isRaw, type Raw } from '../usage/reported-usage.ts'
 
 /** What a request says of itself, as far as quotas depend on it. */
@@ -6,27 +7,56 @@ export interface RequestFacts {
   /** As the caller wrote it, at most 256 characters; absent where the request names none. */
   readonly model: string | undefined
   readonly stream: boolean
-  /** Most output tokens that the provider will make, over all answers asked for; absent where the request sets none. */
+  /**
+   * Most output tokens that the provider will make, over all answers and prompts; absent where the request sets none; 0
+   * where the operation makes none.
+   */
   readonly outputCeiling: number | undefined
+  /** How many images are asked for; absent where the operation makes none. */
+  readonly images?: number | undefined
 }
 
 const MOST_MODEL_CHARACTERS = 256
 
 /** Reads what a request says of itself, by the row of its operation. */
 export function readRequestFacts({ adapter: { request }, named }: AdapterMatch, body: Raw): RequestFacts {
-  // Where the path names a deployment, the provider ignores the model that the body names.
-  const model =
-    request.model === 'path' ? decoded(named['model']) : (decoded(named['deployment']) ?? at(body, request.model))
-  const ceiling = largest(body, request.ceiling)
-  const answers = largest(body, request.answers) ?? 1
+  // Where the path names a model or a deployment, the provider ignores the model that the body names.
+  const ofPath = decoded(named['deployment'] ?? named['model'])
+  const model = request.model === 'path' ? (ofPath ?? at(body, ['model'])) : (ofPath ?? at(body, request.model))
   return {
     model: typeof model === 'string' ? model.slice(0, MOST_MODEL_CHARACTERS) : undefined,
-    stream: request.stream === 'path' ? named['stream'] !== undefined : at(body, request.stream) === true,
-    outputCeiling: ceiling === undefined ? undefined : Math.ceil(ceiling) * Math.max(1, Math.ceil(answers)),
+    stream: isStream(request.stream, named, body),
+    outputCeiling: ceilingOf(request, body),
+    ...(request.images === undefined ? {} : { images: Math.ceil(largest(body, request.images) ?? 1) }),
   }
 }
 
-function at(body: unknown, path: readonly string[]): unknown {
+function isStream(stream: MemberPath | 'path' | 'always', named: AdapterMatch['named'], body: Raw): boolean {
+  if (stream === 'always') return true
+  if (stream === 'path') return named['stream'] !== undefined
+  const value = at(body, stream)
+  return value === true || value === 'sse'
+}
+
+function ceilingOf(
+  { ceiling, answers, prompts = [] }: AdapterMatch['adapter']['request'],
+  body: Raw,
+): number | undefined {
+  if (ceiling === 'none') return 0
+  const each = largest(body, ceiling)
+  if (each === undefined) return undefined
+  const count =
+    Math.max(1, Math.ceil(largest(body, answers) ?? 1)) *
+    Math.max(1, ...prompts.map((path) => promptsIn(at(body, path))))
+  return Math.min(Math.ceil(each) * count, Number.MAX_SAFE_INTEGER)
+}
+
+/** A text, or the numbers of its tokens, is one prompt; a list of these is as many. */
+function promptsIn(value: unknown): number {
+  return Array.isArray(value) && typeof value[0] !== 'number' ? value.length : 1
+}
+
+function at(body: unknown, path: MemberPath): unknown {
   let value: unknown = body
   for (const name of path) {
     if (!isRaw(value) || !Object.hasOwn(value, name)) return undefined
@@ -39,7 +69,7 @@ function at(body: unknown, path: readonly string[]): unknown {
  * The largest of the members that are positive numbers. What is not, the provider refuses or ignores; of two spellings
  * it may obey either.
  */
-function largest(body: Raw, paths: readonly (readonly string[])[]): number | undefined {
+function largest(body: Raw, paths: readonly MemberPath[]): number | undefined {
   let most: number | undefined
   for (const path of paths) {
     const value = at(body, path)

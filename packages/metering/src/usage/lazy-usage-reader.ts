@@ -1,6 +1,6 @@
 import { KeptOutput } from '../framing/kept-output.ts'
 import { PendingBytes } from '../framing/pending-bytes.ts'
-import { sseData, sseDocuments } from '../framing/sse-event.ts'
+import { sseDocuments } from '../framing/sse-event.ts'
 import { endOfEventAt, endOfLastEvent, startOfLastEvent } from '../framing/sse-framer.ts'
 import { isRaw, type Raw } from './reported-usage.ts'
 import { StreamUsageReader } from './stream-usage-reader.ts'
@@ -12,16 +12,20 @@ import type { UsageReader } from './usage-reader.ts'
 const MOST_PENDING_BYTES = 1_048_576
 /** So often the latest events are looked at, so that what figures cover can go. */
 const PEEK_EVERY_BYTES = 65_536
-/** How far from its ends a stream is looked at before all of it is. */
-const NEAR_BYTES = 4_096
+/** How far from its ends a stream is looked at first: less than what Node takes from its pool of memory, which is fast. */
+const NEAR_BYTES = 2_000
 /** So many events at the head of a stream are looked at. */
 const MOST_HEAD_EVENTS = 4
+const DATA = 'data:'
+const LINE_END = /[\r\n]/
 
 /** Something that an event says. */
 interface Statement {
   readonly document: Raw
-  /** Of this event alone. */
-  readonly reading: UsageReading
+  /** Has taken this document, */
+  readonly collector: UsageCollector
+  /** and so many that follow it. */
+  knowsOthers: number
   /** Where it ends, if its figures cover all output so far; else 0. */
   readonly coversTo: number
 }
@@ -34,7 +38,7 @@ interface Statement {
  */
 export class LazyUsageReader implements UsageReader {
   readonly framing = 'sse'
-  readonly #collector: UsageCollector
+  #collector: UsageCollector
   readonly #mark: Buffer | undefined
   /** What came since figures covered it; begins with an event. */
   readonly #pending = new PendingBytes()
@@ -84,12 +88,8 @@ export class LazyUsageReader implements UsageReader {
     if (this.#kept !== undefined) return this.#kept
     const coveredTo = this.#lookBack(isOver, Infinity)
     const kept = new KeptOutput()
-    let from = 0
-    for (const piece of this.#pending.pieces) {
-      const covered = coveredTo - from
-      if (covered < piece.length) kept.add(covered > 0 ? piece.subarray(covered) : piece)
-      from += piece.length
-    }
+    if (coveredTo > 0) kept.add(this.#pending.tail(this.#pending.length - coveredTo))
+    else for (const piece of this.#pending.pieces) kept.add(piece)
     this.#kept = kept
     return kept
   }
@@ -121,35 +121,63 @@ export class LazyUsageReader implements UsageReader {
    * Takes what pending events state, from the last one back. Returns where those end that figures cover; 0: none are.
    *
    * @param isOver What does not end in a blank line is an event all the same.
-   * @param most Look no farther back than so many bytes.
+   * @param most Look no farther back than so many bytes, and take nothing where that is not enough.
    */
   #lookBack(isOver: boolean, most: number): number {
-    const found: Statement[] = []
-    const known = this.#collector.reading
-    let before = this.#pending.length
-    let head: readonly Statement[] | undefined
+    const length = this.#pending.length
+    let found: readonly Statement[] = []
+    let before = length
+    let head: Statement | undefined
+    let isEnough = false
     for (let near = NEAR_BYTES; ; near *= 4) {
       const bytes = this.#pending.tail(near)
-      const start = this.#pending.length - bytes.length
-      for (;;) {
-        const event = this.#eventBefore(bytes, before - start)
+      const start = length - bytes.length
+      for (let event = this.#eventBefore(bytes, before - start); event !== undefined;) {
         // An event whose beginning is not among these bytes is seen in the next round.
-        if (event === undefined || (event.from === 0 && start > 0)) break
+        if (event.from === 0 && start > 0) break
         before = start + event.from
-        if (event.to === -1 && !isOver) continue
-        const to = event.to === -1 ? bytes.length : event.to
-        found.unshift(...this.#statements(bytes.toString('utf8', event.from, to), start + to))
-        if (isEnough(known, found)) break
+        const end = event.to === -1 ? bytes.length : event.to
+        const isEvent = event.to !== -1 || isOver
+        const statement = isEvent ? this.#statement(bytes.toString('utf8', event.from, end), start + end) : undefined
+        if (statement !== undefined) {
+          found = [statement, ...found]
+          isEnough = this.#isEnough(found)
+        }
+        event = isEnough ? undefined : this.#eventBefore(bytes, before - start)
       }
-      if (!isEnough(known, found) && found.length > 0) head ??= this.#atHead(before)
-      if (start === 0 || near >= most || isEnough(known, [...(head ?? []), ...found])) break
+      if (isEnough || start === 0 || near >= most) break
+      if (found.length === 0 || head !== undefined) continue
+      head = this.#atHead(before)
+      isEnough = head !== undefined && this.#isEnough([head, ...found])
+      if (isEnough) break
     }
-    // What is looked at in passing must not be all that is known of what goes then.
-    if (most !== Infinity && !isEnough(known, [...(head ?? []), ...found])) return 0
-    if ([known, ...found.map(({ reading }) => reading)].every(({ model }) => model === undefined))
+    if (most !== Infinity && !isEnough) return 0
+    if (this.#collector.reading.model === undefined && found[0]?.collector.reading.model === undefined)
       head ??= this.#atHead(before)
-    for (const { document } of [...(head ?? []), ...found]) this.#collector.absorb(document)
+    this.#absorb(head === undefined ? found : [head, ...found])
     return found.findLast(({ coversTo }) => coversTo > 0)?.coversTo ?? 0
+  }
+
+  /** Whether statements, with what is known, have an input, and an output that covers them: nothing before can matter. */
+  #isEnough(statements: readonly Statement[]): boolean {
+    const { collector } = statements[0]!
+    // The first one takes what the others say as well: then it knows all.
+    for (const { document } of statements.slice(1)) collector.absorb(document)
+    statements[0]!.knowsOthers = statements.length - 1
+    const { reported, coversOutput } = collector.reading
+    const input = reported?.input ?? this.#collector.reading.reported?.input
+    return coversOutput && reported?.output !== undefined && input !== undefined
+  }
+
+  #absorb(statements: readonly Statement[]): void {
+    const [first, ...rest] = statements
+    if (first === undefined) return
+    const { reported, model } = this.#collector.reading
+    // Where nothing was known, what knows these statements takes the place of what knows nothing.
+    const isNew = reported === undefined && model === undefined
+    if (isNew) this.#collector = first.collector
+    if (isNew && first.knowsOthers === rest.length) return
+    for (const { document } of isNew ? rest : statements) this.#collector.absorb(document)
   }
 
   /** The last event that begins before an index and can state usage. Its end is -1 where it is not complete. */
@@ -159,21 +187,25 @@ export class LazyUsageReader implements UsageReader {
     return { from: startOfLastEvent(bytes.subarray(0, at)), to: endOfEventAt(bytes, at) }
   }
 
-  #statements(event: string, to: number): readonly Statement[] {
-    return sseDocuments(event).flatMap((document) => {
-      if (!isRaw(document)) return []
-      const alone = new UsageCollector(this.#collector.shape)
-      const covers = alone.absorb(document)
-      return [{ document, reading: alone.reading, coversTo: covers ? to : 0 }]
-    })
+  #statement(event: string, to: number): Statement | undefined {
+    const document = eventDocument(event)
+    if (!isRaw(document)) return undefined
+    const collector = new UsageCollector(this.#collector.shape)
+    return { document, collector, knowsOthers: 0, coversTo: collector.absorb(document) ? to : 0 }
   }
 
-  /** What the stream's first events say, as far as they end before an index. */
-  #atHead(before: number): readonly Statement[] {
+  /** What the stream's first document says, if its event ends before an index and is near. */
+  #atHead(before: number): Statement | undefined {
     const bytes = this.#pending.head(Math.min(NEAR_BYTES, before))
-    const text = bytes.toString('utf8', 0, endOfLastEvent(bytes))
-    const first = sseData(text).slice(0, MOST_HEAD_EVENTS)
-    return first.flatMap((data) => this.#statements(`data: ${data.replaceAll('\n', '\ndata: ')}`, 0))
+    let from = 0
+    for (let count = 0; count < MOST_HEAD_EVENTS; count += 1) {
+      const to = endOfEventAt(bytes, from)
+      if (to === -1) return undefined
+      const statement = this.#statement(bytes.toString('utf8', from, to), 0)
+      if (statement !== undefined) return statement
+      from = to
+    }
+    return undefined
   }
 
   /** Index in the latest piece at which the last event begins, if it ends the stream; else -1. */
@@ -188,13 +220,16 @@ export class LazyUsageReader implements UsageReader {
   }
 }
 
-/** Whether what is known, and what events say, has an input, and an output that covers them. */
-function isEnough(known: UsageReading, statements: readonly Statement[]): boolean {
-  const inputs = [known, ...statements.map(({ reading }) => reading)]
-  return (
-    inputs.some(({ reported }) => reported?.input !== undefined) &&
-    statements.some(({ coversTo, reading }) => coversTo > 0 && reading.reported?.output !== undefined)
-  )
+/** The document of an event. The usual event has one line of data, after one that names it or none. */
+function eventDocument(event: string): unknown {
+  const at = event.startsWith(DATA) ? 0 : event.indexOf(`\n${DATA}`) + 1
+  const data = event.slice(at + DATA.length).trim()
+  if (!event.startsWith(DATA, at) || LINE_END.test(data)) return sseDocuments(event)[0]
+  try {
+    return JSON.parse(data)
+  } catch {
+    return undefined
+  }
 }
 
 /** Whether a piece can be the end of an event that has a mark near its end; what is between is punctuation. */

@@ -92,45 +92,41 @@ class OpaqueUsageReader implements UsageReader {
 class FirstByteUsageReader implements UsageReader {
   readonly #collector: UsageCollector
   readonly #contentType: string
-  #reader: UsageReader
-  #isBegun = false
+  readonly #announced: Framing | undefined
+  #reader: UsageReader | undefined
 
   constructor(collector: UsageCollector, contentType: string) {
     this.#collector = collector
     this.#contentType = contentType
-    this.#reader = usageReaderFor(framingOf(contentType) ?? 'opaque', collector)
+    this.#announced = framingOf(contentType)
   }
 
   get framing(): Framing {
-    return this.#reader.framing
+    return this.#reader?.framing ?? this.#announced ?? 'opaque'
   }
 
   get reading(): UsageReading {
-    return this.#reader.reading
+    return this.#reader?.reading ?? this.#collector.reading
   }
 
   get kept(): KeptOutput {
-    return this.#reader.kept
+    return this.#reader?.kept ?? new KeptOutput()
   }
 
   get isWithinEvent(): boolean {
-    return this.#reader.isWithinEvent
+    return this.#reader?.isWithinEvent ?? false
   }
 
   write(bytes: Buffer, isWhole?: boolean): number {
-    if (!this.#isBegun) this.#begin(bytes)
+    if (this.#reader !== undefined) return this.#reader.write(bytes, isWhole)
+    const at = firstByte(bytes)
+    // White space before the first byte belongs to no document.
+    if (at === -1) return -1
+    this.#reader = usageReaderFor(framingAt(bytes[at]!, this.#announced, this.#contentType), this.#collector)
     return this.#reader.write(bytes, isWhole)
   }
 
   end(): void {
-    this.#reader.end()
-  }
-
-  #begin(bytes: Buffer): void {
-    const at = firstByte(bytes)
-    if (at === -1) return
-    this.#isBegun = true
-    const framing = framingAt(bytes[at]!, framingOf(this.#contentType), this.#contentType)
-    if (framing !== this.#reader.framing) this.#reader = usageReaderFor(framing, this.#collector)
+    this.#reader?.end()
   }
 }
