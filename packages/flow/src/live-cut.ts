@@ -22,7 +22,7 @@ const LOW_TOKENS = 256
 /** A quota that gives so much at once is asked for more before anything is counted. */
 const PLENTY_TOKENS = 16_384
 /** What may pass, at one token a byte, while it is found out how much is left; the rest waits for that. */
-const MOST_AHEAD = 512
+const MOST_AHEAD = 128
 /** Where little is left, what comes in one piece is looked at in pieces of this size. */
 const PIECE_BYTES = 1_024
 /** The end of an event that has begun to leave is waited for so long. */
@@ -45,7 +45,8 @@ export class LiveCut {
   #isInputKnown = false
   #state: 'open' | 'closed' | 'cutting' | 'cut' = 'open'
   #deciding: Promise<void> | undefined
-  /** What must wait for a decision. */
+  /** Whole events that wait for a decision, and what came behind them. */
+  #held: { readonly events: Buffer; readonly rest: Buffer } | undefined
   #waiting: Buffer[] | undefined
   /** Bytes that have left of the event that the framer holds. */
   #ahead = 0
@@ -82,8 +83,7 @@ export class LiveCut {
 
   /** Takes the next bytes of the stream. */
   write(chunk: Buffer): void {
-    const isClose = this.#isWatchful || this.output.bound + chunk.length >= this.#threshold
-    const size = isClose ? PIECE_BYTES : chunk.length
+    const size = this.#isClose(chunk) ? PIECE_BYTES : chunk.length
     for (let at = 0; at < chunk.length; at += size) {
       if (this.#waiting !== undefined) return void this.#waiting.push(chunk.subarray(at))
       if (this.#isOver) return this.#state === 'cut' ? undefined : this.#target.pass(chunk.subarray(at))
@@ -107,6 +107,7 @@ export class LiveCut {
   abandon(): void {
     clearTimeout(this.#boundary)
     if (!this.#isOver) this.#state = 'closed'
+    this.#held = undefined
     this.#waiting = undefined
   }
 
@@ -121,62 +122,74 @@ export class LiveCut {
     if (rest.length > 0) this.#target.pass(rest)
   }
 
-  /** Whether the cut can be near. */
-  get #isWatchful(): boolean {
-    return this.#isExhausted || this.#deciding !== undefined || this.#state === 'cutting'
-  }
-
   get #isOver(): boolean {
     return this.#state === 'cut' || this.#state === 'closed'
   }
 
-  #step(piece: Buffer): void {
-    const framer = this.#framer
-    const before = framer.held
-    const { events } = framer.push(piece)
-    this.#leave(before, piece, events)
-    if (framer.isEnded === true) return this.close()
-    if (this.#state !== 'open') {
-      if (this.#state === 'cutting' && !this.isWithinEvent) this.#cutNow()
-      return
-    }
-    if (events.length === 0) return
-    this.output.add(events)
-    if (this.output.bound < this.#threshold) return
-    this.#deciding ??= this.#decide()
-    if (this.#isAhead && (!this.output.narrow() || this.#isAhead)) this.#waiting ??= []
+  /** Whether the cut can be near. */
+  #isClose(piece: Buffer): boolean {
+    if (this.#isExhausted || this.#deciding !== undefined) return true
+    return this.output.bound + piece.length >= this.#threshold
   }
 
   get #isAhead(): boolean {
     return this.output.bound > this.#options.allowance.outputTokens + MOST_AHEAD
   }
 
-  /** Where the cut can be near, only whole events leave: nobody can use a part of one, and it ends behind one. */
-  #leave(before: Buffer, piece: Buffer, events: Buffer): void {
+  #step(piece: Buffer): void {
     const framer = this.#framer
-    if (!this.#isWatchful || this.#state === 'cutting') {
+    const { held: before, isInLongEvent: wasLong } = framer
+    const isFar = this.#state === 'cutting' || !this.#isClose(piece)
+    const { events } = framer.push(piece)
+    if (isFar) {
       const left = before.subarray(this.#ahead)
       this.#ahead = framer.held.length
       if (left.length > 0) this.#target.pass(left)
-      return this.#target.pass(piece)
+      this.#target.pass(piece)
+      if (events.length > 0) this.#count(events)
+    } else if (events.length > 0) {
+      // Only whole events leave: nobody can use a part of one, and the stream ends behind one.
+      this.#count(events)
+      const rest = events.subarray(this.#ahead)
+      this.#ahead = 0
+      if (this.#mustWait && !wasLong && !framer.isInLongEvent) this.#held = { events, rest }
+      else this.#leave(events, rest)
     }
-    if (events.length === 0) return
-    const rest = events.subarray(this.#ahead)
-    this.#ahead = 0
+    if (isFar && events.length > 0) this.output.sent(events)
+    if (framer.isEnded === true) return this.close()
+    if (this.#state === 'cutting' && !this.isWithinEvent) return this.#cutNow()
+    if (this.#mustWait) this.#waiting ??= []
+  }
+
+  #count(events: Buffer): void {
+    this.output.add(events)
+    if (this.#state === 'open' && this.output.bound >= this.#threshold) this.#deciding ??= this.#decide()
+  }
+
+  get #mustWait(): boolean {
+    return this.#deciding !== undefined && this.#isAhead && (!this.output.narrow() || this.#isAhead)
+  }
+
+  /** @param rest What has not left yet of the events. */
+  #leave(events: Buffer, rest: Buffer): void {
+    this.output.sent(events)
     this.#target.pass(rest)
   }
 
   async #decide(): Promise<void> {
-    const isOver = await this.#findRoom()
+    const isOver = (await this.#findRoom()) && this.#state === 'open'
     this.#deciding = undefined
-    const waiting = this.#waiting ?? []
+    const [held, waiting = []] = [this.#held, this.#waiting]
+    this.#held = undefined
     this.#waiting = undefined
-    if (isOver && this.output.hasEnded) this.close()
-    if (isOver && this.#state === 'open') {
+    if (isOver && !this.output.hasEnded) {
+      // What was held is dropped: it would be beyond the quota.
       if (!this.isWithinEvent) return this.#cutNow()
       this.#state = 'cutting'
       this.#boundary = setTimeout(() => this.#cutNow(), BOUNDARY_WITHIN_MS)
     }
+    if (held !== undefined) this.#leave(held.events, held.rest)
+    if (isOver && this.#state === 'open') this.close()
     for (const chunk of waiting) this.write(chunk)
   }
 

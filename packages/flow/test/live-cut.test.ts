@@ -9,7 +9,7 @@ import { QuotaBed, subject } from './quota-bed.ts'
 const encoding = get_encoding('o200k_base')
 const tokensOf = (text: string): number => encoding.encode_ordinary(text).length
 /** What may pass while it is counted what is left: at one token a byte, and one piece. */
-const MOST_AHEAD = 512 + 1_024
+const MOST_AHEAD = 128
 
 const QUOTA = 400
 

@@ -34,6 +34,7 @@ export class LiveOutput {
   #pending: string[] = []
   #pendingBytes = 0
   #counted = 0
+  #latest: Buffer = NOTHING
   #head: Buffer[] = []
   #headBytes = 0
   #tail: Buffer[] = []
@@ -44,12 +45,23 @@ export class LiveOutput {
     this.#options = options
   }
 
-  /** Takes whole events, as they leave. */
+  /** Takes whole events, before or when they leave. */
   add(events: Buffer): void {
-    this.#remember(events)
+    this.#latest = events
     this.#raw.push(events)
     this.#rawBytes += events.length
     if (this.#rawBytes > MOST_RAW_BYTES) this.narrow()
+  }
+
+  /** Takes whole events that have left. */
+  sent(events: Buffer): void {
+    if (this.#headBytes < HEAD_BYTES) {
+      this.#head.push(events)
+      this.#headBytes += events.length
+    }
+    this.#tail.push(events)
+    this.#tailBytes += events.length
+    while (this.#tailBytes - this.#tail[0]!.length >= TAIL_BYTES) this.#tailBytes -= this.#tail.shift()!.length
   }
 
   /** Not fewer tokens than were written: what was not counted is taken at one token a byte. */
@@ -78,7 +90,7 @@ export class LiveOutput {
    */
   async settle(): Promise<void> {
     this.narrow()
-    const { output } = reportedIn(this.#options, [this.#tail.at(-1) ?? NOTHING]) ?? {}
+    const { output } = reportedIn(this.#options, [this.#latest]) ?? {}
     if (output !== undefined) {
       this.#counted = output
       this.#pending = []
@@ -102,7 +114,8 @@ export class LiveOutput {
 
   /** Whether the stream has said why it ends: there is nothing more to cut. */
   get hasEnded(): boolean {
-    return hasEnded({ framing: this.#options.framing, head: this.head, tail: this.tail, finished: this.#finished })
+    const tail = Buffer.concat([...this.#tail, this.#latest])
+    return hasEnded({ framing: this.#options.framing, head: this.head, tail, finished: this.#finished })
   }
 
   /** The beginning of the stream: whole events. */
@@ -127,16 +140,6 @@ export class LiveOutput {
       this.#pendingBytes += Buffer.byteLength(written)
     }
     for (const index of finishedIn(events)) this.#finished.add(index)
-  }
-
-  #remember(events: Buffer): void {
-    if (this.#headBytes < HEAD_BYTES) {
-      this.#head.push(events)
-      this.#headBytes += events.length
-    }
-    this.#tail.push(events)
-    this.#tailBytes += events.length
-    while (this.#tailBytes - this.#tail[0]!.length >= TAIL_BYTES) this.#tailBytes -= this.#tail.shift()!.length
   }
 }
 
