@@ -47,6 +47,7 @@ export {
 export { streamFramer, type StreamFramer } from './live/stream-framer.ts'
 export { LiveOutput, type LiveOutputOptions } from './live/live-output.ts'
 export {
+  hasEnded,
   streamDocuments,
   streamEnding,
   streamFramingOf,
