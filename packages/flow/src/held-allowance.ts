@@ -172,7 +172,7 @@ export class HeldAllowance {
     const { id, context } = this.#reservation
     const amounts: Amounts = { requests: 0, tokens: amount, 'output-tokens': amount }
     this.#number += 1
-    const asked = { id: `${id}${BOUGHT}${this.#number}`, amounts, context, onExpiry: 'release' } as const
+    const asked = { id: `${id}${BOUGHT}${this.#number}`, amounts, context, isFurther: true }
     const bound = this.#limits.filter(({ isSpent }) => !isSpent).map((limit) => limit.bound)
     const decision = await admission.admit({ ...asked, bound, subject: this.#subject })
     const { reservation } = decision
@@ -200,10 +200,7 @@ export class HeldAllowance {
   /** Takes note of a refusal. Returns what the limits would have given. */
   #note(statuses: readonly LimitStatus[], asked: number): number {
     for (const limit of this.#limits) limit.status = statuses.find(({ bound }) => bound === limit.bound) ?? limit.status
-    return this.#most(({ status: { tripped, remaining }, bound }) => {
-      if (!tripped) return asked
-      return bound.limit.definition.trip === 'fits' ? (remaining ?? asked) : 0
-    })
+    return this.#most(({ status: { tripped, remaining } }) => (tripped ? (remaining ?? asked) : asked))
   }
 
   #roomOf({ bound, held }: Cutting): number {
