@@ -21,8 +21,12 @@ export interface CutTarget {
 const LOW_TOKENS = 256
 /** A quota that gives so much at once is asked for more before anything is counted. */
 const PLENTY_TOKENS = 16_384
-/** What may pass, at one token a byte, while it is found out how much is left; the rest waits for that. */
-const MOST_AHEAD = 128
+/** Where nothing more can be bought, it is counted when this was passed, and not for each word. */
+const SLACK_TOKENS = 16
+/** What may pass while it is found out how much is left; the rest waits for that. */
+const MOST_AHEAD_TOKENS = 48
+/** The same, should the text be nothing like what it was: at one token a byte. */
+const MOST_AHEAD_BYTES = 1_024
 /** Where little is left, what comes in one piece is looked at in pieces of this size. */
 const PIECE_BYTES = 1_024
 /** The end of an event that has begun to leave is waited for so long. */
@@ -129,11 +133,25 @@ export class LiveCut {
   /** Whether the cut can be near. */
   #isClose(piece: Buffer): boolean {
     if (this.#isExhausted || this.#deciding !== undefined) return true
-    return this.output.bound + piece.length >= this.#threshold
+    return this.output.likely(piece.length) >= this.#threshold
   }
 
-  get #isAhead(): boolean {
-    return this.output.bound > this.#options.allowance.outputTokens + MOST_AHEAD
+  /** Whether the figure has come so far that it must be seen how much is left. */
+  get #isDue(): boolean {
+    return this.output.likely() >= this.#threshold || this.#isPast(MOST_AHEAD_BYTES)
+  }
+
+  /** Whether something must wait for a decision that is under way. */
+  get #mustWait(): boolean {
+    if (this.#deciding === undefined) return false
+    const most = this.#options.allowance.outputTokens + MOST_AHEAD_TOKENS
+    if (this.output.likely() > most && (!this.output.narrow() || this.output.likely() > most)) return true
+    return this.#isPast(MOST_AHEAD_BYTES)
+  }
+
+  #isPast(bytes: number): boolean {
+    const most = this.#options.allowance.outputTokens + bytes
+    return this.output.bound > most && (!this.output.narrow() || this.output.bound > most)
   }
 
   #step(piece: Buffer): void {
@@ -163,11 +181,7 @@ export class LiveCut {
 
   #count(events: Buffer): void {
     this.output.add(events)
-    if (this.#state === 'open' && this.output.bound >= this.#threshold) this.#deciding ??= this.#decide()
-  }
-
-  get #mustWait(): boolean {
-    return this.#deciding !== undefined && this.#isAhead && (!this.output.narrow() || this.#isAhead)
+    if (this.#state === 'open' && this.#isDue) this.#deciding ??= this.#decide()
   }
 
   /** @param rest What has not left yet of the events. */
@@ -197,7 +211,7 @@ export class LiveCut {
   async #findRoom(): Promise<boolean> {
     const { allowance } = this.#options
     const { output } = this
-    while (this.#state === 'open' && output.bound >= this.#threshold) {
+    while (this.#state === 'open' && this.#isDue) {
       const isPlenty = !this.#isExhausted && allowance.step >= PLENTY_TOKENS
       if (isPlenty && (await this.#buy())) continue
       if (output.narrow()) continue
@@ -237,7 +251,7 @@ export class LiveCut {
   #updateThreshold(): void {
     const { watchedTokens, outputTokens } = this.#options.allowance
     this.#threshold = this.#isExhausted
-      ? Math.min(watchedTokens, outputTokens)
+      ? Math.min(watchedTokens, outputTokens) + SLACK_TOKENS
       : Math.max(0, watchedTokens - LOW_TOKENS)
   }
 

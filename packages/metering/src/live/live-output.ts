@@ -18,6 +18,10 @@ const MOST_RAW_BYTES = 262_144
 /** What a terminator is built on: the beginning of the stream, and its latest events. */
 const HEAD_BYTES = 16_384
 const TAIL_BYTES = 4_096
+/** How much denser than what was counted a text is taken for. */
+const MARGIN = 1.5
+/** Tokens in a byte, before any was counted: English has a quarter, hardly any text has more than half. */
+const FIRST_DENSITY = 0.5
 const NOTHING = Buffer.alloc(0)
 
 /**
@@ -34,6 +38,10 @@ export class LiveOutput {
   #pending: string[] = []
   #pendingBytes = 0
   #counted = 0
+  /** Bytes of text that were counted; of text that was found; and of the events that it was found in. */
+  #countedBytes = 0
+  #textBytes = 0
+  #lookedBytes = 0
   #latest: Buffer = NOTHING
   #head: Buffer[] = []
   #headBytes = 0
@@ -69,6 +77,19 @@ export class LiveOutput {
     return this.#counted + this.#rawBytes + this.#pendingBytes
   }
 
+  /**
+   * More tokens than were written, unless what came since the last count has half as many again in its bytes as what
+   * came before; as long as nothing was counted, unless it has more than one in two bytes.
+   *
+   * @param moreBytes Of events that come next.
+   */
+  likely(moreBytes = 0): number {
+    const raw = this.#rawBytes + moreBytes
+    const text = this.#pendingBytes + (this.#lookedBytes === 0 ? raw : (raw * this.#textBytes) / this.#lookedBytes)
+    const density = this.#countedBytes === 0 ? FIRST_DENSITY : (MARGIN * this.#counted) / this.#countedBytes
+    return this.#counted + text * Math.min(1, density)
+  }
+
   /** Tokens that were counted. */
   get counted(): number {
     return this.#counted
@@ -79,6 +100,7 @@ export class LiveOutput {
     if (this.#rawBytes === 0) return false
     const raw = this.#raw.length === 1 ? this.#raw[0]! : Buffer.concat(this.#raw)
     this.#raw = []
+    this.#lookedBytes += this.#rawBytes
     this.#rawBytes = 0
     this.#look(raw.toString('utf8'))
     return true
@@ -93,6 +115,7 @@ export class LiveOutput {
     const { output } = reportedIn(this.#options, [this.#latest]) ?? {}
     if (output !== undefined) {
       this.#counted = output
+      this.#countedBytes = this.#textBytes
       this.#pending = []
       this.#pendingBytes = 0
       return
@@ -105,6 +128,7 @@ export class LiveOutput {
     const { tokens } = await counter.count({ ...asTask(text), model })
     this.#pendingBytes -= bytes
     this.#counted += Math.min(tokens, bytes)
+    this.#countedBytes += bytes
   }
 
   /** Input as the provider has stated it at the beginning of its stream; `undefined` where it has not. */
@@ -137,7 +161,9 @@ export class LiveOutput {
     const written = writtenText(this.#options.shape, events)
     if (written !== '') {
       this.#pending.push(written)
-      this.#pendingBytes += Buffer.byteLength(written)
+      const bytes = Buffer.byteLength(written)
+      this.#pendingBytes += bytes
+      this.#textBytes += bytes
     }
     for (const index of finishedIn(events)) this.#finished.add(index)
   }
