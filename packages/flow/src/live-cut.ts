@@ -19,7 +19,7 @@ export interface CutTarget {
 
 /** More is bought when no more than this is left, so that it is there before it is needed. */
 const LOW_TOKENS = 256
-/** A quota that gives so much at once is asked for more before anything is counted. */
+/** A quota that gives so much at once is asked for more before anything is looked at. */
 const PLENTY_TOKENS = 16_384
 /** Where nothing more can be bought, it is counted when this was passed, and not for each word. */
 const SLACK_TOKENS = 16
@@ -27,6 +27,8 @@ const SLACK_TOKENS = 16
 const MOST_AHEAD_TOKENS = 48
 /** The same, should the text be nothing like what it was: at one token a byte. */
 const MOST_AHEAD_BYTES = 1_024
+/** Events that are not looked through one by one. */
+const MOST_RAW_BYTES = 2_048
 /** Where little is left, what comes in one piece is looked at in pieces of this size. */
 const PIECE_BYTES = 1_024
 /** The end of an event that has begun to leave is waited for so long. */
@@ -151,7 +153,10 @@ export class LiveCut {
 
   #isPast(bytes: number): boolean {
     const most = this.#options.allowance.outputTokens + bytes
-    return this.output.bound > most && (!this.output.narrow() || this.output.bound > most)
+    const { bound, rawBytes } = this.output
+    if (bound <= most) return false
+    // Looked through together, events cost half of what they cost one by one.
+    return rawBytes < MOST_RAW_BYTES ? bound - rawBytes > most : !this.output.narrow() || this.output.bound > most
   }
 
   #step(piece: Buffer): void {
@@ -215,6 +220,11 @@ export class LiveCut {
       const isPlenty = !this.#isExhausted && allowance.step >= PLENTY_TOKENS
       if (isPlenty && (await this.#buy())) continue
       if (output.narrow()) continue
+      // To ask for more costs less than to count.
+      if (!this.#isExhausted) {
+        await this.#buy()
+        continue
+      }
       if (output.bound > output.counted) {
         await output.settle()
         continue

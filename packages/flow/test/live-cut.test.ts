@@ -9,7 +9,7 @@ import { QuotaBed, subject } from './quota-bed.ts'
 const encoding = get_encoding('o200k_base')
 const tokensOf = (text: string): number => encoding.encode_ordinary(text).length
 /** What may pass, at one token a byte, while it is counted what is left; these texts can be as dense as that. */
-const MOST_AHEAD = 1_024
+const MOST_AHEAD = 1_024 + 2_048
 
 const QUOTA = 400
 

@@ -19,9 +19,9 @@ const MOST_RAW_BYTES = 262_144
 const HEAD_BYTES = 16_384
 const TAIL_BYTES = 4_096
 /** How much denser than what was counted a text is taken for. */
-const MARGIN = 1.5
-/** Tokens in a byte, before any was counted: English has a quarter, hardly any text has more than half. */
-const FIRST_DENSITY = 0.5
+const MARGIN = 1.25
+/** Tokens in a byte, before any was counted: English has a quarter, hardly any text has more than two fifths. */
+const FIRST_DENSITY = 0.4
 const NOTHING = Buffer.alloc(0)
 
 /**
@@ -77,9 +77,14 @@ export class LiveOutput {
     return this.#counted + this.#rawBytes + this.#pendingBytes
   }
 
+  /** Of events that nobody has looked through. */
+  get rawBytes(): number {
+    return this.#rawBytes
+  }
+
   /**
-   * More tokens than were written, unless what came since the last count has half as many again in its bytes as what
-   * came before; as long as nothing was counted, unless it has more than one in two bytes.
+   * More tokens than were written, unless what came since the last count has a quarter more in its bytes than what came
+   * before; as long as nothing was counted, unless it has more than two in five bytes.
    *
    * @param moreBytes Of events that come next.
    */
