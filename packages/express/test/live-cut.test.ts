@@ -3,9 +3,11 @@ import { createAnthropic } from '@ai-sdk/anthropic'
 import { createGoogleGenerativeAI } from '@ai-sdk/google'
 import { createOpenAI } from '@ai-sdk/openai'
 import { GoogleGenAI } from '@google/genai'
-import type { Limit, UsageEntry } from '@tallygate/core'
+import { monotonicClock, type Limit, type UsageEntry } from '@tallygate/core'
 import { llmProxy, quotaMiddleware } from '@tallygate/express'
 import type { QuotaOptions } from '@tallygate/flow'
+import { RedisCounterStore } from '@tallygate/store-redis'
+import { startRedis } from '@tallygate/testkit'
 import { streamText } from 'ai'
 import { expect } from 'chai'
 import express, { type Express } from 'express'
@@ -243,6 +245,32 @@ describe('quotas that streams use up', () => {
     expect(await bed.used('t', entries[0]!.subject)).to.equal(written + input)
     for (const { brokenOffAtMs } of bed.provider.requests) expect(brokenOffAtMs).to.be.a('number')
     expect(await openHolds(bed, entries)).to.equal(0)
+  }).timeout(60_000)
+
+  it('are shared by nodes through Redis, with what each node buys for its streams', async () => {
+    const redis = await startRedis()
+    const stores = await Promise.all([0, 1].map(() => RedisCounterStore.connect({ url: redis.url })))
+    try {
+      const quota = 3_000
+      const nodes = await Promise.all(
+        stores.map((store) => openTestBed({ ...under({ quota, per: [] }), store, clock: monotonicClock })),
+      )
+      const answers = await Promise.all(
+        nodes.map(async (bed, node) => {
+          const url = await proxied(bed)
+          return Promise.all([0, 1, 2].map((n) => ask(url, { key: `sk-key-${node}-${n}`, body: CHAT })))
+        }),
+      )
+      const read = answers.flat().map(({ text }) => readChat(text))
+      for (const { reason } of read) expect(reason).to.equal('length')
+      const entries = (await Promise.all(nodes.map((bed) => bed.entries()))).flat()
+      const used = entries.reduce((sum, { usage }) => sum + usage!.totalTokens!, 0)
+      expect(used).to.be.within(quota - 100, quota + read.length * AHEAD)
+      expect(await nodes[0]!.used('t', entries[0]!.subject)).to.equal(used)
+    } finally {
+      await Promise.all(stores.map((store) => store.close()))
+      await redis.stop()
+    }
   }).timeout(60_000)
 
   it('let a stream go on that is topped up', async () => {
