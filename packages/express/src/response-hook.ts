@@ -201,13 +201,13 @@ class ResponseHook implements AnswerSink {
   }
 
   async #endWith(ending: Promise<Buffer | undefined>): Promise<void> {
-    const { end, destroy } = this.#original
+    const original = this.#original
     try {
       const bytes = await ending
-      if (bytes === undefined) destroy.call(this.#res)
-      else if (!this.#res.destroyed) end.call(this.#res, bytes)
+      if (bytes === undefined) original.destroy.call(this.#res)
+      else if (!this.#res.destroyed) original.end.call(this.#res, bytes)
     } catch (error) {
-      destroy.call(this.#res, error as Error)
+      original.destroy.call(this.#res, error as Error)
     }
   }
 

@@ -28,9 +28,9 @@ export interface AnswerSink {
   push(bytes: Buffer): void
   /**
    * The answer is cut: its provider is to be stopped, and what comes of it dropped. It ends with these bytes; it breaks
-   * off where there are none, or they are not to leave.
+   * off where there are none, or they are not to leave. Where a host can't do that, no answer is cut.
    */
-  cut(ending: Promise<Buffer | undefined>): void
+  cut?(ending: Promise<Buffer | undefined>): void
 }
 
 /** What an answer has told when it ended. */
@@ -180,7 +180,7 @@ export class Answer implements CutTarget {
 
   /** The stream has used up its quota; for its {@link LiveCut}. */
   cut(): void {
-    this.#sink.cut(this.#endCut())
+    this.#sink.cut?.(this.#endCut())
   }
 
   #meter(contentType: string, coding: string, headers: { getHeader(name: string): unknown }): void {
@@ -195,7 +195,7 @@ export class Answer implements CutTarget {
     const shape = match!.adapter.usage
     this.#reader = createUsageReader({ shape, contentType, header: (name) => headers.getHeader(name) })
     const framing = streamFramingOf(contentType, this.#call.metered.facts.stream)
-    if (framing === undefined) return
+    if (framing === undefined || this.#sink.cut === undefined) return
     this.#cut = this.#call.watchStream(framing, this)
     // Only into plain bytes can an end be written.
     if (this.#cut !== undefined) this.#decodesForCaller = this.#decoder !== undefined

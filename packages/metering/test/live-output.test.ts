@@ -136,8 +136,8 @@ describe('streamFramer', () => {
         fc.string(),
         fc.constantFrom('}', '"]', '\\', '[{', ','),
         fc.integer(),
-        fc.dictionary(fc.string(), tie('any'), { maxKeys: 3, depthSize: 'small' }),
-        fc.array(tie('any'), { maxLength: 3, depthSize: 'small' }),
+        fc.dictionary(fc.string(), tie('any'), { maxKeys: 3 }),
+        fc.array(tie('any'), { maxLength: 3 }),
       ),
     })).any
     const element = fc.dictionary(fc.string(), value, { maxKeys: 3 })
