@@ -92,7 +92,7 @@ async function answerOf(call: Call, framing: Framing, pieces: readonly Buffer[])
   return readStream(framing, bytes, ending !== undefined)
 }
 
-async function begin(bed: QuotaBed, framing: Framing, key = 'alice'): Promise<Call> {
+async function begin(bed: QuotaBed, framing: Framing, key = 'alice', ceiling = 1): Promise<Call> {
   const call = bed.quota.begin({ method: 'POST', url: ROUTES[framing].url, headers: {} })
   call.identifyAs(subject(key))
   await call.resolvePlans()
@@ -101,8 +101,8 @@ async function begin(bed: QuotaBed, framing: Framing, key = 'alice'): Promise<Ca
     stream: true,
     messages: [{ role: 'user', content: 'Hello!' }],
     contents: [],
-    max_tokens: 1,
-    generationConfig: { maxOutputTokens: 1 },
+    max_tokens: ceiling,
+    generationConfig: { maxOutputTokens: ceiling },
   }
   const denial = call.read(Buffer.from(JSON.stringify(body))) ?? (await call.admit())
   expect(denial).to.equal(undefined)
@@ -144,17 +144,18 @@ describe('LiveCut', () => {
     const texts = fc.array(text, { minLength: 1, maxLength: 150 })
     const sizes = fc.array(fc.integer({ min: 1, max: 3_000 }), { minLength: 1, maxLength: 5 })
     const quota = fc.integer({ min: 1, max: QUOTA })
+    const held = fc.integer({ min: 1, max: QUOTA })
     // One for all: each would start a tokenizer of its own.
     bed = new QuotaBed({ plans: [plan({ quota: QUOTA })], defaultPlans: ['p'], injectUsage: 'never' })
     let key = 0
     await fc.assert(
-      fc.asyncProperty(framing, texts, sizes, quota, async (framing, texts, sizes, quota) => {
+      fc.asyncProperty(framing, texts, sizes, quota, held, async (framing, texts, sizes, quota, held) => {
         key += 1
         const who = subject(`key-${key}`)
         await spend(bed, QUOTA - quota, who)
         const events = eventsOf(framing, texts)
         const whole = Buffer.from(events.join('') + (framing === 'array' ? ']' : ''))
-        const call = await begin(bed, framing, who.id)
+        const call = await begin(bed, framing, who.id, Math.min(quota, held))
         const stream = await answerOf(call, framing, cutAt(whole, sizes))
         await bed.quota.drain()
         const entry = (await bed.entries()).find(({ id }) => id === call.attemptId)
@@ -177,6 +178,25 @@ describe('LiveCut', () => {
       { numRuns: runs(60) },
     )
   }).timeout(120_000)
+
+  it('lets a provider that writes faster than anybody counts pass no further than the bound', async () => {
+    bed = new QuotaBed({ plans: [plan({ quota: 200 })], defaultPlans: ['p'], injectUsage: 'never' })
+    const words = Array.from({ length: 5_000 }, (_, n) => ` river ${n % 10}`)
+    const left: Buffer[] = []
+    const ended = Promise.withResolvers<Buffer | undefined>()
+    const answer = (await begin(bed, 'sse')).answer({
+      push: (bytes) => void left.push(bytes),
+      cut: (ending) => void ending.then(ended.resolve, ended.reject),
+    })
+    answer.head(200, { getHeader: (name) => (name === 'content-type' ? ROUTES.sse.type : undefined) })
+    // All in one turn of the event loop: no count can come in between.
+    for (const event of eventsOf('sse', words)) answer.write(Buffer.from(event))
+    expect(answer.isBusy).to.equal(true)
+    left.push((await ended.promise)!)
+    const { texts, reasons } = readStream('sse', Buffer.concat(left).toString('utf8'), true)
+    expect(reasons).to.deep.equal(['length'])
+    expect(tokensOf(texts.join(''))).to.be.within(100, 200 + 48 + 4)
+  })
 
   it('takes back what it has bought beyond what was used', async () => {
     bed = new QuotaBed({ plans: [plan({ quota: 100_000_000 })], defaultPlans: ['p'] })
