@@ -4,14 +4,16 @@ import {
   KeptOutput,
   problemEvent,
   streamFramingOf,
+  type AdapterMatch,
+  type Dialect,
   type Framing,
   type Problem,
+  type RequestFacts,
+  type StreamFraming,
   type UsageReader,
   type UsageReading,
 } from '@tallygate/metering'
-import type { Call } from './call.ts'
 import { ContentDecoder } from './content-decoder.ts'
-import { cutEnding } from './cut-ending.ts'
 import type { CutTarget, LiveCut } from './live-cut.ts'
 import type { Fields } from './rate-limit-fields.ts'
 import { UsageChunkFilter, withoutUsage } from './usage-chunk-filter.ts'
@@ -21,6 +23,23 @@ export interface HeadChange {
   readonly set: Fields
   /** Names in lower case. */
   readonly remove: readonly string[]
+}
+
+/** What an answer asks of its call. */
+export interface AnsweredCall {
+  readonly attemptId: string
+  readonly dialect: Dialect
+  /** Whether answers are looked into, for what they used. */
+  readonly meters: boolean
+  readonly metered: {
+    readonly match: AdapterMatch | undefined
+    readonly facts: RequestFacts
+    readonly isUsageInjected: boolean
+  }
+  rateLimitFields(): Fields
+  /** Watches over a stream that some limit cuts; `undefined` where none does. */
+  watchStream?(framing: StreamFraming, target: CutTarget): LiveCut | undefined
+  finish(outcome: UsageOutcome, facts: AnswerFacts): Promise<void>
 }
 
 /** Where an answer goes: to the caller. An object and not a function, as one is made for each call; see docs/benchmarks.md. */
@@ -62,7 +81,7 @@ const ID = /^[A-Za-z0-9._:/+=-]{1,128}$/
  * end of the message.
  */
 export class Answer implements CutTarget {
-  readonly #call: Call
+  readonly #call: AnsweredCall
   readonly #sink: AnswerSink
   #status: number | undefined
   /** Absent where nobody looks into the answer. */
@@ -80,7 +99,7 @@ export class Answer implements CutTarget {
   #providerRequestId: string | undefined
   #finished: Promise<void> | undefined
 
-  constructor(call: Call, sink: AnswerSink) {
+  constructor(call: AnsweredCall, sink: AnswerSink) {
     this.#call = call
     this.#sink = sink
   }
@@ -93,6 +112,20 @@ export class Answer implements CutTarget {
   /** Whether bytes that were taken may still be on their way: being decoded, or waiting for room in a quota. */
   get isBusy(): boolean {
     return this.#decoder !== undefined || this.#cut?.isWaiting === true
+  }
+
+  /** What the answer has told so far. */
+  get facts(): AnswerFacts {
+    const { framing = 'opaque', reading = NOTHING_READ, kept = new KeptOutput() } = this.#reader ?? {}
+    return {
+      status: this.#status,
+      framing,
+      reading,
+      kept,
+      isStream: STREAMS.has(framing) || (framing === 'json' && this.#call.metered.facts.stream),
+      providerRequestId: this.#providerRequestId,
+      ...(this.#cut?.isCut === true ? { cutFor: this.#cut.limits } : {}),
+    }
   }
 
   /**
@@ -196,7 +229,7 @@ export class Answer implements CutTarget {
     this.#reader = createUsageReader({ shape, contentType, header: (name) => headers.getHeader(name) })
     const framing = streamFramingOf(contentType, this.#call.metered.facts.stream)
     if (framing === undefined || this.#sink.cut === undefined) return
-    this.#cut = this.#call.watchStream(framing, this)
+    this.#cut = this.#call.watchStream?.(framing, this)
     // Only into plain bytes can an end be written.
     if (this.#cut !== undefined) this.#decodesForCaller = this.#decoder !== undefined
   }
@@ -259,7 +292,7 @@ export class Answer implements CutTarget {
     this.#decoder?.destroy()
     const isWithinEvent = this.#filter === undefined && this.#cut!.isWithinEvent
     await this.#finish('complete')
-    const ending = await cutEnding(this.#call, this.#cut!)
+    const ending = await this.#cut!.ending()
     // Of a provider that has come to its end already, what was let go on waits for ours.
     const held = this.#held ?? []
     this.#held = undefined
@@ -279,25 +312,12 @@ export class Answer implements CutTarget {
       this.#reader?.write(rest)
       this.#forward(withoutUsage(rest))
     }
-    if (this.#finished === undefined) this.#reader?.end()
+    this.#reader?.end()
   }
 
   #finish(outcome: UsageOutcome): Promise<void> {
-    this.#finished ??= this.#call.finish(outcome, this.#facts())
+    this.#finished ??= this.#call.finish(outcome, this.facts)
     return this.#finished
-  }
-
-  #facts(): AnswerFacts {
-    const { framing = 'opaque', reading = NOTHING_READ, kept = new KeptOutput() } = this.#reader ?? {}
-    return {
-      status: this.#status,
-      framing,
-      reading,
-      kept,
-      isStream: STREAMS.has(framing) || (framing === 'json' && this.#call.metered.facts.stream),
-      providerRequestId: this.#providerRequestId,
-      ...(this.#cut?.isCut === true ? { cutFor: this.#cut.limits } : {}),
-    }
   }
 }
 

@@ -24,10 +24,12 @@ import {
 } from '@tallygate/metering'
 import type { CallDescription, CallTelemetry } from '@tallygate/telemetry'
 import { Answer, type AnswerFacts, type AnswerSink } from './answer.ts'
+import { annotatedUsage } from './annotated-usage.ts'
 import { attemptId } from './attempt-id.ts'
 import { actualAmounts, entryCharges, recordedUsage, usedNothing, type RecordedUsage } from './call-entry.ts'
 import { CallHolds, type HoldRequest } from './call-holds.ts'
 import type { CallerRules } from './caller-rules.ts'
+import { cutEnding } from './cut-ending.ts'
 import { denialOf, problemDenial, wantsProblem, type Denial, type DenialContext } from './denial.ts'
 import { writeContext } from './hold-context.ts'
 import { LiveCut, type CutTarget } from './live-cut.ts'
@@ -291,7 +293,8 @@ export class Call {
       model: facts.model,
     })
     const inputTokens = (): Promise<number | undefined> => this.#inputTokens(output)
-    return new LiveCut({ allowance, output, framing, inputTokens }, target)
+    const ending = (cut: LiveCut): Promise<Buffer> => cutEnding(this, cut)
+    return new LiveCut({ allowance, output, framing, inputTokens, ending }, target)
   }
 
   /** As the provider has said at the beginning of its stream, or as counted; `undefined` where neither tells. */
@@ -384,10 +387,13 @@ export class Call {
     if (match === undefined || !this.#meters || usedNothing(answer, outcome)) return undefined
     const { framing, reading, kept } = answer
     const isComplete = outcome === 'complete' && answer.cutFor === undefined
-    return usageOf(
+    const usage = usageOf(
       { match, facts, requestBody: body, requestBytes: bytes, framing, reading, kept, isComplete },
       this.#walk.counter,
     )
+    const { keepsRawUsage } = this.#walk
+    if (usage instanceof Promise) return usage.then((counted) => annotatedUsage(counted, reading, keepsRawUsage))
+    return usage && annotatedUsage(usage, reading, keepsRawUsage)
   }
 
   /** Writes the entry, then settles: durable first. */

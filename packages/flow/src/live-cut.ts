@@ -7,6 +7,8 @@ export interface LiveCutOptions {
   readonly framing: StreamFraming
   /** What the input really is; `undefined` where nobody can tell. Asked for once, when nothing more can be bought. */
   readonly inputTokens: () => Promise<number | undefined>
+  /** What the caller reads last, once what has left is in the books. */
+  readonly ending: (cut: LiveCut) => Promise<Buffer>
 }
 
 /** Whom a {@link LiveCut} tells. */
@@ -85,6 +87,11 @@ export class LiveCut {
   /** Names of the limits that the stream is cut for. */
   get limits(): readonly string[] {
     return this.#options.allowance.spent(this.output.counted)
+  }
+
+  /** What the caller of a stream that was cut reads last. */
+  ending(): Promise<Buffer> {
+    return this.#options.ending(this)
   }
 
   /** Takes the next bytes of the stream. */

@@ -60,6 +60,8 @@ export interface QuotaOptions {
   readonly denials?: DenialOptions
   /** Whether OpenAI-shaped streams are asked for their usage where the caller did not ask. Default: `when-needed`. */
   readonly injectUsage?: 'when-needed' | 'never'
+  /** Whether entries keep the provider's own usage object: names, figures and short words, up to 16 kB. Default: false. */
+  readonly keepRawUsage?: boolean
   /** Dimensions whose values own a slot together: limits within one owner are decided in one step. Default: tenant and key. */
   readonly slotOwner?: readonly string[]
   /**
@@ -127,6 +129,7 @@ const OPTIONS = [
   'rateLimitStyles',
   'denials',
   'injectUsage',
+  'keepRawUsage',
   'slotOwner',
   'holdLifetimeMs',
   'decideWithinMs',
@@ -160,6 +163,8 @@ export function checkQuotaOptions(options: QuotaOptions): void {
   if (ledger !== undefined && typeof ledger.append !== 'function')
     throw configError(`${of}.ledger`, ledger, 'use a ledger, such as await SqliteLedger.open({ file })')
   if (injectUsage !== undefined) assertOneOf(injectUsage, ['when-needed', 'never'], `${of}.injectUsage`)
+  const { keepRawUsage = false } = options
+  if (typeof keepRawUsage !== 'boolean') throw configError(`${of}.keepRawUsage`, keepRawUsage, 'use true or false')
   if (onLateEntry !== undefined) assertOneOf(onLateEntry, ['leave', 'break'], `${of}.onLateEntry`)
   if (onFullOutbox !== undefined) assertOneOf(onFullOutbox, ['refuse', 'admit'], `${of}.onFullOutbox`)
   const { topology, nodes = 1 } = options

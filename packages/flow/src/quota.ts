@@ -138,6 +138,7 @@ export class Quota {
       counter: new TokenCounter(),
       denials: options.denials ?? {},
       injectsUsage: options.injectUsage !== 'never',
+      keepsRawUsage: options.keepRawUsage === true,
       limits: new BoundLimits(slotOwner),
       parentHeader: (options.parentHeader ?? 'x-tallygate-parent').toLowerCase(),
       pepper,

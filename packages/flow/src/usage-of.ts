@@ -31,7 +31,7 @@ const REASONING = /(?:^|[/:])(?:o[1-9]|gpt-5)/
 export function usageOf(answer: EndedAnswer, counter: TokenCounter): Usage | Promise<Usage> | undefined {
   const { match, reading, kept, isComplete } = answer
   const { coversOutput, isPending, shown } = reading
-  const reported = reading.reported && { ...shown, ...reading.reported }
+  const reported = chargedOf(reading)
   // A response in the background: what it will use is not known, and stays as it was reserved.
   if (isPending && isComplete && reported === undefined) return undefined
   if (reported !== undefined && coversOutput && (isComplete || kept.isEmpty)) return fromReport(reported, 'reported')
@@ -43,8 +43,14 @@ export function usageOf(answer: EndedAnswer, counter: TokenCounter): Usage | Pro
   return countedUsage(answer, counter)
 }
 
+/** What an answer states: of all its runs, with what it shows beside that. */
+function chargedOf({ reported, shown }: UsageReading): ReportedUsage | undefined {
+  return reported && { ...shown, ...(reported.runs ?? reported) }
+}
+
 async function countedUsage(answer: EndedAnswer, counter: TokenCounter): Promise<Usage> {
-  const { reported, coversOutput } = answer.reading
+  const { coversOutput } = answer.reading
+  const reported = chargedOf(answer.reading)
   const written = await countOutput(answer, counter)
   if (reported !== undefined && coversOutput) {
     if (written.tokens === 0) return fromReport(reported, 'reported')

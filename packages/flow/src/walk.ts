@@ -20,6 +20,8 @@ export interface Walk {
   readonly denials: DenialOptions
   readonly endDelay: EndDelay
   readonly injectsUsage: boolean
+  /** Whether entries keep what the provider has stated, as it did. */
+  readonly keepsRawUsage: boolean
   readonly limits: BoundLimits
   /** Name of the header, in lower case, that names the run that a call is part of. */
   readonly parentHeader: string

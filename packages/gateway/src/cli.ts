@@ -6,6 +6,7 @@ import { configJsonSchema } from './config-json-schema.ts'
 import { explainCommand, type ExplainOptions } from './explain-command.ts'
 import { startGateway } from './gateway.ts'
 import { loadConfig } from './load-config.ts'
+import { replayCommand, type ReplayCommandOptions } from './replay-command.ts'
 
 const program = new Command('tallygate').description('Quota management for AI APIs').version('0.1.0')
 
@@ -54,6 +55,23 @@ program
   .option('-u, --url <url>', "address of the gateway's administration; default: as configured")
   .option('--json', 'print what the gateway answers')
   .action(async (options: ExplainOptions) => console.log(await explainCommand(options)))
+
+program
+  .command('replay')
+  .description('lead recorded answers of providers through the metering, and compare what it reads')
+  .argument('<index>', 'recordings, one a line as JSON, beside the bodies that they name')
+  .option('--json', 'print one line of JSON for each')
+  .option('--provider <name>', 'only those of a provider')
+  .option('--api <name>', 'only those of an API')
+  .option('--rechunk <seed>', 'cut the bodies at random bytes, the same for the same seed')
+  .option('--compress <coding>', 'compress the bodies: gzip, br or zstd')
+  .action(async (index: string, options: ReplayCommandOptions) => {
+    const output = {
+      line: (text: string): void => console.log(text),
+      mistake: (text: string): void => console.error(text),
+    }
+    if (!(await replayCommand(index, options, output))) process.exitCode = 1
+  })
 
 program.parseAsync().catch((error: unknown) => {
   console.error(isQuotaError(error) ? error.message : error)

@@ -1,19 +1,26 @@
 export {
   ADAPTERS,
   adapterOf,
+  COVERAGE,
+  coverageOf,
   dialectOf,
   isFreeRoute,
   isSessionRow,
   matchAdapter,
   matchOperation,
   matchServedBy,
-  pathOf,
+  providerOf,
+} from './table/adapter.ts'
+export {
+  OperationTable,
   type Adapter,
   type AdapterMatch,
-} from './table/adapter.ts'
-export { COVERAGE, coverageOf, type Coverage, type CoverageRow } from './table/coverage.ts'
+  type Coverage,
+  type CoverageRow,
+} from './table/operation-table.ts'
 export { OPERATIONS, type Bill, type Operation } from './table/operations.ts'
-export { PROVIDERS, providerOf, type OwnPath, type Provider, type ProviderRoute } from './table/providers.ts'
+export { PROVIDERS, type OwnPath, type Provider, type ProviderRoute } from './table/providers.ts'
+export { pathOf } from './table/request-path.ts'
 export { type MemberPath, type RequestShape } from './table/request-shape.ts'
 export { cutRuns } from './counting/cut-runs.ts'
 export { problemBody, problemEvent, type Dialect, type Problem, type ProblemBody, type ProblemKind } from './dialect.ts'

@@ -54,6 +54,14 @@ describe('problemBody', () => {
     expect(documentOf('gemini', problem('quota-exhausted'))).to.deep.nested.include({ 'error.details': [] })
   })
 
+  it('says a problem in the words of bedrock, cohere and ollama', () => {
+    const { message } = problem('rate-limited')
+    expect(documentOf('bedrock', problem('rate-limited'))).to.deep.equal({ __type: 'ThrottlingException', message })
+    expect(documentOf('bedrock', problem('unauthenticated'))).to.include({ __type: 'AccessDeniedException' })
+    expect(documentOf('cohere', problem('rate-limited'))).to.deep.equal({ id: 'r1', message })
+    expect(documentOf('ollama', problem('rate-limited'))).to.deep.equal({ error: message })
+  })
+
   it('names the limits in the way in a problem document', () => {
     const { message } = problem('rate-limited')
     expect(documentOf('problem', problem('rate-limited', { violated: ['tokens-per-day'] }))).to.deep.equal({

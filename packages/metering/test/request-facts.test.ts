@@ -6,6 +6,10 @@ const DEPLOYMENT = '/openai/deployments/my%20gpt/chat/completions'
 const RESPONSES = '/v1/responses'
 const MESSAGES = '/v1/messages'
 const GENERATE = '/v1beta/models/gemini-2.0-flash:generateContent'
+const LEGACY = '/v1/completions'
+const CONVERSE = '/model/us.amazon.nova%3A0/converse'
+const INVOKE = '/model/m/invoke-with-response-stream'
+const IMAGES = '/v1/images/generations'
 const STREAM = '/v1beta/models/gemini-2.0-flash:streamGenerateContent'
 
 describe('readRequestFacts', () => {
@@ -20,6 +24,10 @@ describe('readRequestFacts', () => {
     ['/v1beta/models/gemini%2D2:generateContent', '{}', 'gemini-2'],
     ['/v1beta/models/50%25:generateContent', '{}', '50%'],
     ['/v1beta/models/50%:generateContent', '{}', '50%'],
+    [CONVERSE, '{"modelId":"another"}', 'us.amazon.nova:0'],
+    ['/ml/v1/text/chat', '{"model_id":"granite"}', 'granite'],
+    ['/v1/models/meta/llama-3/predictions', '{"input":{}}', 'meta/llama-3'],
+    ['/v1/predictions', '{"model":"m"}', 'm'],
     [CHAT, '{}', undefined],
     [CHAT, '{"model":null}', undefined],
     [CHAT, '{"model":4}', undefined],
@@ -43,6 +51,10 @@ describe('readRequestFacts', () => {
     [MESSAGES, '{"stream":true}', true],
     [STREAM, '{}', true],
     [STREAM, '{"stream":false}', true],
+    [INVOKE, '{}', true],
+    [CONVERSE, '{"stream":true}', false],
+    ['/v1/audio/speech', '{"stream_format":"sse"}', true],
+    ['/v1/audio/speech', '{"stream_format":"audio"}', false],
     [GENERATE, '{"stream":true}', false],
     [CHAT, '{"stream":false}', false],
     [CHAT, '{"stream":"true"}', false],
@@ -88,10 +100,39 @@ describe('readRequestFacts', () => {
     [GENERATE, '{"generationConfig":[{"maxOutputTokens":50}]}', undefined],
     [GENERATE, '{"generationConfig":"maxOutputTokens"}', undefined],
     [GENERATE, '{"maxOutputTokens":50}', undefined],
+    [LEGACY, '{"max_tokens":10,"prompt":"one"}', 10],
+    [LEGACY, '{"max_tokens":10,"prompt":["one","two","three"]}', 30],
+    [LEGACY, '{"max_tokens":10,"prompt":[1,2,3]}', 10],
+    [LEGACY, '{"max_tokens":10,"prompt":[[1],[2]]}', 20],
+    [LEGACY, '{"max_tokens":10,"prompt":[]}', 10],
+    [LEGACY, '{"max_tokens":10,"n":2,"best_of":5,"prompt":["one","two"]}', 100],
+    [CONVERSE, '{"inferenceConfig":{"maxTokens":70}}', 70],
+    [INVOKE, '{"max_gen_len":9}', 9],
+    [INVOKE, '{"textGenerationConfig":{"maxTokenCount":8}}', 8],
+    ['/api/chat', '{"options":{"num_predict":12}}', 12],
+    ['/api/chat', '{"options":{"num_predict":-1}}', undefined],
+    ['/generate', '{"parameters":{"max_new_tokens":6,"best_of":2}}', 12],
+    ['/v1/complete', '{"max_tokens_to_sample":40}', 40],
+    ['/v2/chat', '{"max_tokens":33}', 33],
+    ['/v1/embeddings', '{"max_tokens":33}', 0],
+    ['/v1/rerank', '{}', 0],
+    [IMAGES, '{"n":3}', undefined],
   ]
   for (const [path, body, ceiling] of ceilings) {
     it(`reads a ceiling of ${ceiling ?? 'nothing'} out of ${path} with ${body}`, () => {
       expect(factsOf(path, body).outputCeiling).to.equal(ceiling)
+    })
+  }
+
+  const images: readonly (readonly [path: string, body: string, images: number | undefined])[] = [
+    [IMAGES, '{"n":3}', 3],
+    [IMAGES, '{}', 1],
+    [IMAGES, '{"n":"3"}', 1],
+    [CHAT, '{"n":3}', undefined],
+  ]
+  for (const [path, body, count] of images) {
+    it(`reads ${count ?? 'no'} images out of ${path} with ${body}`, () => {
+      expect(factsOf(path, body).images).to.equal(count)
     })
   }
 })

@@ -148,7 +148,7 @@ describe('readUsage', () => {
       ['no output as unknown', { input_tokens: 7 }, { input: 7, total: 7, cacheRead: 0, cacheWrite: 0 }],
       ['no input as unknown', { output_tokens: 7 }, { output: 7, total: 7, cacheRead: 0, cacheWrite: 0 }],
       [
-        'compaction as the sum of all iterations',
+        'runs that the sums leave out apart, as the sum of all',
         {
           input_tokens: 682,
           output_tokens: 10,
@@ -157,7 +157,21 @@ describe('readUsage', () => {
             { type: 'message', input_tokens: 682, output_tokens: 10, cache_read_input_tokens: 5 },
           ],
         },
-        { input: 61_072, output: 510, total: 61_582, cacheRead: 5, cacheWrite: 0, flags: ['iterations-summed'] },
+        {
+          input: 682,
+          output: 10,
+          total: 692,
+          cacheRead: 0,
+          cacheWrite: 0,
+          runs: {
+            input: 61_072,
+            output: 510,
+            total: 61_582,
+            cacheRead: 5,
+            cacheWrite: 0,
+            flags: ['iterations-summed'],
+          },
+        },
       ],
       [
         'iterations without compaction as included',
@@ -218,20 +232,11 @@ describe('readUsage', () => {
 
   for (const [what, value] of NO_FIGURES.filter(([, value]) => value !== null)) {
     it(`takes ${what} in one place for nothing said there, never for 0`, () => {
-      expect(readUsage('openai-responses', { input_tokens: 3, output_tokens: value })).to.have.property(
-        'output',
-        undefined,
-      )
-      expect(readUsage('anthropic', { input_tokens: 3, output_tokens: value })).to.have.property('output', undefined)
-      expect(readUsage('anthropic', { input_tokens: value, output_tokens: 3 })).to.have.property('input', undefined)
-      expect(readUsage('anthropic', { input_tokens: 3, cache_read_input_tokens: value })).to.have.property(
-        'cacheRead',
-        undefined,
-      )
-      expect(readUsage('gemini', { promptTokenCount: 3, candidatesTokenCount: value })).to.have.property(
-        'output',
-        undefined,
-      )
+      expect(readUsage('openai-responses', { input_tokens: 3, output_tokens: value })?.output).to.equal(undefined)
+      expect(readUsage('anthropic', { input_tokens: 3, output_tokens: value })?.output).to.equal(undefined)
+      expect(readUsage('anthropic', { input_tokens: value, output_tokens: 3 })?.input).to.equal(undefined)
+      expect(readUsage('anthropic', { input_tokens: 3, cache_read_input_tokens: value })?.cacheRead).to.equal(undefined)
+      expect(readUsage('gemini', { promptTokenCount: 3, candidatesTokenCount: value })?.output).to.equal(undefined)
     })
   }
 })

@@ -61,7 +61,7 @@ function parseHeaders(bytes: Buffer): ReadonlyMap<string, string> | undefined {
  *
  * @param isWanted Whether a document is to be parsed, by its bytes.
  */
-export function frameDocument({ headers, payload }: AwsFrame, isWanted = (_: Buffer): boolean => true): unknown {
+export function frameDocument({ headers, payload }: AwsFrame, isWanted: (json: Buffer) => boolean = always): unknown {
   const kind = headers.get(':message-type')
   if (kind !== undefined && kind !== 'event') return undefined
   if (headers.get(':event-type') !== 'chunk') return isWanted(payload) ? parsed(payload) : undefined
@@ -70,6 +70,10 @@ export function frameDocument({ headers, payload }: AwsFrame, isWanted = (_: Buf
   const { bytes } = wrapped
   const inner = typeof bytes === 'string' ? Buffer.from(bytes, 'base64') : Buffer.alloc(0)
   return isWanted(inner) ? parsed(inner) : undefined
+}
+
+function always(): boolean {
+  return true
 }
 
 function parsed(json: Buffer): unknown {

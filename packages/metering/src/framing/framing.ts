@@ -10,6 +10,9 @@ const UNTOLD_TYPE = /^(?:|application\/octet-stream|binary\/octet-stream|text\/p
 
 /** The framing that a media type says; `undefined` where it leaves it open. */
 export function framingOf(contentType: string): Framing | undefined {
+  // As most are written.
+  if (contentType === 'text/event-stream') return 'sse'
+  if (contentType === 'application/json') return 'json'
   const end = contentType.indexOf(';')
   const type = (end === -1 ? contentType : contentType.slice(0, end)).trim().toLowerCase()
   if (type === 'text/event-stream') return 'sse'

@@ -1,4 +1,4 @@
-import type { AdapterMatch } from '../table/adapter.ts'
+import type { AdapterMatch } from '../table/operation-table.ts'
 import type { MemberPath } from '../table/request-shape.ts'
 import { isRaw, type Raw } from '../usage/reported-usage.ts'
 

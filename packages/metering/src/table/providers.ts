@@ -367,26 +367,3 @@ export const PROVIDERS: readonly Provider[] = [
     unmetered: [BATCHES, FINE_TUNING],
   },
 ]
-
-const BY_NAME = new Map(PROVIDERS.flatMap((row) => [row.id, ...(row.alias ?? [])].map((name) => [name, row] as const)))
-const BY_HOST = new Map<string, Provider | undefined>()
-const MOST_HOSTS = 256
-
-/** A provider by its id or alias, or by the host that it answers under; `undefined`: none is known. */
-export function providerOf(nameOrHost: string | undefined): Provider | undefined {
-  if (nameOrHost === undefined || nameOrHost === '') return undefined
-  const found = BY_NAME.get(nameOrHost)
-  if (found !== undefined) return found
-  if (BY_HOST.has(nameOrHost)) return BY_HOST.get(nameOrHost)
-  const host = nameOrHost.toLowerCase().replace(/:\d+$/, '')
-  const provider = PROVIDERS.find(({ hosts }) => hosts.some((end) => isUnder(host, end)))
-  // Hosts come from configuration, but one that came from elsewhere must not fill the memory.
-  if (BY_HOST.size >= MOST_HOSTS) BY_HOST.clear()
-  BY_HOST.set(nameOrHost, provider)
-  return provider
-}
-
-/** Whether a host is this one or one below it; regional names of Google stand before a hyphen. */
-function isUnder(host: string, end: string): boolean {
-  return host === end || host.endsWith(`.${end}`) || host.endsWith(`-${end}`)
-}

@@ -13,11 +13,15 @@ const MOST_PENDING_BYTES = 1_048_576
 /** So often the latest events are looked at, so that what figures cover can go. */
 const PEEK_EVERY_BYTES = 65_536
 /** How far from its ends a stream is looked at first: less than what Node takes from its pool of memory, which is fast. */
-const NEAR_BYTES = 2_000
+const NEAR_BYTES = 1_200
+const MOST_HEAD_BYTES = 4_000
 /** So many events at the head of a stream are looked at. */
 const MOST_HEAD_EVENTS = 4
 const DATA = 'data:'
-const LINE_END = /[\r\n]/
+const SPACE = 0x20
+const CLOSE_BRACKET = 0x5d
+/** A line's end and a blank line. */
+const MOST_BLANK_LINE = 3
 
 /** Something that an event says. */
 interface Statement {
@@ -77,6 +81,8 @@ export class LazyUsageReader implements UsageReader {
   }
 
   end(): void {
+    // What was looked at, and ends as it should, says nothing new.
+    if (this.#kept !== undefined && !this.isWithinEvent) return
     this.#kept = undefined
     this.#settle(true)
     this.#eager?.end()
@@ -196,7 +202,12 @@ export class LazyUsageReader implements UsageReader {
 
   /** What the stream's first document says, if its event ends before an index and is near. */
   #atHead(before: number): Statement | undefined {
-    const bytes = this.#pending.head(Math.min(NEAR_BYTES, before))
+    // The first piece alone needs no copy.
+    const piece = this.#pending.head(Math.min(this.#pending.pieces[0]?.length ?? 0, MOST_HEAD_BYTES, before))
+    return this.#firstIn(piece) ?? this.#firstIn(this.#pending.head(Math.min(MOST_HEAD_BYTES, before)))
+  }
+
+  #firstIn(bytes: Buffer): Statement | undefined {
     let from = 0
     for (let count = 0; count < MOST_HEAD_EVENTS; count += 1) {
       const to = endOfEventAt(bytes, from)
@@ -223,25 +234,27 @@ export class LazyUsageReader implements UsageReader {
 /** The document of an event. The usual event has one line of data, after one that names it or none. */
 function eventDocument(event: string): unknown {
   const at = event.startsWith(DATA) ? 0 : event.indexOf(`\n${DATA}`) + 1
-  const data = event.slice(at + DATA.length).trim()
-  if (!event.startsWith(DATA, at) || LINE_END.test(data)) return sseDocuments(event)[0]
+  const lineEnd = event.indexOf('\n', at)
+  const isUsual = event.startsWith(DATA, at) && lineEnd !== -1 && event.length - lineEnd <= MOST_BLANK_LINE
+  if (!isUsual) return sseDocuments(event)[0]
   try {
-    return JSON.parse(data)
+    return JSON.parse(event.slice(at + DATA.length, lineEnd))
   } catch {
     return undefined
   }
 }
 
-/** Whether a piece can be the end of an event that has a mark near its end; what is between is punctuation. */
+/** Whether a piece can be the end of an event that has a mark at its end, or a name as its last text. */
 function mayEndWith(piece: Buffer, mark: Buffer): boolean {
   let at = piece.length - 1
-  while (at >= 0 && isPassedOver(piece[at]!)) at -= 1
+  while (at >= 0 && piece[at]! <= SPACE) at -= 1
+  if (mark[mark.length - 1] !== CLOSE_BRACKET) while (at >= 0 && isPunctuation(piece[at]!)) at -= 1
   for (let index = mark.length - 1; index >= 0 && at >= 0; index -= 1, at -= 1)
     if (piece[at] !== mark[index]) return false
   return true
 }
 
-/** White space, quotes and closing braces. */
-function isPassedOver(byte: number): boolean {
-  return byte <= 0x20 || byte === 0x22 || byte === 0x7d
+/** White space, quotes and closing braces, which end a document whose last member is a text. */
+function isPunctuation(byte: number): boolean {
+  return byte <= SPACE || byte === 0x22 || byte === 0x7d
 }

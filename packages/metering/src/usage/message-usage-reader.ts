@@ -7,6 +7,9 @@ import type { UsageReader } from './usage-reader.ts'
 import { USAGE_SHAPES } from './usage-shapes.ts'
 
 const MOST_PARSED_BYTES = 65_536
+/** So many first messages are looked at for a model, if they are not long. */
+const HEAD_MESSAGES = 4
+const MOST_HEAD_BYTES = 16_384
 
 /** Reads the usage of a session of WebSocket messages: each is one JSON document, as text or in binary. */
 export class MessageUsageReader implements UsageReader, JsonPickTarget {
@@ -15,6 +18,8 @@ export class MessageUsageReader implements UsageReader, JsonPickTarget {
   /** Of a session, nothing is kept: what is not stated is not counted afterwards. */
   readonly kept = new KeptOutput()
   readonly #collector: UsageCollector
+
+  #headsLeft = HEAD_MESSAGES
 
   constructor(collector: UsageCollector) {
     this.#collector = collector
@@ -25,7 +30,9 @@ export class MessageUsageReader implements UsageReader, JsonPickTarget {
   }
 
   write(message: Buffer): -1 {
-    if (!mayStateUsage(message, this.#collector.shape)) return -1
+    const isHead = this.#headsLeft > 0 && message.length <= MOST_HEAD_BYTES
+    if (this.#headsLeft > 0) this.#headsLeft -= 1
+    if (!isHead && !mayStateUsage(message, this.#collector.shape)) return -1
     if (message.length > MOST_PARSED_BYTES) {
       const picker = new JsonPicker(USAGE_SHAPES[this.#collector.shape].picks, this)
       picker.write(message)

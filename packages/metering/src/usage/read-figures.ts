@@ -1,25 +1,29 @@
 import type { UsageFlag } from '@tallygate/core'
-import { isRaw, known, type Raw, type ReportedUsage } from './reported-usage.ts'
+import { isRaw, type Raw, type ReportedUsage } from './reported-usage.ts'
 import { USAGE_WORDS, type FigureName, type UsageWords, type WordsName } from './usage-words.ts'
 
 /** xAI states costs in ticks, of which a US dollar has 10^10. */
 const DOLLARS_PER_TICK = 1e-10
 
-type Steps = readonly (readonly string[])[]
-interface Words extends Omit<UsageWords, 'figures'> {
-  readonly figures: readonly (readonly [name: FigureName, places: Steps])[]
+type Found = { -readonly [name in keyof ReportedUsage]: ReportedUsage[name] }
+/** What a member of a usage object is: a figure, or what holds some. */
+interface Entry {
+  /** What it states. Of several members that state one figure, the first in its words counts. */
+  readonly figures: { readonly name: FigureName; readonly order: number }[]
+  inside?: Map<string, Entry>
+}
+interface Words extends UsageWords {
+  readonly entries: ReadonlyMap<string, Entry>
 }
 
-const WORDS = new Map<string, Words>(
-  Object.entries<UsageWords>(USAGE_WORDS).map(([name, words]) => {
-    const figures = Object.entries(words.figures) as [FigureName, readonly string[]][]
-    return [name, { ...words, figures: figures.map(([figure, places]) => [figure, places.map(steps)]) }]
-  }),
-)
-
-function steps(place: string): readonly string[] {
-  return place.split('.')
-}
+const NAMES = Object.keys(USAGE_WORDS) as WordsName[]
+const WORDS: readonly Words[] = Object.values<UsageWords>(USAGE_WORDS).map((words) => {
+  return { ...words, entries: entriesOf(words) }
+})
+const RESPONSES = NAMES.indexOf('responses')
+/** By each mark, the place of its words among all: objects are looked through once, not once for each words. */
+const MARKS = new Map<string, number>()
+for (const [at, { marks }] of WORDS.entries()) for (const mark of marks) if (!MARKS.has(mark)) MARKS.set(mark, at)
 
 /**
  * Brings a provider's usage object to one meaning, figures as stated and not clamped. `undefined`: it states none.
@@ -29,106 +33,148 @@ function steps(place: string): readonly string[] {
 export function readFigures(raw: Raw, preferred?: WordsName): ReportedUsage | undefined {
   const words = wordsOf(raw, preferred)
   if (words === undefined) return undefined
-  const found: Partial<Record<FigureName, number>> = {}
-  for (const [name, places] of words.figures) {
-    const value = firstFigure(raw, places)
-    if (value !== undefined) found[name] = value
+  const found: Found = {}
+  if (!collect(raw, words.entries, found, {})) return undefined
+  const usage = brought(raw, words, found)
+  const runs = usage && runsOf(raw, usage, preferred)
+  return runs === undefined ? usage : { ...usage, runs }
+}
+
+function entriesOf({ figures }: UsageWords): Map<string, Entry> {
+  const entries = new Map<string, Entry>()
+  for (const [figure, places] of Object.entries(figures) as [FigureName, readonly string[]][]) {
+    for (const [order, place] of places.entries()) {
+      let inside = entries
+      const steps = place.split('.')
+      for (const [at, step] of steps.entries()) {
+        const entry = inside.get(step) ?? { figures: [] }
+        inside.set(step, entry)
+        if (at === steps.length - 1) entry.figures.push({ name: figure, order })
+        else inside = entry.inside ??= new Map()
+      }
+    }
   }
-  if (Object.keys(found).length === 0) return undefined
-  if (Array.isArray(raw['iterations'])) return summed(raw, preferred) ?? brought(raw, words, found)
-  return brought(raw, words, found)
+  return entries
+}
+
+/** Takes the figures that an object states, in one look at its members. Returns whether there are any. */
+function collect(
+  raw: Raw,
+  entries: ReadonlyMap<string, Entry>,
+  found: Found,
+  orders: Partial<Record<FigureName, number>>,
+): boolean {
+  let isFound = false
+  for (const name in raw) {
+    const entry = entries.get(name)
+    if (entry === undefined) continue
+    const { figures, inside } = entry
+    const value = raw[name]
+    if (typeof value === 'number') {
+      if (!Number.isFinite(value)) continue
+      for (const { name: figure, order } of figures) {
+        if (order > (orders[figure] ?? order)) continue
+        found[figure] = value
+        orders[figure] = order
+        isFound = true
+      }
+    } else if (inside !== undefined && typeof value === 'object' && value !== null) {
+      const members = Array.isArray(value) ? inList(value, inside) : (value as Raw)
+      if (collect(members, inside, found, orders)) isFound = true
+    }
+  }
+  return isFound
 }
 
 /** Whether an object has a member of any usage object. */
 export function statesFigures(raw: Raw): boolean {
-  return wordsOf(raw, undefined) !== undefined
+  for (const name in raw) if (MARKS.has(name) && isFigureOrHolder(raw[name])) return true
+  return false
 }
 
 function wordsOf(raw: Raw, preferred: WordsName | undefined): Words | undefined {
-  for (const words of WORDS.values()) {
-    if (!words.marks.some((mark) => isFigureOrHolder(raw[mark]))) continue
-    // Anthropic and OpenAI name input and output alike; what is beside the input then tells them apart.
-    if (preferred === 'anthropic' && words === WORDS.get('responses') && raw['input_tokens_details'] === undefined)
-      return WORDS.get(preferred)
-    return words
+  let first = WORDS.length
+  for (const name in raw) {
+    const at = MARKS.get(name)
+    if (at !== undefined && at < first && isFigureOrHolder(raw[name])) first = at
   }
-  return undefined
+  // Anthropic and OpenAI name input and output alike; what is beside the input then tells them apart.
+  if (first === RESPONSES && preferred === 'anthropic' && raw['input_tokens_details'] === undefined)
+    first = NAMES.indexOf(preferred)
+  return WORDS[first]
 }
 
 function isFigureOrHolder(value: unknown): boolean {
   return typeof value === 'number' || (typeof value === 'object' && value !== null)
 }
 
-/** Figures with parts added to their wholes where they stand beside them. */
-function brought(raw: Raw, words: Words, found: Partial<Record<FigureName, number>>): ReportedUsage | undefined {
-  const { input: statedInput, output: statedOutput, total, toolUseInput, ...parts } = found
-  const none = (name: FigureName): number | undefined =>
-    found[name] ?? (words.noneIfAbsent.includes(name) && isUnsaid(raw, words, name) ? 0 : undefined)
-  const cacheRead = none('cacheRead')
-  const cacheWrite = none('cacheWrite')
-  const isCacheBeside = words.cache === 'beside' && statedInput !== undefined
-  const input = known(statedInput, toolUseInput, ...(isCacheBeside ? [cacheRead, cacheWrite] : []))
-  const output = none('output')
-  if (input === undefined && statedOutput === undefined && onlyParts(found)) return undefined
-  const usage = { ...parts, toolUseInput, input, output, total, cacheRead, cacheWrite, ...besides(raw) }
-  return withTotal(usage, words)
+/** Figures with parts added to their wholes where they stand beside them. Takes `found` for the result. */
+function brought(raw: Raw, words: Words, found: Found): ReportedUsage | undefined {
+  const isOutputStated = found.output !== undefined
+  for (const name of words.noneIfAbsent) if (found[name] === undefined && isUnsaid(raw, words, name)) found[name] = 0
+  if (words.cache === 'beside' && found.input !== undefined)
+    found.input += (found.cacheRead ?? 0) + (found.cacheWrite ?? 0)
+  if (found.toolUseInput !== undefined) found.input = (found.input ?? 0) + found.toolUseInput
+  if (found.input === undefined && !isOutputStated && onlyParts(found)) return undefined
+  addBesides(found, raw)
+  addTotal(found, words)
+  return found
 }
 
 /** Whether nothing is said, as against something that is no figure. */
-function isUnsaid(raw: Raw, words: Words, name: FigureName): boolean {
-  const places = words.figures.find(([figure]) => figure === name)?.[1] ?? []
-  return places.every((place) => {
-    const value = at(raw, place)
-    return value === undefined || value === null
-  })
+function isUnsaid(raw: Raw, { figures }: Words, name: FigureName): boolean {
+  return (figures[name] ?? []).every((place) => (raw[place] ?? null) === null)
 }
 
 /** Parts of a whole that is not stated say nothing of it. */
-function onlyParts({
-  total,
-  seconds,
-  searches,
-  billedInput,
-  billedOutput,
-}: Partial<Record<FigureName, number>>): boolean {
-  return [total, seconds, searches, billedInput, billedOutput].every((value) => value === undefined)
+function onlyParts({ total, seconds, searches, billedInput, billedOutput }: Found): boolean {
+  return [total, seconds, searches, billedInput, billedOutput].every((figure) => figure === undefined)
 }
 
 /** Holds the figures against the total that is stated, and says what had to be explained. */
-function withTotal(usage: ReportedUsage, words: Words): ReportedUsage {
-  const { total, reasoning, audioInput } = usage
-  const beside = words.reasoning === 'beside' ? reasoning : undefined
-  const input = usage.input
-  const output = known(usage.output, beside)
-  if (total === undefined) return { ...usage, output, total: known(input, output) }
+function addTotal(found: Found, words: Words): void {
+  const { input, total, reasoning, audioInput } = found
+  const stated = found.output
+  const beside = words.reasoning === 'beside' && reasoning !== undefined ? reasoning : 0
+  const output = stated === undefined && beside === 0 ? undefined : (stated ?? 0) + beside
+  found.output = output
+  if (total === undefined) {
+    if (input !== undefined || output !== undefined) found.total = (input ?? 0) + (output ?? 0)
+    return
+  }
   // A total is the input and what was written, where it does not say how much that is.
-  if (output === undefined && input !== undefined && total >= input) return { ...usage, output: total - input, total }
-  const gap = total - (input ?? 0) - (output ?? 0)
-  if (gap === 0 || (input === undefined && output === undefined)) return { ...usage, output, total }
-  if (beside !== undefined && gap === -beside) return { ...usage, output: usage.output, total }
-  if (gap > 0 && beside === undefined && gap === reasoning)
-    return { ...usage, output: (output ?? 0) + gap, total, flags: ['total-explained'] }
-  if (gap > 0 && words.gap === 'output' && gap === audioInput)
-    return { ...usage, input: (input ?? 0) + gap, output, total, flags: ['total-explained'] }
-  const flags: readonly UsageFlag[] = [gap > 0 && words.gap === 'output' ? 'total-gap' : 'total-mismatch']
-  return { ...usage, output: gap > 0 && words.gap === 'output' ? (output ?? 0) + gap : output, total, flags }
+  if (output === undefined) {
+    if (input !== undefined && total >= input) found.output = total - input
+    return
+  }
+  const gap = total - (input ?? 0) - output
+  if (gap === 0) return
+  if (beside !== 0 && gap === -beside) found.output = stated
+  else if (gap > 0 && beside === 0 && gap === reasoning) explain(found, 'output', gap, 'total-explained')
+  else if (gap > 0 && words.gap === 'output' && gap === audioInput) explain(found, 'input', gap, 'total-explained')
+  else if (gap > 0 && words.gap === 'output') explain(found, 'output', gap, 'total-gap')
+  else found.flags = ['total-mismatch']
+}
+
+function explain(found: Found, name: 'input' | 'output', gap: number, flag: UsageFlag): void {
+  found[name] = (found[name] ?? 0) + gap
+  found.flags = [flag]
 }
 
 /**
- * Anthropic: runs before the answer (compaction) stand in `iterations` alone and not in the sums above them, so all are
- * summed where there is one of them.
+ * Anthropic: what ran beside the answer (compaction of the conversation, an advisor's model) stands in `iterations` alone
+ * and not in the sums above them. Absent where the sums have it all. Source: Anthropic documentation, compaction.
  */
-function summed(raw: Raw, preferred: WordsName | undefined): ReportedUsage | undefined {
-  const iterations = (raw['iterations'] as readonly unknown[]).filter(isRaw)
-  if (!iterations.some(({ type }) => type === 'compaction')) return undefined
-  const each = iterations.map((iteration) =>
-    readFigures({ ...iteration, iterations: undefined }, preferred ?? 'anthropic'),
-  )
+function runsOf(raw: Raw, whole: ReportedUsage, preferred: WordsName | undefined): ReportedUsage | undefined {
+  const { iterations } = raw
+  if (!Array.isArray(iterations)) return undefined
+  const each = iterations
+    .filter(isRaw)
+    .map((iteration) => readFigures({ ...iteration, iterations: undefined }, preferred ?? 'anthropic'))
   const sum = sumOf(each.filter((usage) => usage !== undefined))
-  if (sum === undefined) return undefined
-  const whole = readFigures({ ...raw, iterations: undefined }, preferred ?? 'anthropic')
-  const { searches, serviceTier, cost } = whole ?? {}
-  return { ...sum, reasoning: whole?.reasoning, searches, serviceTier, cost, flags: ['iterations-summed'] }
+  if (sum === undefined || (sum.total ?? 0) <= (whole.total ?? 0)) return undefined
+  const { reasoning, searches, serviceTier, cost } = whole
+  return { ...sum, reasoning, searches, serviceTier, cost, flags: ['iterations-summed'] }
 }
 
 /** Sum of what several objects state; what none of them states is absent. */
@@ -152,12 +198,15 @@ function union(one: unknown, other: readonly unknown[]): readonly unknown[] {
 
 /** What stands beside figures: cost in US dollars, and the class of service. */
 export function besides(raw: Raw): Pick<ReportedUsage, 'cost' | 'serviceTier'> {
+  return addBesides({}, raw)
+}
+
+function addBesides(found: Found, raw: Raw): Found {
   const cost = costOf(raw)
   const tier = raw['service_tier'] ?? raw['serviceTier'] ?? raw['trafficType']
-  return {
-    ...(cost === undefined ? {} : { cost }),
-    ...(typeof tier === 'string' ? { serviceTier: tier.slice(0, 64) } : {}),
-  }
+  if (cost !== undefined) found.cost = cost
+  if (typeof tier === 'string') found.serviceTier = tier.slice(0, 64)
+  return found
 }
 
 function costOf(raw: Raw): number | undefined {
@@ -167,30 +216,18 @@ function costOf(raw: Raw): number | undefined {
   return typeof cost === 'number' && Number.isFinite(cost) && cost >= 0 ? cost : undefined
 }
 
-function firstFigure(raw: Raw, places: Steps): number | undefined {
-  for (const place of places) {
-    const value = at(raw, place)
-    if (typeof value === 'number' && Number.isFinite(value)) return value
+/** A list of modalities (Gemini) as an object by their names, one of results as their sum; and its length. */
+function inList(list: readonly unknown[], names: ReadonlyMap<string, Entry>): Raw {
+  const object: Record<string, number> = {}
+  if (names.has('length')) object['length'] = list.length
+  for (const member of list) {
+    if (!isRaw(member)) continue
+    const { modality } = member
+    const named = typeof modality === 'string' ? { [modality]: member['tokenCount'] ?? member['tokens'] } : member
+    for (const name of names.keys()) {
+      const value = named[name]
+      if (typeof value === 'number' && Number.isFinite(value)) object[name] = (object[name] ?? 0) + value
+    }
   }
-  return undefined
-}
-
-/** A member by its path. A list of modalities is read as an object by their names, a list of results as their sum. */
-function at(raw: Raw, path: readonly string[]): unknown {
-  let value: unknown = raw
-  for (const name of path) {
-    if (isRaw(value)) value = Object.hasOwn(value, name) ? value[name] : undefined
-    else if (Array.isArray(value)) return name === 'length' ? value.length : inList(value, name)
-    else return undefined
-  }
-  return value
-}
-
-/** `[{modality, tokenCount}]` of Gemini, `[{modality, tokens}]` of Interactions, or any list with figures of that name. */
-function inList(list: readonly unknown[], name: string): number | undefined {
-  const figures = list.filter(isRaw).map((member) => {
-    const value = member['modality'] === name ? (member['tokenCount'] ?? member['tokens']) : member[name]
-    return typeof value === 'number' && Number.isFinite(value) ? value : undefined
-  })
-  return known(...figures)
+  return object
 }

@@ -27,6 +27,8 @@ export interface ReportedUsage {
   /** In US dollars, as the provider states it. */
   readonly cost?: number | undefined
   readonly serviceTier?: string | undefined
+  /** All runs of an answer summed, where its own sums leave some of them out: what it has used, and is charged for. */
+  readonly runs?: ReportedUsage | undefined
   readonly flags?: readonly UsageFlag[] | undefined
 }
 

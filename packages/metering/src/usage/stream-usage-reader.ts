@@ -17,6 +17,10 @@ const GRAMMARS = {
   ndjson: { framer: () => new LineFramer(), startOfLast: startOfLastLine, documents: lineDocuments },
 } as const
 
+/** So many of a stream's first pieces are looked at for a model, if they are not long. */
+const HEAD_PIECES = 4
+const MOST_HEAD_BYTES = 8_192
+
 /** Reads the usage of a stream of events or lines as they pass, parsing only those that can state some. */
 export class StreamUsageReader implements UsageReader, JsonPickTarget {
   readonly framing: keyof typeof GRAMMARS
@@ -26,6 +30,7 @@ export class StreamUsageReader implements UsageReader, JsonPickTarget {
   #long: LongEventReader | undefined
   #isTerminalNext = false
   #isCovered = false
+  #headsLeft = HEAD_PIECES
 
   constructor(collector: UsageCollector, framing: keyof typeof GRAMMARS = 'sse') {
     this.#collector = collector
@@ -70,14 +75,22 @@ export class StreamUsageReader implements UsageReader, JsonPickTarget {
     if (this.#framer.isInLongEvent || this.#long !== undefined) return this.#readLong(events)
     const { shape } = this.#collector
     const { startOfLast } = GRAMMARS[this.framing]
-    if (mayStateUsage(events, shape) && this.#readDocuments(events)) return startOfLast(events)
+    const isHead = this.#isHead(events)
+    if ((isHead || mayStateUsage(events, shape)) && this.#readDocuments(events, isHead)) return startOfLast(events)
     return this.#terminalAt(events)
   }
 
+  /** Whether events belong to the first ones, which can name the model where they state no usage. */
+  #isHead(events: Buffer): boolean {
+    if (this.#headsLeft === 0) return false
+    this.#headsLeft -= 1
+    return events.length <= MOST_HEAD_BYTES && this.#collector.reading.model === undefined
+  }
+
   /** Returns whether the last of them ends the stream. */
-  #readDocuments(events: Buffer): boolean {
+  #readDocuments(events: Buffer, isEach = false): boolean {
     const { shape } = this.#collector
-    const candidates = USAGE_SHAPES[shape].needles.map(({ bytes }) => bytes.toString('latin1'))
+    const candidates = isEach ? undefined : USAGE_SHAPES[shape].needles.map(({ bytes }) => bytes.toString('latin1'))
     let isLast = false
     for (const document of GRAMMARS[this.framing].documents(events.toString('utf8'), candidates)) {
       if (!isRaw(document)) continue

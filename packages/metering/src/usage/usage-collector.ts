@@ -1,14 +1,7 @@
 import type { JsonPickTarget } from '../framing/json-picker.ts'
 import { besides, readFigures, statesFigures, sumOf } from './read-figures.ts'
 import { isRaw, type Raw, type ReportedUsage } from './reported-usage.ts'
-import {
-  asInput,
-  USAGE_SHAPES,
-  type ShapeRow,
-  type UsagePlace,
-  type UsageShape,
-  type UsageTake,
-} from './usage-shapes.ts'
+import { asInput, USAGE_SHAPES, type ShapeRow, type PlaceRow, type UsageShape, type UsageTake } from './usage-shapes.ts'
 import type { WordsName } from './usage-words.ts'
 
 /** What a reader has learned of an answer so far. */
@@ -33,7 +26,7 @@ export type HeaderValue = (name: string) => unknown
 
 /** Figures of one rank: merged objects, or the sum of objects that were read one by one. */
 interface Found {
-  raw: Raw
+  readonly raw: Record<string, unknown>
   readonly words: WordsName | undefined
   readonly sum: ReportedUsage | undefined
 }
@@ -52,7 +45,6 @@ const HEADER_RANK = 3
 const MOST_MODEL_CHARACTERS = 256
 const MOST_TEXT_CHARACTERS = 64
 const MOST_ELEMENTS = 1_024
-const STEPS = new Map<string, readonly string[]>()
 
 /**
  * Finds the usage of one answer in the documents it consists of: one body, the data of each event, each line, frame or
@@ -98,12 +90,12 @@ export class UsageCollector implements JsonPickTarget {
     let covers = false
     let rank = Infinity
     for (const place of places) {
-      if ((place.rank ?? 0) > rank || (isBlocked && place.path === '')) continue
-      const value = inside(document, place.path)
-      if (value === undefined || !this.#take(place, value)) continue
+      if (place.rank > rank || (isBlocked && place.path === '')) continue
+      const value = place.steps.length === 1 ? document[place.steps[0]!] : walk(document, place.steps, 0)
+      if (value === undefined || value === null || !this.#take(place, value)) continue
       // Some state the same figures in two places of one document: sums take one of them.
       if (place.take === 'sum') return this.#covered()
-      rank = place.rank ?? 0
+      rank = place.rank
       if (place.isHead !== true) covers = true
     }
     return covers ? this.#covered() : false
@@ -120,6 +112,8 @@ export class UsageCollector implements JsonPickTarget {
     let covers = false
     for (const place of places) {
       const isOwn = place.path === '' && own.includes(path)
+      // A part of figures that stand beside it.
+      if (isOwn && !statesFigures(document)) this.#put(place.rank, ownOf(document, own), place.words, 'merge')
       if ((isOwn || place.path === path) && this.#take(place, isOwn ? document : value))
         covers ||= place.isHead !== true
     }
@@ -142,7 +136,7 @@ export class UsageCollector implements JsonPickTarget {
   #pickEach(path: string, value: unknown): boolean {
     const { places } = this.#row
     const place = places.find((each) => each.path === path)
-    if (place !== undefined) return this.#take({ take: 'sum', ...place }, value) && this.#covered()
+    if (place !== undefined) return this.#take({ ...place, take: place.take ?? 'sum' }, value) && this.#covered()
     if (typeof value !== 'number') return false
     const end = path.lastIndexOf('[]') + 2
     const name = path.slice(end + 1)
@@ -160,23 +154,23 @@ export class UsageCollector implements JsonPickTarget {
   }
 
   /** Takes what stands in a place. Returns whether figures do. */
-  #take(place: UsagePlace, value: unknown): boolean {
+  #take(place: PlaceRow, value: unknown): boolean {
     if (Array.isArray(value)) return this.#takeList(place, value)
     if (!isRaw(value)) return false
     const raw = place.path === '' ? ownOf(value, this.#row.own) : value
     if (statesFigures(raw)) {
-      this.#put(place.rank ?? 0, raw, place.words, place.take ?? 'merge')
+      this.#put(place.rank, raw, place.words, place.take ?? 'merge')
       return true
     }
     this.#cost = besides(raw).cost ?? this.#cost
     return false
   }
 
-  #takeList(place: UsagePlace, values: readonly unknown[]): boolean {
+  #takeList(place: PlaceRow, values: readonly unknown[]): boolean {
     let isStated = false
     for (const value of values) {
       if (!isRaw(value) || !statesFigures(value)) continue
-      this.#put(place.rank ?? 0, value, place.words, place.take ?? 'sum')
+      this.#put(place.rank, value, place.words, place.take ?? 'sum')
       isStated = true
     }
     return isStated
@@ -184,14 +178,14 @@ export class UsageCollector implements JsonPickTarget {
 
   #put(rank: number, raw: Raw, words: WordsName | undefined, take: UsageTake): void {
     const before = this.#found[rank]
-    const stated = withoutTexts(raw)
     this.#isRead = false
     if (take === 'sum') {
+      const stated = keepFigures({}, raw)
       const all = [before?.sum, readFigures(stated, words)].filter((each) => each !== undefined)
       this.#found[rank] = { raw: stated, words, sum: sumOf(all) }
     } else if (take === 'replace' || before === undefined) {
-      this.#found[rank] = { raw: stated, words, sum: undefined }
-    } else before.raw = { ...before.raw, ...(take === 'max' ? larger(before.raw, stated) : stated) }
+      this.#found[rank] = { raw: keepFigures({}, raw), words, sum: undefined }
+    } else keepFigures(before.raw, raw, take === 'max')
   }
 
   /** Forgets what a document has said of itself. */
@@ -257,13 +251,6 @@ function modelIn(value: unknown): unknown {
 }
 
 /** A member by its path from the top, `null` taken for absent; of an array, what its elements have. */
-function inside(document: Raw, path: string): unknown {
-  if (path === '') return document
-  let steps = STEPS.get(path)
-  if (steps === undefined) STEPS.set(path, (steps = path.split('.')))
-  return walk(document, steps, 0)
-}
-
 function walk(value: unknown, steps: readonly string[], from: number): unknown {
   let found = value
   for (let at = from; at < steps.length; at += 1) {
@@ -290,23 +277,22 @@ function figuresOnly(value: unknown): unknown {
   return Object.fromEntries(Object.entries(value).filter(([, member]) => typeof member === 'number'))
 }
 
-/** Members without those that are null, which a stream writes in place of figures that it has stated, and without texts. */
-function withoutTexts(raw: Raw): Raw {
-  const kept: Record<string, unknown> = {}
-  for (const [name, value] of Object.entries(raw)) {
-    if (value === null || value === undefined) continue
-    if (typeof value !== 'string' || value.length <= MOST_TEXT_CHARACTERS) kept[name] = value
+/**
+ * Adds members to those that are kept: without those that are null, which a stream writes in place of figures that it has
+ * stated, and without texts.
+ *
+ * @param isLarger Of two figures the larger is kept, not the later.
+ */
+function keepFigures(kept: Record<string, unknown>, raw: Raw, isLarger = false): Record<string, unknown> {
+  for (const name in raw) {
+    const value = raw[name]
+    if (value === null || value === undefined || name === '__proto__') continue
+    if (typeof value === 'string' && value.length > MOST_TEXT_CHARACTERS) continue
+    const before = kept[name]
+    const isLess = isLarger && typeof before === 'number' && typeof value === 'number' && value < before
+    if (!isLess) kept[name] = value
   }
   return kept
-}
-
-/** Of two objects' figures the larger ones. */
-function larger(before: Raw, raw: Raw): Raw {
-  const entries = Object.entries(raw).map(([name, value]): [string, unknown] => {
-    const other = before[name]
-    return [name, typeof value === 'number' && typeof other === 'number' ? Math.max(value, other) : value]
-  })
-  return Object.fromEntries(entries)
 }
 
 /** `a.b` and a value as `{a: {b: value}}`. */

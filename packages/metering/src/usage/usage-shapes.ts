@@ -55,9 +55,16 @@ export interface UsagePlace {
   readonly isHead?: boolean
 }
 
+/** A place as a reader goes to it. */
+export interface PlaceRow extends Omit<UsagePlace, 'take'> {
+  readonly rank: number
+  readonly take: UsageTake | undefined
+  readonly steps: readonly string[]
+}
+
 /** One row of the table of shapes. */
 export interface ShapeRow {
-  readonly places: readonly UsagePlace[]
+  readonly places: readonly PlaceRow[]
   /** Members of the document itself that are figures, or hold some. */
   readonly own: readonly string[]
   /** A member and its value in a document that something else than the model wrote, and whose own figures say nothing. */
@@ -235,7 +242,7 @@ const DECLARED: Readonly<Record<UsageShape, Declared>> = {
   embeddings: {
     places: [{ path: 'usage' }, ...EMBEDDING_PLACES, { path: '', rank: 4 }],
     needles: [USAGE],
-    own: { ...OLLAMA_MEMBERS, ...TITAN_MEMBERS },
+    own: { ...OLLAMA_MEMBERS, ...TITAN_MEMBERS, input_token_count: true },
     isInputOnly: true,
   },
   media: {
@@ -270,7 +277,10 @@ function rowOf({ places, needles, end = {}, own = {}, blocked, more = {}, isInpu
   const picks = places
     .filter(({ path }) => path !== '')
     .reduce((all, { path }) => withPick(all, path.split('.')), merged(ALWAYS, merged(own, more)))
-  return { places, own: Object.keys(own), blocked, picks, needles, end, isInputOnly }
+  const rows = places.map((place) => {
+    return { ...place, rank: place.rank ?? 0, take: place.take, steps: place.path === '' ? [] : place.path.split('.') }
+  })
+  return { places: rows, own: Object.keys(own), blocked, picks, needles, end, isInputOnly }
 }
 
 function withPick(picks: JsonPicks, [name, ...rest]: readonly string[]): JsonPicks {

@@ -1,7 +1,7 @@
 import type { ReportedUsage } from './reported-usage.ts'
 
 /** Figures that a usage object can state. */
-export type FigureName = Exclude<keyof ReportedUsage, 'serviceTier' | 'flags' | 'cost'>
+export type FigureName = Exclude<keyof ReportedUsage, 'serviceTier' | 'flags' | 'cost' | 'runs'>
 
 /** Where members stand in a usage object: names joined by dots, the first that is a number counts. */
 type Places = readonly string[]
