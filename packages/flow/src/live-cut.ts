@@ -169,30 +169,33 @@ export class LiveCut {
   #step(piece: Buffer): void {
     const framer = this.#framer
     const { held: before, isInLongEvent: wasLong } = framer
-    const isFar = this.#state === 'cutting' || !this.#isClose(piece)
+    const isFar = this.#state === 'open' && !this.#isClose(piece)
     const { events } = framer.push(piece)
-    if (isFar) {
+    const isPart = wasLong || framer.isInLongEvent
+    if (isFar || (this.#state === 'cutting' && events.length === 0)) {
       const left = before.subarray(this.#ahead)
       this.#ahead = framer.held.length
       if (left.length > 0) this.#target.pass(left)
       this.#target.pass(piece)
-      if (events.length > 0) this.#count(events)
+      if (events.length > 0) {
+        this.#count(events, isPart)
+        this.output.sent(events)
+      }
     } else if (events.length > 0) {
       // Only whole events leave: nobody can use a part of one, and the stream ends behind one.
-      this.#count(events)
+      this.#count(events, isPart)
       const rest = events.subarray(this.#ahead)
       this.#ahead = 0
-      if (this.#mustWait && !wasLong && !framer.isInLongEvent) this.#held = { events, rest }
+      if (this.#mustWait && !isPart) this.#held = { events, rest }
       else this.#leave(events, rest)
     }
-    if (isFar && events.length > 0) this.output.sent(events)
     if (framer.isEnded === true) return this.close()
     if (this.#state === 'cutting' && !this.isWithinEvent) return this.#cutNow()
     if (this.#mustWait) this.#waiting ??= []
   }
 
-  #count(events: Buffer): void {
-    this.output.add(events)
+  #count(events: Buffer, isPart: boolean): void {
+    this.output.add(events, isPart)
     if (this.#state === 'open' && this.#isDue) this.#deciding ??= this.#decide()
   }
 

@@ -23,11 +23,12 @@ const plan = (limit: Partial<Limit> = {}): Plan => ({
 type Framing = 'sse' | 'ndjson' | 'array'
 const ROUTES = {
   sse: { url: '/v1/chat/completions', type: 'text/event-stream' },
-  ndjson: { url: '/v1/chat/completions', type: 'application/x-ndjson' },
+  ndjson: { url: '/api/chat', type: 'application/x-ndjson' },
   array: { url: '/v1beta/models/gemini-2.5-flash:streamGenerateContent', type: 'application/json' },
 } as const
 
 function documentOf(framing: Framing, text: string): unknown {
+  if (framing === 'ndjson') return { model: 'llama3', message: { role: 'assistant', content: text }, done: false }
   if (framing === 'array') return { candidates: [{ content: { parts: [{ text }], role: 'model' }, index: 0 }] }
   const choices = [{ index: 0, delta: { content: text }, finish_reason: null }]
   return { id: 'c', object: 'chat.completion.chunk', created: 1, model: 'gpt-4o', choices }
@@ -62,8 +63,10 @@ function readStream(framing: Framing, bytes: string, isCut: boolean): Stream {
   // oxlint-disable-next-line typescript/no-explicit-any -- of three shapes
   for (const document of documents as any[]) {
     const choice = document.choices?.[0]
-    texts.push(choice?.delta.content ?? document.candidates?.[0].content.parts[0].text ?? '')
-    reasons.push(choice?.finish_reason ?? document.candidates?.[0].finishReason)
+    texts.push(
+      choice?.delta.content ?? document.message?.content ?? document.candidates?.[0].content.parts[0].text ?? '',
+    )
+    reasons.push(choice?.finish_reason ?? document.done_reason ?? document.candidates?.[0].finishReason)
   }
   return { texts, reasons: reasons.filter((reason) => reason != null), bytes, isCut }
 }
@@ -103,6 +106,7 @@ async function begin(bed: QuotaBed, framing: Framing, key = 'alice', ceiling = 1
     contents: [],
     max_tokens: ceiling,
     generationConfig: { maxOutputTokens: ceiling },
+    options: { num_predict: ceiling },
   }
   const denial = call.read(Buffer.from(JSON.stringify(body))) ?? (await call.admit())
   expect(denial).to.equal(undefined)
@@ -196,6 +200,36 @@ describe('LiveCut', () => {
     const { texts, reasons } = readStream('sse', Buffer.concat(left).toString('utf8'), true)
     expect(reasons).to.deep.equal(['length'])
     expect(tokensOf(texts.join(''))).to.be.within(100, 200 + 48 + 4)
+  })
+
+  it('waits for the end of an event that has begun to leave, and not longer than a moment', async () => {
+    for (const isFinished of [true, false]) {
+      bed = new QuotaBed({ plans: [plan({ quota: 300 })], defaultPlans: ['p'], injectUsage: 'never' })
+      const call = await begin(bed, 'sse', 'alice', 300)
+      const left: Buffer[] = []
+      const ended = Promise.withResolvers<Buffer | undefined>()
+      const answer = call.answer({
+        push: (bytes) => void left.push(bytes),
+        cut: (ending) => void ending.then(ended.resolve, ended.reject),
+      })
+      answer.head(200, { getHeader: (name) => (name === 'content-type' ? ROUTES.sse.type : undefined) })
+      const [first, long, last] = eventsOf('sse', [' a', ' river'.repeat(20_000), ' never']).map((event) =>
+        Buffer.from(event),
+      )
+      answer.write(first!)
+      // Too long to be held back: its beginning leaves before anybody knows how much it is.
+      answer.write(long!.subarray(0, 80_000))
+      await answer.settled()
+      if (isFinished) for (const rest of [long!.subarray(80_000), last!]) answer.write(rest)
+      const ending = (await ended.promise)!.toString('utf8')
+      const bytes = Buffer.concat(left).toString('utf8')
+      expect(bytes).to.equal(
+        Buffer.concat(isFinished ? [first!, long!] : [first!, long!.subarray(0, 80_000)]).toString(),
+      )
+      expect(ending.endsWith('data: [DONE]\n\n')).to.equal(true)
+      expect(ending.startsWith('\n\n')).to.equal(!isFinished)
+      await bed.quota.close(1_000)
+    }
   })
 
   it('takes back what it has bought beyond what was used', async () => {

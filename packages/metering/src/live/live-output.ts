@@ -53,9 +53,17 @@ export class LiveOutput {
     this.#options = options
   }
 
-  /** Takes whole events, before or when they leave. */
-  add(events: Buffer): void {
+  /**
+   * Takes whole events, before or when they leave.
+   *
+   * @param isPart They hold a part of an event that is too long to be held: then all of it is taken for text.
+   */
+  add(events: Buffer, isPart = false): void {
     this.#latest = events
+    if (isPart) {
+      this.narrow()
+      return this.#take(events.toString('utf8'), events.length)
+    }
     this.#raw.push(events)
     this.#rawBytes += events.length
     if (this.#rawBytes > MOST_RAW_BYTES) this.narrow()
@@ -162,14 +170,15 @@ export class LiveOutput {
     return this.#finished
   }
 
+  #take(text: string, bytes: number): void {
+    this.#pending.push(text)
+    this.#pendingBytes += bytes
+    this.#textBytes += bytes
+  }
+
   #look(events: string): void {
     const written = writtenText(this.#options.shape, events)
-    if (written !== '') {
-      this.#pending.push(written)
-      const bytes = Buffer.byteLength(written)
-      this.#pendingBytes += bytes
-      this.#textBytes += bytes
-    }
+    if (written !== '') this.#take(written, Buffer.byteLength(written))
     for (const index of finishedIn(events)) this.#finished.add(index)
   }
 }
