@@ -39,7 +39,7 @@ interface Ending {
 
 interface Seen {
   readonly first: readonly Raw[]
-  readonly last: readonly Raw[]
+  /** Those and the latest. */
   readonly all: readonly Raw[]
 }
 
@@ -51,7 +51,7 @@ interface Seen {
 export function streamEnding(cut: CutStream): Buffer | undefined {
   const first = streamDocuments(cut.framing, cut.head.toString('utf8'))
   const last = streamDocuments(cut.framing, cut.tail.toString('utf8'))
-  const seen = { first, last, all: [...first, ...last] }
+  const seen = { first, all: [...first, ...last] }
   const ending = ENDINGS.reduce<Ending | undefined>((found, of) => found ?? of(seen, cut), undefined)
   return ending === undefined ? undefined : Buffer.from(written(ending, cut))
 }
@@ -86,8 +86,8 @@ const ENDINGS: readonly ((seen: Seen, cut: CutStream) => Ending | undefined)[] =
 ]
 
 /** Chat and legacy completions. Source: OpenAI API reference, chat completion chunk. */
-function openAiChoices({ all, last }: Seen, cut: CutStream): Ending | undefined {
-  const base = last.findLast(({ choices }) => Array.isArray(choices) && choices.length > 0)
+function openAiChoices({ all }: Seen, cut: CutStream): Ending | undefined {
+  const base = all.findLast(({ choices }) => Array.isArray(choices) && choices.length > 0)
   if (base === undefined) return undefined
   const { inputTokens = 0, outputTokens, asksUsage, finished } = cut
   const isText = isRaw(list(base['choices'])[0]) && 'text' in (list(base['choices'])[0] as Raw)
@@ -137,9 +137,9 @@ function openAiResponse({ first, all }: Seen, { inputTokens = 0, outputTokens }:
 }
 
 /** Source: Anthropic API, streaming messages. */
-function anthropicMessage({ first, last }: Seen, { outputTokens }: CutStream): Ending | undefined {
+function anthropicMessage({ first, all }: Seen, { outputTokens }: CutStream): Ending | undefined {
   if (!first.some(({ type, message }) => type === 'message_start' && isRaw(message))) return undefined
-  const block = last.findLast(({ type }) => typeof type === 'string' && type.startsWith('content_block_'))
+  const block = all.findLast(({ type }) => typeof type === 'string' && type.startsWith('content_block_'))
   const index = block?.['type'] === 'content_block_stop' ? undefined : numberOf(block, 'index')
   const delta = { stop_reason: 'max_tokens', stop_sequence: null }
   const documents = [
@@ -151,8 +151,8 @@ function anthropicMessage({ first, last }: Seen, { outputTokens }: CutStream): E
 }
 
 /** Source: Gemini API, GenerateContentResponse. */
-function geminiCandidates({ last }: Seen, { inputTokens, outputTokens }: CutStream): Ending | undefined {
-  const base = last.findLast(({ candidates, usageMetadata }) => Array.isArray(candidates) || isRaw(usageMetadata))
+function geminiCandidates({ all }: Seen, { inputTokens, outputTokens }: CutStream): Ending | undefined {
+  const base = all.findLast(({ candidates, usageMetadata }) => Array.isArray(candidates) || isRaw(usageMetadata))
   if (base === undefined) return undefined
   const candidate = { content: { parts: [{ text: '' }], role: 'model' }, finishReason: 'MAX_TOKENS', index: 0 }
   const before = isRaw(base['usageMetadata']) ? base['usageMetadata'] : {}
@@ -168,10 +168,10 @@ function geminiCandidates({ last }: Seen, { inputTokens, outputTokens }: CutStre
 }
 
 /** Versions 2 and 1. Source: Cohere API reference, chat stream events. */
-function cohereMessage({ first, last }: Seen, { inputTokens = 0, outputTokens }: CutStream): Ending | undefined {
+function cohereMessage({ first, all }: Seen, { inputTokens = 0, outputTokens }: CutStream): Ending | undefined {
   const tokens = { input_tokens: inputTokens, output_tokens: outputTokens }
   if (first.some(({ type }) => type === 'message-start')) {
-    const content = last.findLast(({ type }) => typeof type === 'string' && type.startsWith('content-'))
+    const content = all.findLast(({ type }) => typeof type === 'string' && type.startsWith('content-'))
     const index = content?.['type'] === 'content-end' ? undefined : numberOf(content, 'index')
     const documents = [
       ...(index === undefined ? [] : [{ type: 'content-end', index }]),
@@ -185,8 +185,8 @@ function cohereMessage({ first, last }: Seen, { inputTokens = 0, outputTokens }:
 }
 
 /** `/api/chat` and `/api/generate`. Source: Ollama API. */
-function ollamaLine({ last }: Seen, { inputTokens, outputTokens }: CutStream): Ending | undefined {
-  const base = last.findLast(({ done }) => done === false)
+function ollamaLine({ all }: Seen, { inputTokens, outputTokens }: CutStream): Ending | undefined {
+  const base = all.findLast(({ done }) => done === false)
   if (base === undefined) return undefined
   const text = isRaw(base['message']) ? { message: { role: 'assistant', content: '' } } : { response: '' }
   const figures = {
