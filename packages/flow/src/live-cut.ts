@@ -31,6 +31,8 @@ const MOST_AHEAD_TOKENS = 48
 const MOST_AHEAD_BYTES = 1_024
 /** Events that are not looked through one by one. */
 const MOST_RAW_BYTES = 2_048
+/** What leaves without anybody looking at it is kept by reference up to this. */
+const MOST_SKIPPED_BYTES = 262_144
 /** Where little is left, what comes in one piece is looked at in pieces of this size. */
 const PIECE_BYTES = 1_024
 /** The end of an event that has begun to leave is waited for so long. */
@@ -59,6 +61,11 @@ export class LiveCut {
   /** Bytes that have left of the event that the framer holds. */
   #ahead = 0
   #boundary: NodeJS.Timeout | undefined
+  /** What has left without anybody looking at it. */
+  #skipped: Buffer[] = []
+  #skippedBytes = 0
+  /** Output tokens that may leave by now. */
+  #outputTokens = 0
 
   constructor(options: LiveCutOptions, target: CutTarget) {
     this.#options = options
@@ -96,6 +103,8 @@ export class LiveCut {
 
   /** Takes the next bytes of the stream. */
   write(chunk: Buffer): void {
+    if (this.#isFar(chunk)) return this.#skip(chunk)
+    if (this.#skippedBytes > 0) this.#catchUp()
     const size = this.#isClose(chunk) ? PIECE_BYTES : chunk.length
     for (let at = 0; at < chunk.length; at += size) {
       if (this.#waiting !== undefined) return void this.#waiting.push(chunk.subarray(at))
@@ -129,7 +138,36 @@ export class LiveCut {
     clearTimeout(this.#boundary)
     if (this.#isOver) return
     this.#state = 'closed'
-    const { held } = this.#framer
+    this.#passHeld(this.#framer.held)
+  }
+
+  /** Whether the cut is so far away that nobody need know what the bytes are. */
+  #isFar(chunk: Buffer): boolean {
+    if (this.#state !== 'open' || this.#isExhausted || this.#deciding !== undefined) return false
+    const bytes = this.#skippedBytes + chunk.length
+    return bytes <= MOST_SKIPPED_BYTES && this.output.bound + bytes < this.#threshold
+  }
+
+  #skip(chunk: Buffer): void {
+    this.#passHeld(this.#framer.held)
+    this.#skipped.push(chunk)
+    this.#skippedBytes += chunk.length
+    this.#target.pass(chunk)
+  }
+
+  /** Looks at what was skipped. */
+  #catchUp(): void {
+    const { events } = this.#framer.push(Buffer.concat(this.#skipped))
+    this.#skipped = []
+    this.#skippedBytes = 0
+    this.#ahead = this.#framer.held.length
+    if (events.length === 0) return
+    this.output.add(events, this.#framer.isInLongEvent)
+    this.output.sent(events)
+  }
+
+  /** Lets go what of an event's beginning was held back. */
+  #passHeld(held: Buffer): void {
     const rest = held.subarray(this.#ahead)
     this.#ahead = held.length
     if (rest.length > 0) this.#target.pass(rest)
@@ -153,13 +191,13 @@ export class LiveCut {
   /** Whether something must wait for a decision that is under way. */
   get #mustWait(): boolean {
     if (this.#deciding === undefined) return false
-    const most = this.#options.allowance.outputTokens + MOST_AHEAD_TOKENS
+    const most = this.#outputTokens + MOST_AHEAD_TOKENS
     if (this.output.likely() > most && (!this.output.narrow() || this.output.likely() > most)) return true
     return this.#isPast(MOST_AHEAD_BYTES)
   }
 
   #isPast(bytes: number): boolean {
-    const most = this.#options.allowance.outputTokens + bytes
+    const most = this.#outputTokens + bytes
     const { bound, rawBytes } = this.output
     if (bound <= most) return false
     // Looked through together, events cost half of what they cost one by one.
@@ -173,9 +211,8 @@ export class LiveCut {
     const { events } = framer.push(piece)
     const isPart = wasLong || framer.isInLongEvent
     if (isFar || (this.#state === 'cutting' && events.length === 0)) {
-      const left = before.subarray(this.#ahead)
+      this.#passHeld(before)
       this.#ahead = framer.held.length
-      if (left.length > 0) this.#target.pass(left)
       this.#target.pass(piece)
       if (events.length > 0) {
         this.#count(events, isPart)
@@ -270,6 +307,7 @@ export class LiveCut {
 
   #updateThreshold(): void {
     const { watchedTokens, outputTokens } = this.#options.allowance
+    this.#outputTokens = outputTokens
     this.#threshold = this.#isExhausted
       ? Math.min(watchedTokens, outputTokens) + SLACK_TOKENS
       : Math.max(0, watchedTokens - LOW_TOKENS)
