@@ -86,6 +86,7 @@ export function llmProxy(options: LlmProxyOptions): LlmProxy {
       const refusal =
         refusalOfPath(req, unmetered) ?? (paysForAll ? undefined : refusalOfStranger(call.subject, quota.logger))
       if (refusal !== undefined) return sendDenial(call.problem(refusal.kind, refusal.message), {}, req, res, next)
+      call.servedBy(target.hostname ?? '')
       prepareHeaders(req, call, options)
       await forward(forwarding, req, res, next)
     }

@@ -2,6 +2,7 @@ import type { UsageOutcome } from '@tallygate/core'
 import {
   createUsageReader,
   KeptOutput,
+  problemBody,
   problemEvent,
   streamFramingOf,
   type AdapterMatch,
@@ -72,6 +73,8 @@ const BROKE_OFF: Omit<Problem, 'requestId'> = {
 const NOTHING_READ: UsageReading = { reported: undefined, coversOutput: false, model: undefined, isPending: false }
 /** Framings in which answers come as they are made. */
 const STREAMS: ReadonlySet<Framing> = new Set<Framing>(['sse', 'ndjson', 'eventstream', 'messages'])
+/** What ends an event or a line that has only begun. */
+const BREAKS = { sse: Buffer.from('\n\n'), ndjson: Buffer.from('\n'), array: Buffer.alloc(0) } as const
 const SSE_TYPE = /^text\/event-stream\b/i
 const ID = /^[A-Za-z0-9._:/+=-]{1,128}$/
 
@@ -195,7 +198,7 @@ export class Answer implements CutTarget {
   }
 
   /**
-   * The provider has broken off. Returns the bytes that tell an event stream's reader so, in the dialect of the call;
+   * The provider has broken off. Returns the bytes that tell a stream's reader so, in the dialect of the call;
    * `undefined` where only a broken connection can tell.
    */
   async fail(problem = BROKE_OFF): Promise<Buffer | undefined> {
@@ -203,12 +206,21 @@ export class Answer implements CutTarget {
     this.#decoder?.destroy()
     this.#cut?.abandon()
     await this.#finish('failed')
-    if (this.#reader?.framing !== 'sse' || wasTerminated || (this.#decoder !== undefined && !this.#decodesForCaller))
-      return undefined
+    if (wasTerminated || (this.#decoder !== undefined && !this.#decodesForCaller)) return undefined
+    const event = this.#failureEvent(problem)
+    if (event === undefined) return undefined
+    const isWithinEvent = this.#filter === undefined && this.#reader?.isWithinEvent === true
+    return Buffer.from(isWithinEvent ? `${this.#reader?.framing === 'sse' ? '\n\n' : '\n'}${event}` : event)
+  }
+
+  /** What says in a stream's own framing that it failed; `undefined` where its readers know no such thing. */
+  #failureEvent(problem: Omit<Problem, 'requestId'>): string | undefined {
     const { metered, dialect, attemptId } = this.#call
-    const event = problemEvent(metered.match?.adapter.id ?? '', dialect, { ...problem, requestId: attemptId })
-    const isWithinEvent = this.#filter === undefined && this.#reader.isWithinEvent
-    return Buffer.from(isWithinEvent ? `\n\n${event}` : event)
+    const told = { ...problem, requestId: attemptId }
+    if (this.#reader?.framing === 'sse') return problemEvent(metered.match?.adapter.id ?? '', dialect, told)
+    // Ollama's clients take a line with an error for one.
+    if (this.#reader?.framing === 'ndjson' && dialect === 'ollama') return `${problemBody(dialect, told).body}\n`
+    return undefined
   }
 
   /** The stream has used up its quota; for its {@link LiveCut}. */
@@ -296,7 +308,7 @@ export class Answer implements CutTarget {
     // Of a provider that has come to its end already, what was let go on waits for ours.
     const held = this.#held ?? []
     this.#held = undefined
-    return Buffer.concat([...held, ...(isWithinEvent ? [Buffer.from('\n\n')] : []), ending])
+    return Buffer.concat([...held, ...(isWithinEvent ? [BREAKS[this.#cut!.framing]] : []), ending])
   }
 
   /** The caller gets decoded bytes, and there are no more of them. */

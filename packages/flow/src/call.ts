@@ -254,6 +254,11 @@ export class Call {
     if (provider !== undefined) this.metered.servedBy(provider)
   }
 
+  /** Tells by its host who serves the call, where nobody has named the provider. */
+  servedBy(host: string): void {
+    if (this.#provider === undefined) this.metered.servedBy(host)
+  }
+
   /** From now on the call is written to the ledger when it ends; draining waits for it. */
   recordAtEnd(): void {
     this.#records = true

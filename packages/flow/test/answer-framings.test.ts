@@ -165,6 +165,32 @@ describe('Answer of every framing', () => {
     }
   }
 
+  it('tells a reader of lines that the provider broke off, also within a line', async () => {
+    const answered = ANSWERS[0]!
+    for (const [sent, begins] of [
+      [answered.before[0]!, '{"error":"'],
+      [answered.before[0]!.subarray(0, 20), '\n{"error":"'],
+    ] as const) {
+      const call = begun(answered)
+      const answer = call.answer({ push: () => {} })
+      answer.head(200, { getHeader: (name) => (name === 'content-type' ? answered.type : undefined) })
+      answer.write(sent)
+      const told = (await answer.fail())!.toString()
+      expect(told.startsWith(begins) && told.endsWith('"}\n'), told).to.equal(true)
+      expect(JSON.parse(told)).to.have.property('error')
+      expect((await entryOf(call)).outcome).to.equal('failed')
+    }
+  })
+
+  it('breaks the connection of frames whose provider broke off: their readers know no other way', async () => {
+    const answered = ANSWERS[1]!
+    const call = begun(answered)
+    const answer = call.answer({ push: () => {} })
+    answer.head(200, { getHeader: (name) => (name === 'content-type' ? answered.type : undefined) })
+    answer.write(answered.before[0]!)
+    expect(await answer.fail()).to.equal(undefined)
+  })
+
   it('says that a frame was damaged, counts what it has, and lets every byte through', async () => {
     const answered = ANSWERS[1]!
     const { type, before, last } = answered

@@ -135,6 +135,26 @@ describe('the usage of an entry', () => {
   })
 })
 
+describe('who serves a call', () => {
+  const table: readonly (readonly [named: string | undefined, host: string, provider: string, asks: boolean])[] = [
+    [undefined, 'api.groq.com', 'groq', true],
+    [undefined, 'api.mistral.ai', 'mistral_ai', false],
+    [undefined, 'llm.example', 'openai', true],
+    ['ours', 'api.groq.com', 'openai', true],
+  ]
+  for (const [named, host, provider, asks] of table) {
+    it(`is ${provider} at ${host}${named === undefined ? '' : `, named ${named}`}: streams are ${asks ? '' : 'not '}asked`, () => {
+      const quota = createQuota({ pepper: 'a pepper for tests, long enough to be one' })
+      const call = quota.begin({ method: 'POST', url: '/v1/chat/completions', headers: {} })
+      call.meter(named)
+      call.read(Buffer.from('{"model":"m","stream":true,"messages":[]}'))
+      call.servedBy(host)
+      expect(call.metered.match?.adapter.provider).to.equal(provider)
+      expect(call.bodyToForward() !== undefined).to.equal(asks)
+    })
+  }
+})
+
 describe('a form', () => {
   const faults: readonly (readonly [what: string, url: string, body: string])[] = [
     ['without an end', '/v1/audio/transcriptions', part('model', 'm')],

@@ -69,6 +69,28 @@ function gemini(): Stream {
   return { name: 'Gemini, usage in each event', shape: 'gemini', events }
 }
 
+function responses(): Stream {
+  const deltas = Array.from({ length: EVENTS - 2 }, (_, index) => {
+    const place = { item_id: 'msg_0123456789abcdef0123456789abcdef', output_index: 0, content_index: 0 }
+    const type = 'response.output_text.delta'
+    return text(
+      { type, sequence_number: index, ...place, delta: fill(index), logprobs: [], obfuscation: 'aBcDe' },
+      type,
+    )
+  })
+  const response = { id: 'resp_0123456789', object: 'response', model: 'gpt-5', output: [{ text: 'x'.repeat(2_000) }] }
+  const usage = { input_tokens: 120, output_tokens: 200, total_tokens: 320 }
+  return {
+    name: 'OpenAI responses, usage in the last event',
+    shape: 'openai-responses',
+    events: [
+      text({ type: 'response.created', response: { ...response, usage: null, output: [] } }, 'response.created'),
+      ...deltas,
+      text({ type: 'response.completed', response: { ...response, usage } }, 'response.completed'),
+    ],
+  }
+}
+
 /** The stream as a network would cut it. */
 function chunksOf({ events }: Stream, bytes: number): readonly Buffer[] {
   if (bytes === 0) return events
@@ -125,7 +147,7 @@ function measure(ways: readonly Way[], chunks: readonly Buffer[], shape: UsageSh
   return least
 }
 
-const streams = [chat('OpenAI, usage in the tail'), anthropic(), gemini()]
+const streams = [chat('OpenAI, usage in the tail'), anthropic(), gemini(), responses()]
 const injected = chat('OpenAI, the injected chunk taken out', null)
 const rows: Record<string, unknown>[] = []
 for (const [cut, bytes] of [

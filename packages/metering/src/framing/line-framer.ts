@@ -21,6 +21,12 @@ export function startOfLastLine(lines: Buffer): number {
   return end === 0 ? 0 : lines.lastIndexOf(LF, end - 1) + 1
 }
 
+/** The line that an index lies in, with its end if it has one. */
+export function lineAround(lines: Buffer, at: number): { readonly from: number; readonly to: number } {
+  const end = lines.indexOf(LF, at)
+  return { from: at === 0 ? 0 : lines.lastIndexOf(LF, at - 1) + 1, to: end === -1 ? lines.length : end + 1 }
+}
+
 /**
  * The JSON documents in a text of a document a line; lines that are none are passed over, as are those that hold none
  * of the candidates, where some are given.

@@ -28,6 +28,12 @@ export function endOfLastEvent(bytes: Buffer, from = 0): number {
   return 0
 }
 
+/** The event that an index lies in, with the blank line that ends it if there is one. The index is not in a line's end. */
+export function eventAround(events: Buffer, at: number): { readonly from: number; readonly to: number } {
+  const to = endOfEventAt(events, at)
+  return { from: startOfLastEvent(events.subarray(0, at)), to: to === -1 ? events.length : to }
+}
+
 /** Index at which the last of whole events begins. */
 export function startOfLastEvent(events: Buffer): number {
   let end = events.length

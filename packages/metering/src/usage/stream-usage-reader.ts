@@ -1,20 +1,25 @@
 import type { Framer } from '../framing/framer.ts'
 import type { JsonPickTarget } from '../framing/json-picker.ts'
 import { KeptOutput } from '../framing/kept-output.ts'
-import { lineDocuments, LineFramer, startOfLastLine } from '../framing/line-framer.ts'
+import { lineAround, lineDocuments, LineFramer, startOfLastLine } from '../framing/line-framer.ts'
 import { LongEventReader } from '../framing/long-event-reader.ts'
 import { sseDocuments } from '../framing/sse-event.ts'
-import { SseFramer, startOfLastEvent } from '../framing/sse-framer.ts'
+import { eventAround, SseFramer, startOfLastEvent } from '../framing/sse-framer.ts'
 import { isRaw } from './reported-usage.ts'
 import type { UsageCollector, UsageReading } from './usage-collector.ts'
-import { endsStream, isTerminal, mayStateUsage, TAIL_BYTES, terminalMark } from './usage-marks.ts'
+import { endsStream, isTerminal, mayStateUsage, TAIL_BYTES, terminalMark, usageAt } from './usage-marks.ts'
 import type { UsageReader } from './usage-reader.ts'
 import { USAGE_SHAPES } from './usage-shapes.ts'
 
 /** What tells events from lines. */
 const GRAMMARS = {
-  sse: { framer: () => new SseFramer(), startOfLast: startOfLastEvent, documents: sseDocuments },
-  ndjson: { framer: () => new LineFramer(), startOfLast: startOfLastLine, documents: lineDocuments },
+  sse: { framer: () => new SseFramer(), startOfLast: startOfLastEvent, around: eventAround, documents: sseDocuments },
+  ndjson: {
+    framer: () => new LineFramer(),
+    startOfLast: startOfLastLine,
+    around: lineAround,
+    documents: lineDocuments,
+  },
 } as const
 
 /** So many of a stream's first pieces are looked at for a model, if they are not long. */
@@ -87,15 +92,28 @@ export class StreamUsageReader implements UsageReader, JsonPickTarget {
     return events.length <= MOST_HEAD_BYTES && this.#collector.reading.model === undefined
   }
 
-  /** Returns whether the last of them ends the stream. */
+  /**
+   * Takes the documents of events, or of those alone that can state usage. Returns whether the last of them ends the
+   * stream.
+   */
   #readDocuments(events: Buffer, isEach = false): boolean {
+    if (isEach) return this.#take(events)
     const { shape } = this.#collector
-    const candidates = isEach ? undefined : USAGE_SHAPES[shape].needles.map(({ bytes }) => bytes.toString('latin1'))
     let isLast = false
-    for (const document of GRAMMARS[this.framing].documents(events.toString('utf8'), candidates)) {
+    for (let at = usageAt(events, shape, 0); at !== -1;) {
+      const { from, to } = GRAMMARS[this.framing].around(events, at)
+      isLast = this.#take(events.subarray(from, to))
+      at = to < events.length ? usageAt(events, shape, to) : -1
+    }
+    return isLast
+  }
+
+  #take(events: Buffer): boolean {
+    let isLast = false
+    for (const document of GRAMMARS[this.framing].documents(events.toString('utf8'))) {
       if (!isRaw(document)) continue
       if (this.#collector.absorb(document)) this.#isCovered = true
-      isLast = endsStream(document, shape)
+      isLast = endsStream(document, this.#collector.shape)
     }
     return isLast
   }

@@ -29,12 +29,20 @@ export function isCumulative(shape: UsageShape): boolean {
 
 /** Whether some bytes hold a member by which they could state usage, or end a stream. */
 export function mayStateUsage(bytes: Buffer, shape: UsageShape): boolean {
-  return USAGE_SHAPES[shape].needles.some((needle) => {
+  return usageAt(bytes, shape, 0) !== -1
+}
+
+/** Index of the first such member that begins at an index or behind it; -1 if there is none. */
+export function usageAt(bytes: Buffer, shape: UsageShape, from: number): number {
+  let first = -1
+  for (const needle of USAGE_SHAPES[shape].needles) {
     const text = quick(needle)
-    for (let found = bytes.indexOf(text); found !== -1; found = bytes.indexOf(text, found + text.length))
-      if (isFollowed(bytes, found + text.length, needle)) return true
-    return false
-  })
+    let found = bytes.indexOf(text, from)
+    while (found !== -1 && !isFollowed(bytes, found + text.length, needle))
+      found = bytes.indexOf(text, found + text.length)
+    if (found !== -1 && (first === -1 || found < first)) first = found
+  }
+  return first
 }
 
 /** Index of the last such member that begins before an index; -1 if there is none. */
