@@ -403,6 +403,15 @@ describe('quotas that streams use up', () => {
     expect(tokensOf(text)).to.be.within(QUOTA - 20, QUOTA + AHEAD)
   })
 
+  it('cut at the quota what may reserve more than that', async () => {
+    const bed = await openTestBed(under({ trip: 'reached' }))
+    const url = await proxied(bed)
+    const { text } = await ask(url, { body: { ...CHAT, max_tokens: 50_000 } })
+    expect(readChat(text).reason).to.equal('length')
+    expect(await bed.used('t')).to.be.within(QUOTA - 10, QUOTA + AHEAD)
+    expect((await ask(url, { body: CHAT })).status).to.equal(429)
+  })
+
   it('leave answers alone that are no streams', async () => {
     const bed = await openTestBed(under({ quota: 300 }))
     bed.provider.script = { text: ENDLESS.text.slice(0, 4_000) }

@@ -8,6 +8,8 @@ interface Cutting {
   readonly bound: BoundLimit
   readonly effect: Charge['effect']
   /** Units that the call holds of it in all. */
+  reserved: number
+  /** Those that are within the quota: a limit that trips late lets a call reserve more than there is. */
   held: number
   /** As it stood last. */
   status: LimitStatus
@@ -72,7 +74,7 @@ export class HeldAllowance {
       // What tripped when the call began is not for the stream to trip again.
       if (onStream !== 'cut' || quota === null || status === undefined) return []
       if (effect !== 'refuse' && status.tripped) return []
-      return [{ index, bound, effect, held: amount, status, isSpent: false }]
+      return [{ index, bound, effect, reserved: amount, held: withinQuota(amount, status), status, isSpent: false }]
     })
     return limits.length === 0 ? undefined : new HeldAllowance(walk, reservation, limits, subject, onOverage)
   }
@@ -147,7 +149,7 @@ export class HeldAllowance {
   }
 
   /** Units that are held of a limit in all, and where it stood last; `undefined` for one that does not cut. */
-  heldOf(index: number): { readonly held: number; readonly status: LimitStatus } | undefined {
+  reservedOf(index: number): { readonly reserved: number; readonly status: LimitStatus } | undefined {
     return this.#limits.find((limit) => limit.index === index)
   }
 
@@ -192,6 +194,7 @@ export class HeldAllowance {
       const status = statuses.find(({ bound }) => bound === limit.bound)
       if (status !== undefined) limit.status = status
       limit.isSpent = limit.effect !== 'refuse' && status?.tripped === true
+      limit.reserved += amount
       limit.held += limit.isSpent ? Math.min(amount, leftBefore(status!, amount)) : amount
     }
     return amount
@@ -227,6 +230,11 @@ export class HeldAllowance {
     const always = least(0)
     return this.#alternatives.size === 0 ? always : Math.min(always, Math.max(...[...this.#alternatives].map(least)))
   }
+}
+
+/** What of a reservation is within the quota. */
+function withinQuota(reserved: number, { used, quota }: LimitStatus): number {
+  return Math.max(0, reserved - Math.max(0, used - (quota ?? Infinity)))
 }
 
 /** What a limit that lets everything pass had left before it was charged so much. */

@@ -17,7 +17,7 @@ export function countOvershoot(
   if (!telemetry.measures) return
   for (const [index, first] of statuses.entries()) {
     const { amount, effect, window } = charges[index]!
-    const { held: reserved, status } = allowance?.heldOf(index) ?? { held: amount, status: first }
+    const { reserved, status } = allowance?.reservedOf(index) ?? { reserved: amount, status: first }
     const { used, quota } = status
     if (quota === null || window.kind === 'concurrent' || spared?.[index] === true) continue
     const { counter, limit } = bound[index]!

@@ -152,6 +152,23 @@ describe('HeldAllowance', () => {
     })
   }
 
+  for (const trip of ['reached', 'exceeded'] as const) {
+    it(`holds no more than the quota where a call reserved more, as it trips on ${trip}`, async () => {
+      const bed = new Bed([{ ...OUTPUT, quota: 1_000, trip }])
+      const before = await bed.begin('before', { 'output-tokens': 700 })
+      const call = await bed.begin('a', { 'output-tokens': 4_096 })
+      expect(call.allowance.outputTokens).to.equal(300)
+      expect(await call.allowance.buy()).to.equal(0)
+      countOvershoot(bed.telemetry, call.reservation, call.statuses, { 'output-tokens': 310 }, call.allowance)
+      expect(await bed.counted('tallygate.quota.overshoot')).to.deep.equal([['p/out', 'refuse', 10]])
+      await bed.end(before, 500)
+      expect(await call.allowance.buy()).to.equal(0)
+      expect(call.allowance.outputTokens, 'with what the other has given back').to.equal(500)
+      await bed.end(call, 510)
+      expect(await bed.used()).to.deep.equal([1_010])
+    })
+  }
+
   it('counts input beside output for limits on tokens, by its bound until it is known', async () => {
     const bed = new Bed([{ ...OUTPUT, unit: 'tokens' }])
     const call = await bed.begin('a', { tokens: 900, 'input-tokens': 800, 'output-tokens': 100 })
