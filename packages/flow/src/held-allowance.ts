@@ -202,7 +202,11 @@ export class HeldAllowance {
 
   /** Takes note of a refusal. Returns what the limits would have given. */
   #note(statuses: readonly LimitStatus[], asked: number): number {
-    for (const limit of this.#limits) limit.status = statuses.find(({ bound }) => bound === limit.bound) ?? limit.status
+    for (const limit of this.#limits) {
+      limit.status = statuses.find(({ bound }) => bound === limit.bound) ?? limit.status
+      // Where it has reserved more than there was, others can have given something back since.
+      if (!limit.isSpent) limit.held = Math.max(limit.held, withinQuota(limit.reserved, limit.status))
+    }
     return this.#most(({ status: { tripped, remaining } }) => (tripped ? (remaining ?? asked) : asked))
   }
 
