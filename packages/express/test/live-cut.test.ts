@@ -4,7 +4,7 @@ import { createGoogleGenerativeAI } from '@ai-sdk/google'
 import { createOpenAI } from '@ai-sdk/openai'
 import { GoogleGenAI } from '@google/genai'
 import { monotonicClock, type Limit, type UsageEntry } from '@tallygate/core'
-import { llmProxy, quotaMiddleware } from '@tallygate/express'
+import { fixedWindow, identifyKey, llmProxy, meterUsage, quotaMiddleware, settleUsage } from '@tallygate/express'
 import type { QuotaOptions } from '@tallygate/flow'
 import { RedisCounterStore } from '@tallygate/store-redis'
 import { startRedis } from '@tallygate/testkit'
@@ -410,6 +410,24 @@ describe('quotas that streams use up', () => {
     expect(readChat(text).reason).to.equal('length')
     expect(await bed.used('t')).to.be.within(QUOTA - 10, QUOTA + AHEAD)
     expect((await ask(url, { body: CHAT })).status).to.equal(429)
+  })
+
+  it('cut for a limiter of its own as well', async () => {
+    const bed = await openTestBed()
+    bed.provider.script = ENDLESS
+    const limiter = fixedWindow({ quota: bed.quota, unit: 'tokens', limit: QUOTA, onStream: 'cut' })
+    const url = await bed.serve(
+      express().use(
+        identifyKey({ quota: bed.quota }),
+        limiter,
+        meterUsage(),
+        settleUsage(),
+        llmProxy({ target: bed.provider.url }),
+      ),
+    )
+    const { text } = await ask(url, { body: CHAT })
+    expect(readChat(text).reason).to.equal('length')
+    expect((await bed.entries())[0]!.usage!.totalTokens).to.be.within(QUOTA - 10, QUOTA + AHEAD)
   })
 
   it('leave answers alone that are no streams', async () => {

@@ -301,7 +301,7 @@ export class LiveCut {
   /** Before a stream is cut, it has what was set aside for the bytes of its input beyond its tokens. */
   async #useInput(): Promise<void> {
     this.#isInputKnown = true
-    const tokens = await this.#options.inputTokens()
+    const tokens = await this.#options.inputTokens().catch(() => undefined)
     if (tokens !== undefined) this.#options.allowance.useInput(tokens)
   }
 

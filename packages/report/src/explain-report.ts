@@ -19,6 +19,7 @@ const COLUMNS = [
   'because',
   'mode',
   'onTrip',
+  'onStream',
   'trip',
   'quota',
   'used',
@@ -78,7 +79,7 @@ function amountsOf(query: URLSearchParams): Amounts {
 }
 
 function rowOf({ plan, limit, origin, because, status, amount, isBinding, overshoot }: ExplainedLimit): Row {
-  const { name, unit, window, mode, onTrip, trip, quota } = limit.definition
+  const { name, unit, window, mode, onTrip, onStream, trip, quota } = limit.definition
   return {
     plan: plan.name,
     version: plan.version,
@@ -91,6 +92,7 @@ function rowOf({ plan, limit, origin, because, status, amount, isBinding, oversh
     because: because ?? null,
     mode,
     onTrip,
+    onStream,
     trip,
     quota: status === undefined ? quota : status.quota,
     used: status?.used ?? null,
