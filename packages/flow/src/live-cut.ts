@@ -29,8 +29,10 @@ const SLACK_TOKENS = 16
 const MOST_AHEAD_TOKENS = 48
 /** The same, should the text be nothing like what it was: at one token a byte. */
 const MOST_AHEAD_BYTES = 1_024
-/** Events that are not looked through one by one. */
+/** Events are not looked through one by one: together they cost half of it. */
 const MOST_RAW_BYTES = 2_048
+/** So near to where it is counted, each event is looked at. */
+const CLOSE_TOKENS = 32
 /** What leaves without anybody looking at it is kept by reference up to this. */
 const MOST_SKIPPED_BYTES = 262_144
 /** Where little is left, what comes in one piece is looked at in pieces of this size. */
@@ -141,11 +143,12 @@ export class LiveCut {
     this.#passHeld(this.#framer.held)
   }
 
-  /** Whether the cut is so far away that nobody need know what the bytes are. */
+  /** Whether the cut is so far away that nobody need know yet what the bytes are. */
   #isFar(chunk: Buffer): boolean {
-    if (this.#state !== 'open' || this.#isExhausted || this.#deciding !== undefined) return false
+    if (this.#state !== 'open' || this.#deciding !== undefined) return false
     const bytes = this.#skippedBytes + chunk.length
-    return bytes <= MOST_SKIPPED_BYTES && this.output.bound + bytes < this.#threshold
+    if (!this.#isExhausted && this.output.bound + bytes < this.#threshold) return bytes <= MOST_SKIPPED_BYTES
+    return bytes <= MOST_RAW_BYTES && this.output.likely(bytes) + CLOSE_TOKENS < this.#threshold
   }
 
   #skip(chunk: Buffer): void {
@@ -200,7 +203,6 @@ export class LiveCut {
     const most = this.#outputTokens + bytes
     const { bound, rawBytes } = this.output
     if (bound <= most) return false
-    // Looked through together, events cost half of what they cost one by one.
     return rawBytes < MOST_RAW_BYTES ? bound - rawBytes > most : !this.output.narrow() || this.output.bound > most
   }
 
