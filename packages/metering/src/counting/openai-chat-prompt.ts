@@ -1,11 +1,21 @@
 import { isRaw, type Raw } from '../usage/reported-usage.ts'
-import { compactJson, contentText, formatText, planTools, rawList, textOr, toolsOf } from './openai-prompt.ts'
+import {
+  compactJson,
+  contentText,
+  formatText,
+  planSerial,
+  planTools,
+  rawList,
+  resultName,
+  textOr,
+  toolsOf,
+} from './openai-prompt.ts'
 import type { OpenAiTraits } from './openai-traits.ts'
 import type { PromptPlanner } from './prompt-plan.ts'
 
 /** Several calls at once are written as one call of a tool that wraps them; around its JSON, and around the results. */
 const PER_PARALLEL = 20
-const PER_PARALLEL_RESULT = -4
+const PER_PARALLEL_RESULT = -5
 /** A schema of the answer: in a message of its own, behind instructions, behind tools. */
 const PER_FORMAT = { alone: 7, behindInstructions: 3, behindTools: 1 } as const
 
@@ -19,6 +29,7 @@ export function planChat(body: Raw, traits: OpenAiTraits, into: PromptPlanner): 
   if (hasTools) {
     planTools(tools, traits, traits.perTools - (messages.hasInstructions ? 4 : 0), into)
     planChoice(body, traits, into)
+    planSerial(body, tools, traits, into)
   }
   const format = isRaw(body['response_format']) ? body['response_format']['json_schema'] : undefined
   if (!isRaw(format)) return
@@ -59,6 +70,8 @@ class ChatMessages {
       if (!this.hasInstructions && this.#hasTools && !this.#traits.isBare) content += '\n'
       this.hasInstructions = true
     }
+    // Results of calls at once stand in one list, a line each.
+    if (role === 'tool' && this.#parallel.has(message['tool_call_id'])) content += '\n'
     this.#into.add(this.#traits.perMessage)
     this.#into.text(content)
     if (role === 'assistant') this.#answer(message, content !== '')
@@ -107,7 +120,7 @@ class ChatMessages {
   #result(callId: unknown): void {
     if (this.#parallel.has(callId)) this.#into.add(PER_PARALLEL_RESULT)
     else {
-      this.#into.text(this.#names.get(callId) ?? '')
+      this.#into.text(resultName(this.#names.get(callId), this.#traits))
       this.#into.add(this.#traits.perResult)
     }
   }

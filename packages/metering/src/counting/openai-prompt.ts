@@ -30,6 +30,11 @@ export function textOr(value: unknown, otherwise: string): string {
   return typeof value === 'string' ? value : otherwise
 }
 
+/** Whose result it is. The newest models read the tool's whole name. */
+export function resultName(name: string | undefined, { isWholeName }: OpenAiTraits): string {
+  return name === undefined || name === '' || !isWholeName ? (name ?? '') : `functions.${name}`
+}
+
 export function rawList(value: unknown): readonly Raw[] {
   return Array.isArray(value) ? value.filter(isRaw) : []
 }
@@ -52,6 +57,16 @@ export function planTools(
     into.text(`${name}\n${description}\n${format}`)
     into.guess(PER_CUSTOM_TOOL)
   }
+}
+
+/** Where there are several tools, a model is told that it must not call two of them at once. */
+export function planSerial(
+  body: Raw,
+  tools: readonly ToolDefinition[],
+  traits: OpenAiTraits,
+  into: PromptPlanner,
+): void {
+  if (body['parallel_tool_calls'] === false && tools.length > 1) into.add(traits.perSerial)
 }
 
 /** How the answer must look, as the model reads it. Bounds, and which members must be there, are enforced and not told. */
