@@ -291,6 +291,16 @@ describe('planPrompt', () => {
     expect(planPrompt(body, { model: 'gemini-2.5-flash', provider: '__proto__' })).to.deep.equal(plain)
   })
 
+  it('adds what a ceiling costs beside tools of a large gpt-5, also at the host that passes chats on as responses', () => {
+    const body = { messages: [user], tools: chatTools }
+    const added = (model: string, provider: string): number =>
+      planPrompt({ ...body, max_tokens: 9 }, { model, provider }).overhead -
+      planPrompt(body, { model, provider }).overhead
+    expect(added('openai/gpt-5-codex', 'openrouter')).to.equal(3)
+    expect(added('openai/gpt-5-mini', 'openrouter')).to.equal(0)
+    expect(added('gpt-5', 'openai')).to.equal(0)
+  })
+
   it("adds what a host's template of one model adds", () => {
     const body = { messages: [user], tools: chatTools }
     const model = 'meta-llama/llama-4-scout-17b-16e-instruct'

@@ -6,7 +6,6 @@ import {
   planSerial,
   planTools,
   rawList,
-  resultName,
   textOr,
   toolsOf,
 } from './openai-prompt.ts'
@@ -117,10 +116,16 @@ class ChatMessages {
     this.#into.add(PER_PARALLEL)
   }
 
+  /** Whose result it is: the newest models read the tool's whole name. */
+  #resultName(callId: unknown): string {
+    const name = this.#names.get(callId) ?? ''
+    return name !== '' && this.#traits.isWholeName ? `functions.${name}` : name
+  }
+
   #result(callId: unknown): void {
     if (this.#parallel.has(callId)) this.#into.add(PER_PARALLEL_RESULT)
     else {
-      this.#into.text(resultName(this.#names.get(callId), this.#traits))
+      this.#into.text(this.#resultName(callId))
       this.#into.add(this.#traits.perResult)
     }
   }

@@ -30,11 +30,6 @@ export function textOr(value: unknown, otherwise: string): string {
   return typeof value === 'string' ? value : otherwise
 }
 
-/** Whose result it is. The newest models read the tool's whole name. */
-export function resultName(name: string | undefined, { isWholeName }: OpenAiTraits): string {
-  return name === undefined || name === '' || !isWholeName ? (name ?? '') : `functions.${name}`
-}
-
 export function rawList(value: unknown): readonly Raw[] {
   return Array.isArray(value) ? value.filter(isRaw) : []
 }
@@ -58,6 +53,13 @@ export function planTools(
     into.guess(PER_CUSTOM_TOOL)
   }
 }
+
+/** What the large models of the first GPT-5 are told beside tools where the answer has a ceiling. Measured. */
+export function perCeiling(body: Raw, traits: OpenAiTraits): number {
+  return CEILINGS.some((name) => typeof body[name] === 'number') ? traits.perCeiling : 0
+}
+
+const CEILINGS = ['max_output_tokens', 'max_completion_tokens', 'max_tokens'] as const
 
 /** Where there are several tools, a model is told that it must not call two of them at once. */
 export function planSerial(

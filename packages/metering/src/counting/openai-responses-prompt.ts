@@ -3,6 +3,7 @@ import {
   compactJson,
   contentText,
   formatText,
+  perCeiling,
   planSerial,
   planTools,
   rawList,
@@ -36,12 +37,7 @@ export function planResponses(body: Raw, traits: OpenAiTraits, into: PromptPlann
   const tools = toolsOf(body)
   planItems(items, tools.length > 0, traits, into)
   if (tools.length > 0) {
-    planTools(
-      tools,
-      traits,
-      traits.perResponsesTools + (isRaw(body) && typeof body['max_output_tokens'] === 'number' ? traits.perCeiling : 0),
-      into,
-    )
+    planTools(tools, traits, traits.perResponsesTools + perCeiling(body, traits), into)
     planSerial(body, tools, traits, into)
     const choice = body['tool_choice']
     if (isRaw(choice) && choice['type'] === 'function' && traits.perChoice !== undefined) {
