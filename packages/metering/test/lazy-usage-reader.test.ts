@@ -278,6 +278,19 @@ describe('LazyUsageReader', () => {
     })
   }
 
+  it('takes streams byte by byte, and in pieces that all look like an end, without going back over them each time', () => {
+    const event = Buffer.from(`data: {"type":"response.output_text.delta","delta":"a","n":{"n":{}}}\n\n`.repeat(800))
+    for (const bytes of [1, 3, 7]) {
+      const reader = readerOf('openai-responses')
+      const before = process.cpuUsage()
+      for (let at = 0; at < event.length; at += bytes) reader.write(event.subarray(at, at + bytes))
+      const { user } = process.cpuUsage(before)
+      // Some hundred ms at most; where each byte costs a look at all of some kilobytes, some ten seconds.
+      expect(user).to.be.below(3_000_000)
+      expect(reader.isWithinEvent).to.equal(false)
+    }
+  })
+
   it('says whether the stream stands within an event', () => {
     const reader = readerOf('openai-chat')
     for (const [piece, isWithin] of [

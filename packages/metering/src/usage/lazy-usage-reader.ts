@@ -22,7 +22,7 @@ const DATA = 'data:'
 /** A line's end and a blank line. */
 const MOST_BLANK_LINE = 3
 /** How far back the beginning of an event is looked for first that may end the stream by what it says. */
-const NEAR_CLOSING_BYTES = 4_096
+const NEAR_CLOSING_BYTES = 256
 
 /** Something that an event says. */
 interface Statement {
@@ -86,6 +86,8 @@ export class LazyUsageReader implements UsageReader {
     if (this.#eager !== undefined && this.#closings.length > 0) return this.#eager.write(bytes)
     this.#pending.push(bytes)
     const last = lastInk(bytes)
+    // Where network or provider send a few bytes at a time, the last ones alone tell most.
+    if (last < 2 && !this.#endsEvent()) return -1
     if (this.#mark !== undefined && mayEndWith(bytes, last, this.#mark)) {
       const terminalAt = this.#terminalAt(bytes.length)
       if (terminalAt !== -1) return terminalAt
@@ -244,6 +246,11 @@ export class LazyUsageReader implements UsageReader {
     return undefined
   }
 
+  #endsEvent(): boolean {
+    const tail = this.#pending.tail(MOST_BLANK_LINE + 1)
+    return endOfLastEvent(tail) === tail.length
+  }
+
   /** Index in the latest piece at which the last event begins, if it ends the stream; else -1. */
   #terminalAt(pieceBytes: number): number {
     const tail = this.#pending.tail(TAIL_BYTES)
@@ -257,9 +264,9 @@ export class LazyUsageReader implements UsageReader {
 
   /** As {@link #terminalAt}, where what the last event says ends the stream. It can be long. */
   #closingAt(pieceBytes: number): number {
+    if (!this.#endsEvent()) return -1
     for (let near = NEAR_CLOSING_BYTES; ; near *= 4) {
       const tail = this.#pending.tail(near)
-      if (endOfLastEvent(tail, tail.length - MOST_BLANK_LINE) !== tail.length) return -1
       const start = startOfLastEvent(tail)
       if (start === 0 && tail.length < this.#pending.length) continue
       const event = tail.subarray(start)
