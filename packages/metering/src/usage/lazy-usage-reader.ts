@@ -265,7 +265,7 @@ export class LazyUsageReader implements UsageReader {
   /** As {@link #terminalAt}, where what the last event says ends the stream. It can be long. */
   #closingAt(pieceBytes: number): number {
     if (!this.#endsEvent()) return -1
-    for (let near = NEAR_CLOSING_BYTES; ; near *= 4) {
+    for (let near = NEAR_CLOSING_BYTES; ; near *= 16) {
       const tail = this.#pending.tail(near)
       const start = startOfLastEvent(tail)
       if (start === 0 && tail.length < this.#pending.length) continue
