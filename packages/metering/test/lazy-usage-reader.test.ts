@@ -1,3 +1,5 @@
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import {
   sseDocuments,
   UsageCollector,
@@ -277,6 +279,20 @@ describe('LazyUsageReader', () => {
       }
     })
   }
+
+  it('holds a stream that comes byte by byte in not much more memory than its bytes', () => {
+    setFlagsFromString('--expose-gc')
+    const gc = runInNewContext('gc') as () => void
+    const body = Buffer.from(events(...much, ...much).slice(0, 500_000))
+    const reader = readerOf('openai-chat')
+    gc()
+    const before = process.memoryUsage().heapUsed
+    for (let at = 0; at < body.length; at += 1) reader.write(body.subarray(at, at + 1))
+    gc()
+    // Half a million slices take some 55 MB.
+    expect(process.memoryUsage().heapUsed - before).to.be.below(5_000_000)
+    expect(Buffer.from(reader.kept.body).equals(body)).to.equal(true)
+  })
 
   it('takes streams byte by byte, and in pieces that all look like an end, without going back over them each time', () => {
     const event = Buffer.from(`data: {"type":"response.output_text.delta","delta":"a","n":{"n":{}}}\n\n`.repeat(800))
