@@ -98,6 +98,7 @@ export class Call {
   /** Of a session; answers bring it by themselves. */
   #providerRequestId: string | undefined
   #outcome: Promise<void> | undefined
+  #doubt: { readonly kind: ProblemKind; readonly message: string } | undefined
 
   constructor(walk: Walk, request: CallRequest) {
     this.#walk = walk
@@ -211,14 +212,30 @@ export class Call {
   read(body: Buffer): Denial | undefined {
     if (this.metered.match === undefined || this.metered.isSession) return undefined
     const fault = this.metered.read(body)
-    return fault === undefined ? undefined : this.problem('invalid-request', BODY_FAULTS[fault])
+    return fault === undefined ? undefined : this.unreadable('invalid-request', BODY_FAULTS[fault])
+  }
+
+  /**
+   * What becomes of a request that can't be read: it is refused, unless only a short path says that it is a call. Then it
+   * is taken for one to the host itself, and passes unmetered; see {@link doubt}.
+   */
+  unreadable(kind: ProblemKind, message: string): Denial | undefined {
+    if (!this.metered.isDoubtful) return this.problem(kind, message)
+    this.metered.disown()
+    this.#doubt = { kind, message }
+    return undefined
+  }
+
+  /** Why it was not read, of a request that passed unmetered: for whoever would forward it to a provider after all. */
+  get doubt(): { readonly kind: ProblemKind; readonly message: string } | undefined {
+    return this.#doubt
   }
 
   /** As {@link read}, for a body that the host has parsed and whose bytes are gone. */
   readParsed(value: Raw): Denial | undefined {
     if (this.metered.match === undefined || this.metered.isSession) return undefined
     const fault = this.metered.readParsed(value)
-    return fault === undefined ? undefined : this.problem('invalid-request', BODY_FAULTS[fault])
+    return fault === undefined ? undefined : this.unreadable('invalid-request', BODY_FAULTS[fault])
   }
 
   /**
