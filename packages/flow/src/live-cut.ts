@@ -274,10 +274,7 @@ export class LiveCut {
         await this.#buy()
         continue
       }
-      if (output.bound > output.counted) {
-        await output.settle()
-        continue
-      }
+      if (await output.settle()) continue
       if (await this.#buy()) continue
       if (this.#isInputKnown) return output.counted >= allowance.outputTokens
       await this.#useInput()

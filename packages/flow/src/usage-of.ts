@@ -153,7 +153,7 @@ function withConfidence(usage: Usage, counts: readonly TokenCount[], scale: numb
 const NOTHING: TokenCount = { tokens: 0, bound: 0, isComplete: true, confidence: 'high', isLowerBound: false }
 
 async function countOutput(
-  { match, facts, requestBody, framing, reading, kept }: EndedAnswer,
+  { match, facts, requestBody, framing, reading, kept, isComplete }: EndedAnswer,
   counter: Counts,
 ): Promise<TokenCount> {
   if (kept.isEmpty || match.adapter.counts !== 'text') return NOTHING
@@ -162,6 +162,7 @@ async function countOutput(
     shape: match.adapter.usage,
     framing,
     body: kept.body,
+    isCutOff: !isComplete,
     model: reading.model ?? facts.model,
     request: requestBody === undefined ? undefined : new Uint8Array(requestBody),
   })

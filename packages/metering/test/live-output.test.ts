@@ -74,9 +74,13 @@ describe('LiveOutput', () => {
     const narrowed = live.bound
     expect([raw > narrowed, narrowed]).to.deep.equal([true, Buffer.byteLength(words.join(''))])
     expect(counter.isLoaded).to.equal(false)
-    await live.settle()
+    // Up to the last place where it can be cut; then the rest.
+    expect(await live.settle()).to.equal(true)
+    const ahead = tokensOf(words.join('').slice(0, -' 99'.length))
+    expect([live.counted, live.bound]).to.deep.equal([ahead, ahead + ' 99'.length])
+    expect(await live.settle()).to.equal(true)
     expect([live.counted, live.bound]).to.deep.equal([tokensOf(words.join('')), tokensOf(words.join(''))])
-    expect(live.narrow()).to.equal(false)
+    expect([live.narrow(), await live.settle()]).to.deep.equal([false, false])
   })
 
   it('goes by what the provider says in its latest event, where that covers everything', async () => {

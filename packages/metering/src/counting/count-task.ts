@@ -1,6 +1,6 @@
 import { isRaw, type Raw } from '../usage/reported-usage.ts'
 import { savedDigits } from './calibrated-prompt.ts'
-import { hidesThoughts, outputTokens, type WrittenTokens } from './output-rule.ts'
+import { hidesThoughts, outputTokens, outputTokensSoFar, type WrittenTokens } from './output-rule.ts'
 import { outputText, type OutputText } from './output-text.ts'
 import { planPrompt } from './plan-prompt.ts'
 import { Tally, type Tallied } from './tally.ts'
@@ -60,6 +60,7 @@ function countOutput(
       callCount: toolCalls.length,
       argumentCount: toolCalls.reduce((total, call) => total + argumentCount(call), 0),
     }
+    if (task.kind === 'output' && task.isCutOff === true) return outputTokensSoFar(written, family)
     return outputTokens(written, family, task.shape, task.model, request)
   }
   const isLowerBound = hidesThoughts(task.model)

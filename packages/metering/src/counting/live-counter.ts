@@ -66,7 +66,7 @@ export class LiveCounter {
 
   /** Counts what is there by now, up to the last place where it can be cut; resolves when that is done. Never rejects. */
   async settle(): Promise<void> {
-    if (this.#pending !== '') this.#post(lastSafeCut(this.#pending, this.#pending.length) || this.#pending.length)
+    if (this.#pending !== '') this.#post(lastSafeCut(this.#pending, WITHIN) || this.#pending.length)
     await this.#inFlight
   }
 

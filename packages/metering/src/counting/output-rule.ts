@@ -39,6 +39,11 @@ const AROUND: readonly (readonly [RegExp, Around, Around])[] = [
 const HIDES_THOUGHTS =
   /(?:^|[/:.])(?:o[1-9](?![a-z\d])|gpt-?5(?!-chat)|codex)|grok-(?:3-mini|4(?!.*non-reasoning)|code)|gemini-(?:2\.5|[3-9])/
 
+/** Tokens of an answer that broke off: without what models write around their words, or at their end. */
+export function outputTokensSoFar({ texts, calls }: WrittenTokens, { calibrated }: TokenFamily): number {
+  return calibrated === undefined ? texts + calls : texts * calibrated.output.factor + calls * calibrated.output.calls
+}
+
 /** Tokens of an answer. Takes what its request says into account, where that is there. */
 export function outputTokens(
   written: WrittenTokens,

@@ -22,6 +22,8 @@ export type TokenTask = {
       readonly kind: 'output'
       readonly shape: UsageShape
       readonly framing: Framing
+      /** It broke off, or was cut: what ends an answer is not in it. Default: false. */
+      readonly isCutOff?: boolean | undefined
       /** The request that it answers, where it is there: what a model writes around its words depends on it. */
       readonly request?: Uint8Array | undefined
     }

@@ -123,14 +123,20 @@ export class LiveOutput {
 
   /**
    * Counts what is there by now, or takes what its provider says in its latest event. Never rejects; a count past its
-   * deadline is a guess from the text's size.
+   * deadline is a guess from the text's size. Resolves with whether anything was left to count.
    */
-  async settle(): Promise<void> {
+  async settle(): Promise<boolean> {
     this.narrow()
+    const { openBytes } = this.#live
     const { output } = reportedIn(this.#options, [this.#latest]) ?? {}
-    if (output === undefined) return this.#live.settle()
+    if (output === undefined) {
+      await this.#live.settle()
+      return openBytes > 0
+    }
+    if (output === this.#stated && openBytes === 0) return false
     this.#stated = output
     this.#live = counterOf(this.#options)
+    return true
   }
 
   /** Input as the provider has stated it at the beginning of its stream; `undefined` where it has not. */
