@@ -115,6 +115,11 @@ export class CallHolds {
     return this.#isOverage
   }
 
+  /** Limits that this call of a session was decided under. */
+  get asked(): readonly BoundLimit[] {
+    return this.#asked.flatMap(({ bound }) => bound)
+  }
+
   /** What the calls before this one in its session were decided under. */
   get inherited(): readonly HoldRequest[] {
     return this.#inherited

@@ -34,6 +34,8 @@ export class CallPricing {
   #unpriced: Unpriced | undefined
   /** As reports name it; before it is known, as its operation does. */
   provider: string | undefined
+  /** The call comes after another one in its session. */
+  isLater = false
 
   constructor(book: PriceBook | undefined, request: MeteredRequest, estimates: UnitEstimates) {
     this.#book = book
@@ -51,8 +53,8 @@ export class CallPricing {
   refusal(bound: readonly BoundLimit[], atMs: number): string | undefined {
     const policy = policyOf(bound)
     this.#unpriced = policy ?? this.#unpriced
-    const { match, isRead, facts } = this.#request
-    if (policy === undefined || policy === 'flag' || match === undefined || !isRead) return undefined
+    const { match, facts } = this.#request
+    if (policy === undefined || policy === 'flag' || match === undefined || !this.#isKnown) return undefined
     const found = this.#find(policy, atMs)
     if (found !== undefined && unitsOf(bound).every((unit) => this.#book!.tells(found, unit))) return undefined
     const model = facts.model === undefined ? 'A call without a model' : `The model ${JSON.stringify(facts.model)}`
@@ -63,7 +65,7 @@ export class CallPricing {
   amounts(bound: readonly BoundLimit[], estimated: Amounts, atMs: number): Amounts {
     const stated = this.#withUnits(estimated)
     const policy = policyOf(bound)
-    if (policy === undefined || !this.#request.isRead) return stated
+    if (policy === undefined || !this.#isKnown) return stated
     const found = this.#find(policy, atMs)
     return found === undefined ? stated : { ...stated, ...this.#bound(found, stated) }
   }
@@ -104,6 +106,12 @@ export class CallPricing {
       audio: price.hasDearerAudio && this.#mentions(AUDIO_WORDS),
     }
     return defined(this.#book!.bound(found, most, mayHave, this.#request.facts.serviceTier))
+  }
+
+  /** Whether the request says what it wants: it was read, or is of a session that has named its model, or had the time to. */
+  get #isKnown(): boolean {
+    const { isRead, isSession, facts } = this.#request
+    return isRead || (isSession && (this.isLater || facts.model !== undefined))
   }
 
   #mentions(words: readonly string[]): boolean {

@@ -80,6 +80,8 @@ export class Call {
   #plans: PlanSet = NO_PLANS
   #meters = false
   #provider: string | undefined
+  /** Of the provider, where nobody has named it. */
+  #host: string | undefined
   #learnedAs: string | undefined
   #records = false
   #decidedAtMs: number | undefined
@@ -306,7 +308,9 @@ export class Call {
 
   /** Tells by its host who serves the call, where nobody has named the provider. */
   servedAt(host: string): void {
-    if (this.#provider === undefined) this.metered.servedBy(host)
+    if (this.#provider !== undefined) return
+    this.#host = host
+    this.metered.servedBy(host)
   }
 
   /** From now on the call is written to the ledger when it ends; draining waits for it. */
@@ -344,9 +348,11 @@ export class Call {
   following(): Call {
     const next = new Call(this.#walk, this.request)
     next.#sessionId = this.callId
+    next.#pricing.isLater = true
     next.#subject = this.#subject
     next.#plans = this.#plans
     if (this.#meters) next.meter(this.#provider)
+    if (this.#host !== undefined) next.servedAt(this.#host)
     next.#styles = this.#styles
     next.#providerRequestId = this.#providerRequestId
     next.metered.learnModel(this.metered.facts.model)
@@ -364,9 +370,15 @@ export class Call {
     return undefined
   }
 
-  /** Takes the model that a session names after it was opened. Returns the denial where its limits have no room. */
+  /**
+   * Takes the model that a session names after it was opened. Returns the denial where its limits have no room, or count
+   * what calls cost and it has no price.
+   */
   async learnModel(model: string): Promise<Denial | undefined> {
-    if (!this.metered.learnModel(model) || !this.#plans.plans.some(({ dependsOn }) => dependsOn.model)) return undefined
+    if (!this.metered.learnModel(model)) return undefined
+    const unpriced = this.#pricing.refusal(this.#holds.asked, this.#walk.admission.nowMs())
+    if (unpriced !== undefined) return this.problem('unpriced-model', unpriced)
+    if (!this.#plans.plans.some(({ dependsOn }) => dependsOn.model)) return undefined
     const bound = this.undecided(this.bind(this.#plans))
     return bound.length === 0 ? undefined : this.admit({ bound, subject: this.#subject?.id })
   }
