@@ -41,6 +41,8 @@ export interface HoldRequest {
   readonly subject?: string | undefined
   /** Tries again what has failed, and is charged no further request. */
   readonly isSparedRetry?: boolean
+  /** Whose calls teach what its counts are off by. */
+  readonly tenant?: string | undefined
   /** Name of the provider, where that is not the one of the operation. */
   readonly provider?: string | undefined
   /** What was learned of the output of such calls. */
@@ -201,7 +203,7 @@ export class CallHolds {
     if (decision.admitted || match === undefined || body === undefined) return decision
     let input = inputBound
     if (couldFit(decision, output, lowers)) {
-      input = Math.min(inputBound, await this.#countedInput(body, hold.provider ?? match.adapter.provider))
+      input = Math.min(inputBound, await this.#countedInput(body, hold.provider ?? match.adapter.provider, hold.tenant))
       // A count that is no lower changes nothing.
       if (input < inputBound)
         decision = await admission.admit({ ...request, amounts: this.#amounts({ ...asked, input }) })
@@ -227,7 +229,7 @@ export class CallHolds {
     return decision
   }
 
-  async #countedInput(body: Buffer, provider: string): Promise<number> {
+  async #countedInput(body: Buffer, provider: string, tenant: string | undefined): Promise<number> {
     const { counter, learned } = this.#walk
     const { match, facts, kind } = this.#request
     const task: TokenTask = {
@@ -238,7 +240,7 @@ export class CallHolds {
       provider,
     }
     this.#counted ??= await counter.count(task)
-    return conservativeInput(learned.calibration, calibrationKey({ provider, kind }, task), this.#counted)
+    return conservativeInput(learned.calibration, calibrationKey({ tenant, provider, kind }, task), this.#counted)
   }
 
   #output({ bound, learnedOutput }: HoldRequest, lowers: boolean): number {

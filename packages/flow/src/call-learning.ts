@@ -47,10 +47,10 @@ export function learnFrom(
   // Pictures and sound have no text to count.
   if (counts === 'nothing') return
   const { framing, kept, reading } = answer
-  const { provider } = key
+  const { provider, tenant } = key
   const wholeAnswer = isOpen && counts === 'text' && framing === 'json' && !kept.isEmpty && kept.scale === 1
   sampler.ended({
-    calls: { provider, kind: request.kind },
+    calls: { tenant, provider, kind: request.kind },
     usage,
     prompt:
       body === undefined

@@ -1,4 +1,5 @@
 import {
+  DEFAULT_TENANT,
   NO_PLANS,
   type BoundLimit,
   type Dimensions,
@@ -236,6 +237,7 @@ export class Call {
     const request = {
       ...hold,
       isSparedRetry: this.#isSparedRetry,
+      tenant: this.#tenant,
       provider: this.#learnsAs,
       learnedOutput: this.#learnedOutput(),
     }
@@ -255,6 +257,10 @@ export class Call {
     const { match, facts } = this.metered
     if (match === undefined || (facts.outputCeiling !== undefined && outputEstimate === 'ceiling')) return undefined
     return learned.outputs.estimate(this.#outputKey(match.adapter), facts.answers)
+  }
+
+  get #tenant(): string {
+    return this.#subject?.tenant ?? DEFAULT_TENANT
   }
 
   /** Under which name of a provider the call learns: the one that was known when it was decided on. */
@@ -469,6 +475,7 @@ export class Call {
     const usage = usageOf(
       { match, facts, requestBody: body, requestBytes: bytes, framing, reading, kept, isComplete },
       new CalibratedCounter(this.#walk.counter, this.#walk.learned.calibration, {
+        tenant: this.#tenant,
         provider: this.#learnsAs ?? match.adapter.provider,
         kind: this.metered.kind,
       }),
@@ -511,7 +518,7 @@ export class Call {
     return {
       kind: 'usage',
       id: this.attemptId,
-      tenant: this.#subject?.tenant ?? 'default',
+      tenant: this.#tenant,
       atMs,
       callId,
       parentId,

@@ -72,8 +72,7 @@ export class CountSampler {
   #compare(calls: CalibratedCalls, task: TokenTask, count: TokenCount, reported: number): void {
     if (!count.isComplete) return
     const key = calibrationKey(calls, task)
-    const series = this.#learned.calibration.observe(key, count.tokens, reported, this.#nowMs())
-    if (series !== undefined) this.#learned.learned([series])
+    this.#learned.learned(this.#learned.calibration.observe(key, count.tokens, reported, this.#nowMs()))
   }
 }
 
