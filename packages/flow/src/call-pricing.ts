@@ -23,7 +23,9 @@ export interface UnitEstimates {
 
 /** Members of requests by which something is written into a cache, and content that is audio. */
 const CACHE_WORDS = ['cache_control', 'cachePoint']
-const AUDIO_WORDS = ['audio']
+const AUDIO_WORDS = ['audio', 'AUDIO', 'fileUri', 'file_uri']
+/** Letters that are escaped, as no client does: any word can be written so. */
+const ESCAPED_LETTERS = ['\\u004', '\\u005', '\\u006', '\\u007']
 
 /** What a call may cost at most, and what it has cost, by the price book that was in force when it began. */
 export class CallPricing {
@@ -116,7 +118,7 @@ export class CallPricing {
 
   #mentions(words: readonly string[]): boolean {
     const { body } = this.#request
-    return body === undefined || words.some((word) => body.includes(word))
+    return body === undefined || [...words, ...ESCAPED_LETTERS].some((word) => body.includes(word))
   }
 
   #find(policy: Unpriced, atMs: number): FoundPrice | undefined {

@@ -4,6 +4,7 @@ import {
   isSessionRow,
   matchAdapter,
   matchServedBy,
+  mostMediaTokens,
   parseFormBody,
   parseJsonBody,
   readRequestFacts,
@@ -54,6 +55,7 @@ export class MeteredRequest {
   #bytes = 0
   #isRead = false
   #kind: string | undefined
+  #mostMediaTokens: number | undefined
   #loweredCeiling: number | undefined
   #isUsageInjected = false
   #isForm = false
@@ -94,6 +96,12 @@ export class MeteredRequest {
     return this.#isRead
   }
 
+  get #mediaTokens(): number {
+    const [body, parsed] = [this.#body, this.#parsed]
+    if (body === undefined || parsed === undefined) return this.#mostMediaTokens ?? 0
+    return (this.#mostMediaTokens ??= mostMediaTokens(body, parsed, this.#facts.model))
+  }
+
   /** Size of the body. */
   get bytes(): number {
     return this.#bytes
@@ -103,7 +111,8 @@ export class MeteredRequest {
   get inputBound(): number {
     const { adapter } = this.#match ?? {}
     if (adapter !== undefined && !adapter.bills.includes('tokens')) return 0
-    return this.#isForm ? Math.ceil(this.#bytes / LEAST_FILE_BYTES_PER_TOKEN) + MOST_IMAGE_TOKENS : this.#bytes
+    if (this.#isForm) return Math.ceil(this.#bytes / LEAST_FILE_BYTES_PER_TOKEN) + MOST_IMAGE_TOKENS
+    return this.#bytes + this.#mediaTokens
   }
 
   /** The body, for counting it; absent before it was read, and where it is too large to be kept. */
