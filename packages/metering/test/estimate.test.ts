@@ -34,7 +34,12 @@ describe('estimateAmounts', () => {
       })
     })
   }
-  const many: readonly (readonly [what: string, facts: { outputCeiling?: number }, options: EstimateOptions, n: number])[] = [
+  const many: readonly (readonly [
+    what: string,
+    facts: { outputCeiling?: number },
+    options: EstimateOptions,
+    n: number,
+  ])[] = [
     ['the ceiling of all, though no single answer could be as long', { outputCeiling: 4_000_000 }, {}, 4_000_000],
     ['no more than that many models write', { outputCeiling: 1e15 }, {}, 8 * 1_048_576],
     ['what was learned of all', {}, { learnedOutput: 2_000_000 }, 2_000_000],

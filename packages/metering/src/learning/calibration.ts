@@ -128,7 +128,10 @@ function ofAll(key: CalibrationKey): CalibrationKey {
   return { ...key, tenant: undefined }
 }
 
-function learnedEstimate(series: Recent<Learned>, counted: number): { readonly tokens: number; readonly upper: number } {
+function learnedEstimate(
+  series: Recent<Learned>,
+  counted: number,
+): { readonly tokens: number; readonly upper: number } {
   const { samples } = series
   if (series.learned === undefined || series.since > 0) {
     series.learned = learnedOf(samples)

@@ -27,10 +27,7 @@ export function estimateAmounts(facts: RequestFacts, inputTokens: number, option
 }
 
 /** The output that is set aside: the ceiling, or what was learned, or a guess. At least 1. */
-export function outputEstimate(
-  { outputCeiling, answers = 1 }: RequestFacts,
-  options: EstimateOptions = {},
-): number {
+export function outputEstimate({ outputCeiling, answers = 1 }: RequestFacts, options: EstimateOptions = {}): number {
   const { tightestTokenQuota = Infinity, learnedOutput, outputEstimate: by = 'ceiling' } = options
   const mostOutput = wholeUnits(MOST_OUTPUT_TOKENS * answers)
   if (outputCeiling !== undefined) {
