@@ -56,7 +56,9 @@ describe('many calls at once, counted by the provider', () => {
     const price = { input: 2.5, cacheRead: 1.25, output: 10, tiers: { flex: { multiplier: 0.5 } } }
     const quota = dollars('0.5')
     const bed = await openTestBed({
-      plans: [{ name: 'p', limits: [{ name: 'budget', unit: 'cost', quota, window: { kind: 'fixed', every: 'day' } }] }],
+      plans: [
+        { name: 'p', limits: [{ name: 'budget', unit: 'cost', quota, window: { kind: 'fixed', every: 'day' } }] },
+      ],
       defaultPlans: ['p'],
       prices: new PriceBook({ prices: [{ model: 'gpt-4o', ...price }] }),
     })

@@ -10,6 +10,7 @@ import {
   type LimitStatus,
   type Refused,
   type Reservation,
+  type Unit,
   type WithoutStore,
 } from '@tallygate/core'
 import type { CallPricing } from './call-pricing.ts'
@@ -216,7 +217,7 @@ export class CallHolds {
     const { outputCeiling, answers = 1 } = this.#request.facts
     let decision: Decision = refused
     for (let tries = 0; tries < MOST_LOWERINGS && !decision.admitted; tries += 1) {
-      const room = roomLeft(decision, asked.input)
+      const room = roomLeft(decision, asked.input, (unit, remaining) => this.#outputFor(unit, remaining, asked))
       const each = room === undefined ? 0 : Math.floor(Math.min(room.tokens, asked.output) / answers)
       if (room === undefined || each < room.least) return decision
       decision = await this.#walk.admission.admit({
@@ -227,6 +228,17 @@ export class CallHolds {
         this.#request.lowerCeiling(each)
     }
     return decision
+  }
+
+  /** Most output, up to what is asked for, whose cost beside the input's is no more than that. */
+  #outputFor(unit: Unit, remaining: number, asked: Asked): number {
+    let [fits, exceeds] = [-1, asked.output + 1]
+    while (exceeds - fits > 1) {
+      const output = Math.floor((fits + exceeds) / 2)
+      if ((this.#amounts({ ...asked, output })[unit] ?? 0) <= remaining) fits = output
+      else exceeds = output
+    }
+    return fits
   }
 
   async #countedInput(body: Buffer, provider: string, tenant: string | undefined): Promise<number> {
