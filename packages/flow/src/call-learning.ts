@@ -1,6 +1,7 @@
 import { DEFAULT_TENANT, type Subject, type Usage } from '@tallygate/core'
 import type { OutputKey, TokenCount } from '@tallygate/metering'
 import type { AnswerFacts } from './answer.ts'
+import { MOST_SAMPLED_BYTES } from './count-sampler.ts'
 import type { MeteredRequest } from './metered-request.ts'
 import type { Walk } from './walk.ts'
 
@@ -48,7 +49,13 @@ export function learnFrom(
   if (counts === 'nothing') return
   const { framing, kept, reading } = answer
   const { provider, tenant } = key
-  const wholeAnswer = isOpen && counts === 'text' && framing === 'json' && !kept.isEmpty && kept.scale === 1
+  const wholeAnswer =
+    isOpen &&
+    (body?.length ?? 0) <= MOST_SAMPLED_BYTES &&
+    counts === 'text' &&
+    framing === 'json' &&
+    !kept.isEmpty &&
+    kept.scale === 1
   sampler.ended({
     calls: { tenant, provider, kind: request.kind },
     usage,
@@ -58,7 +65,7 @@ export function learnFrom(
         : {
             kind: 'prompt',
             shape,
-            body: counted === undefined ? new Uint8Array(body) : NOTHING,
+            body: counted === undefined && body.length <= MOST_SAMPLED_BYTES ? new Uint8Array(body) : NOTHING,
             model: facts.model,
             provider,
           },
