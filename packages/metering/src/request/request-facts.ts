@@ -79,14 +79,18 @@ function at(body: unknown, path: MemberPath): unknown {
   return value
 }
 
+/** Numbers in quotes, as servers take them that read requests leniently (vLLM among them). */
+const NUMBER = /^\s{0,8}\+?\d{1,16}(?:\.\d{0,16})?\s{0,8}$/
+
 /**
- * The largest of the members that are positive numbers. What is not, the provider refuses or ignores; of two spellings
- * it may obey either.
+ * The largest of the members that are positive numbers, or such in quotes. What is not, the provider refuses or ignores;
+ * of two spellings it may obey either.
  */
 function largest(body: Raw, paths: readonly MemberPath[]): number | undefined {
   let most: number | undefined
   for (const path of paths) {
-    const value = at(body, path)
+    const stated = at(body, path)
+    const value = typeof stated === 'string' && NUMBER.test(stated) ? Number(stated) : stated
     if (typeof value === 'number' && Number.isFinite(value) && value > (most ?? 0)) most = value
   }
   return most
