@@ -216,6 +216,17 @@ describe('CallPricing', () => {
     expect(await held({ messages: [{ type: 'input_audio' }] })).to.equal(30_000)
   })
 
+  it('holds the searches that a request lets its provider do', async () => {
+    const on = bed({ prices: [{ model: 'm', input: 0, output: 0, search: 0.01 }] })
+    const tools = [{ type: 'web_search_20250305', name: 'web_search', max_uses: 4 }]
+    const { call } = await ask(on, { model: 'm', max_tokens: 1, messages: [], tools }, '/v1/messages')
+    expect(await on.used()).to.deep.equal({ 'p/budget': dollars('0.04') })
+    call.release()
+    const without = await ask(on, { model: 'm', max_tokens: 1, messages: [] }, '/v1/messages')
+    expect(await on.used()).to.deep.equal({ 'p/budget': 0 })
+    without.call.release()
+  })
+
   it('is not misled by escapes as to what may write into caches', async () => {
     const on = bed({ prices: [{ model: 'm', input: 3, cacheWrite: 6, output: 1 }] })
     const held = async (body: string): Promise<number> => {

@@ -143,6 +143,22 @@ describe('readRequestFacts', () => {
   }
 })
 
+describe('searches of a request', () => {
+  const table: readonly (readonly [tools: string, searches: number | undefined])[] = [
+    ['[{"type":"web_search_20250305","name":"web_search","max_uses":5}]', 5],
+    ['[{"type":"web_search_20250305","max_uses":"5"},{"type":"web_search"}]', 6],
+    ['[{"type":"web_search_preview"}]', 1],
+    ['[{"type":"custom","name":"web_search","max_uses":5}]', undefined],
+    ['[{"name":"web_search"},null,4,["web_search"],{"type":["web_search"]}]', undefined],
+    ['{"type":"web_search"}', undefined],
+    ['[]', undefined],
+  ]
+  for (const [tools, searches] of table)
+    it(`are ${searches ?? 'none'} with the tools ${tools}`, () => {
+      expect(factsOf(MESSAGES, `{"tools":${tools}}`).searches).to.equal(searches)
+    })
+})
+
 function factsOf(path: string, body: string): RequestFacts {
   const match = matchAdapter('POST', path)
   const parsed = parseJsonBody(Buffer.from(body))
