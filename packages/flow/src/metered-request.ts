@@ -97,9 +97,8 @@ export class MeteredRequest {
   }
 
   get #mediaTokens(): number {
-    const [body, parsed] = [this.#body, this.#parsed]
-    if (body === undefined || parsed === undefined) return this.#mostMediaTokens ?? 0
-    return (this.#mostMediaTokens ??= mostMediaTokens(body, parsed, this.#facts.model))
+    if (this.#parsed === undefined) return this.#mostMediaTokens ?? 0
+    return (this.#mostMediaTokens ??= mostMediaTokens(this.#parsed, this.#facts.model))
   }
 
   /** Size of the body. */
