@@ -58,6 +58,7 @@ export class MeteredRequest {
   #mostMediaTokens: number | undefined
   #loweredCeiling: number | undefined
   #isUsageInjected = false
+  #asksUsage = false
   #isForm = false
 
   constructor({ method, url, headers }: CallRequest) {
@@ -156,6 +157,11 @@ export class MeteredRequest {
     return this.#isUsageInjected
   }
 
+  /** Whether the caller itself has asked a stream for its usage. */
+  get asksUsage(): boolean {
+    return this.#asksUsage
+  }
+
   /** Reads a body. Returns what is wrong with it. */
   read(body: Buffer): BodyFault | undefined {
     const type = String(this.#headers['content-type'] ?? '')
@@ -232,6 +238,8 @@ export class MeteredRequest {
     this.#isRead = true
     this.#body = body
     this.#parsed = value
+    const options = value['stream_options'] as { readonly include_usage?: unknown } | null | undefined
+    this.#asksUsage = options?.include_usage === true
   }
 }
 

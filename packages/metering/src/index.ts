@@ -82,3 +82,14 @@ export {
   type StreamEnd,
   type UsageShape,
 } from './usage/usage-shapes.ts'
+export { streamFramer, type StreamFramer } from './live/stream-framer.ts'
+export { LiveOutput, type LiveOutputOptions } from './live/live-output.ts'
+export {
+  hasEnded,
+  streamDocuments,
+  streamEnding,
+  streamFramingOf,
+  type CutStream,
+  type StreamFraming,
+} from './live/stream-ending.ts'
+export { writtenText } from './live/written-text.ts'

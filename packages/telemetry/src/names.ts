@@ -65,6 +65,8 @@ export const METRIC = {
   overshoot: 'tallygate.quota.overshoot',
   /** What calls cost by the price book, in whole units of its currency. */
   cost: 'tallygate.usage.cost',
+  /** Streams that were cut at a quota, or would have been, by limit and by what it does when it trips. */
+  cuts: 'tallygate.quota.cuts',
   /** Counters that were seeded from the ledger: after a start, or because their store had lost them. */
   rebuilt: 'tallygate.counters.rebuilt',
   /** Counters less what the ledger says, by plan and limit: of a few subjects that called lately. */
