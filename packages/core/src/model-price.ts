@@ -116,16 +116,16 @@ export class CompiledPrice {
     return scaledCost((long.find(({ above }) => input > above)?.card ?? card).rate(usage), multiplier)
   }
 
-  /** Not less than a call can cost that uses no more than this. @param tier That it asks for. */
+  /**
+   * Not less than a call can cost that uses no more than this.
+   *
+   * @param tier That it asks for. A provider that has none, or no room in it, serves the call as any other: what is
+   *   cheaper counts only when it is billed.
+   */
   costBound(most: MostUsed, mayHave: MayHave, tier?: string): ScaledCost | undefined {
-    const { card, long, multiplier } = this.#tier(tier)
-    const cards = [card, ...long.filter(({ above }) => most.inputTokens > above).map((each) => each.card)]
-    const bounds = cards.flatMap((each) => each.bound(most, mayHave) ?? [])
-    if (bounds.length === 0) return undefined
-    return scaledCost(
-      bounds.reduce((dearest, bound) => (bound > dearest ? bound : dearest)),
-      multiplier,
-    )
+    const asked = this.#tier(tier)
+    const usual = boundOf(this.#base, most, mayHave)
+    return asked === this.#base ? usual : dearer(usual, boundOf(asked, most, mayHave))
   }
 
   /** Credits of a usage, in the scale of a cost; `undefined` where it does not say. */
@@ -142,6 +142,22 @@ export class CompiledPrice {
       (name === undefined || this.#tiers.size === 0 ? undefined : this.#tiers.get(name.toLowerCase())) ?? this.#base
     )
   }
+}
+
+function boundOf({ card, long, multiplier }: Tier, most: MostUsed, mayHave: MayHave): ScaledCost | undefined {
+  const cards = [card, ...long.filter(({ above }) => most.inputTokens > above).map((each) => each.card)]
+  const bounds = cards.flatMap((each) => each.bound(most, mayHave) ?? [])
+  if (bounds.length === 0) return undefined
+  return scaledCost(
+    bounds.reduce((dearest, bound) => (bound > dearest ? bound : dearest)),
+    multiplier,
+  )
+}
+
+function dearer(one: ScaledCost | undefined, other: ScaledCost | undefined): ScaledCost | undefined {
+  if (one === undefined || other === undefined) return one ?? other
+  const exact = ({ scaled, multiplier }: ScaledCost): bigint => BigInt(scaled) * BigInt(multiplier)
+  return exact(other) > exact(one) ? other : one
 }
 
 function scaledCost(scaled: bigint | number | undefined, multiplier: number): ScaledCost | undefined {

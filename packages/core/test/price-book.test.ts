@@ -505,6 +505,16 @@ describe('PriceBook', () => {
       const found = book.find({ model: 'm', atMs: AT })!
       expect(book.bound(found, { inputTokens: 10, outputTokens: 0 }, {}, 'priority').cost).to.equal(60_000)
     })
+
+    it('takes no cheaper tier at its word, as calls of it can be served and billed as any other', () => {
+      const tiers = { flex: { multiplier: 0.5 }, batch: { input: 1 } }
+      const book = bookOf({ model: 'm', input: 3, longContext: { above: 20, input: 6 }, tiers })
+      const found = book.find({ model: 'm', atMs: AT })!
+      for (const tier of ['flex', 'batch', 'unheard-of', undefined]) {
+        expect(book.bound(found, { inputTokens: 10, outputTokens: 0 }, {}, tier).cost).to.equal(30_000)
+        expect(book.bound(found, { inputTokens: 30, outputTokens: 0 }, {}, tier).cost).to.equal(180_000)
+      }
+    })
   })
 
   describe('mistakes', () => {

@@ -1,4 +1,4 @@
-import type { Plan } from '@tallygate/core'
+import { dollars, PriceBook, type Plan } from '@tallygate/core'
 import { keepRawBody, llmProxy, quotaMiddleware } from '@tallygate/express'
 import type { ReceivedRequest, Script } from '@tallygate/testkit'
 import { expect } from 'chai'
@@ -131,6 +131,33 @@ describe('onShortRoom', () => {
       expect(await bed.used('tokens')).to.equal(sum)
       expect(answers.filter(({ status }) => status === 200)).to.have.length(used.length)
       expect(answers.some(({ headers }) => headers.has('x-tallygate-max-tokens'))).to.equal(true)
+    })
+  }
+
+  for (const unit of ['cost', 'credits'] as const) {
+    it(`never lets calls at once use more ${unit} than there is, and leaves little of it`, async () => {
+      const api = APIS['chat completions']!
+      const price = { input: 1, output: 10, longContext: { above: 100, input: 2, output: 20 } }
+      const [quota, perOutput] = unit === 'cost' ? [dollars('0.02'), 10_000] : [2_000, 1]
+      const bed = await openTestBed({
+        plans: [plan([{ name: 'money', unit, quota, window: { kind: 'lifetime' } }], 1)],
+        defaultPlans: ['p'],
+        prices: new PriceBook({ creditsPerUnit: 100_000, prices: [{ model: 'gpt-4o', ...price }] }),
+      })
+      const script = writesAllItMay(api)
+      bed.provider.script = (request) => ({ ...script(request), delayMs: 50 })
+      const url = await served(bed)
+      const answers: Answered[] = []
+      for (let round = 0; round < 3; round += 1) {
+        const some = Array.from({ length: 12 }, (_, index) => ask(url + api.path, { body: api.body(40 + 97 * index) }))
+        answers.push(...(await Promise.all(some)))
+      }
+      const output = bed.provider.requests.reduce((sum, { body }) => sum + ceilingOf(api, body)!, 0)
+      const used = await bed.used('money')
+      expect(used).to.be.within(quota - 30 * perOutput, quota)
+      expect(output * perOutput).to.be.below(used)
+      expect(answers.some(({ headers }) => headers.has('x-tallygate-max-tokens'))).to.equal(true)
+      expect(answers.at(-1)!.status).to.equal(429)
     })
   }
 

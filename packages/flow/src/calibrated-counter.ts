@@ -29,9 +29,7 @@ export class CalibratedCounter {
 
 /** What the count of a task is compared under. Of an answer it does not matter what its request was made of. */
 export function calibrationKey(calls: CalibratedCalls, { kind, model }: TokenTask): CalibrationKey {
-  return kind === 'output'
-    ? { provider: calls.provider, model, part: 'completion', kind: 'text' }
-    : { provider: calls.provider, model, part: 'prompt', kind: calls.kind }
+  return kind === 'output' ? { ...calls, model, part: 'completion', kind: 'text' } : { ...calls, model, part: 'prompt' }
 }
 
 /** What is added to a count of whose like nothing was learned: other families, and tools, are off by as much. */

@@ -10,6 +10,7 @@ import {
   type LimitStatus,
   type Refused,
   type Reservation,
+  type Unit,
   type WithoutStore,
 } from '@tallygate/core'
 import type { CallPricing } from './call-pricing.ts'
@@ -46,6 +47,8 @@ export interface HoldRequest {
   readonly subject?: string | undefined
   /** Tries again what has failed, and is charged no further request. */
   readonly isSparedRetry?: boolean
+  /** Whose calls teach what its counts are off by. */
+  readonly tenant?: string | undefined
   /** Name of the provider, where that is not the one of the operation. */
   readonly provider?: string | undefined
   /** What was learned of the output of such calls. */
@@ -118,6 +121,11 @@ export class CallHolds {
   /** Whether the call passed a limit that flags. */
   get isOverage(): boolean {
     return this.#isOverage
+  }
+
+  /** Limits that this call of a session was decided under. */
+  get asked(): readonly BoundLimit[] {
+    return this.#asked.flatMap(({ bound }) => bound)
   }
 
   /** What the calls before this one in its session were decided under. */
@@ -224,7 +232,7 @@ export class CallHolds {
     if (decision.admitted || match === undefined || body === undefined) return decision
     let input = inputBound
     if (couldFit(decision, output, lowers)) {
-      input = Math.min(inputBound, await this.#countedInput(body, hold.provider ?? match.adapter.provider))
+      input = Math.min(inputBound, await this.#countedInput(body, hold.provider ?? match.adapter.provider, hold.tenant))
       // A count that is no lower changes nothing.
       if (input < inputBound)
         decision = await admission.admit({ ...request, amounts: this.#amounts({ ...asked, input }) })
@@ -237,7 +245,7 @@ export class CallHolds {
     const { outputCeiling, answers = 1 } = this.#request.facts
     let decision: Decision = refused
     for (let tries = 0; tries < MOST_LOWERINGS && !decision.admitted; tries += 1) {
-      const room = roomLeft(decision, asked.input)
+      const room = roomLeft(decision, asked.input, (unit, remaining) => this.#outputFor(unit, remaining, asked))
       const each = room === undefined ? 0 : Math.floor(Math.min(room.tokens, asked.output) / answers)
       if (room === undefined || each < room.least) return decision
       decision = await this.#walk.admission.admit({
@@ -250,7 +258,18 @@ export class CallHolds {
     return decision
   }
 
-  async #countedInput(body: Buffer, provider: string): Promise<number> {
+  /** Most output, up to what is asked for, whose cost beside the input's is no more than that. */
+  #outputFor(unit: Unit, remaining: number, asked: Asked): number {
+    let [fits, exceeds] = [-1, asked.output + 1]
+    while (exceeds - fits > 1) {
+      const output = Math.floor((fits + exceeds) / 2)
+      if ((this.#amounts({ ...asked, output })[unit] ?? 0) <= remaining) fits = output
+      else exceeds = output
+    }
+    return fits
+  }
+
+  async #countedInput(body: Buffer, provider: string, tenant: string | undefined): Promise<number> {
     const { counter, learned } = this.#walk
     const { match, facts, kind } = this.#request
     const task: TokenTask = {
@@ -261,7 +280,7 @@ export class CallHolds {
       provider,
     }
     this.#counted ??= await counter.count(task)
-    return conservativeInput(learned.calibration, calibrationKey({ provider, kind }, task), this.#counted)
+    return conservativeInput(learned.calibration, calibrationKey({ tenant, provider, kind }, task), this.#counted)
   }
 
   #output({ bound, learnedOutput }: HoldRequest, lowers: boolean): number {

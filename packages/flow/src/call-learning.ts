@@ -1,6 +1,7 @@
 import { DEFAULT_TENANT, type Subject, type Usage } from '@tallygate/core'
 import type { OutputKey, TokenCount } from '@tallygate/metering'
 import type { AnswerFacts } from './answer.ts'
+import { MOST_SAMPLED_BYTES } from './count-sampler.ts'
 import type { MeteredRequest } from './metered-request.ts'
 import type { Walk } from './walk.ts'
 
@@ -47,10 +48,16 @@ export function learnFrom(
   // Pictures and sound have no text to count.
   if (counts === 'nothing') return
   const { framing, kept, reading } = answer
-  const { provider } = key
-  const wholeAnswer = isOpen && counts === 'text' && framing === 'json' && !kept.isEmpty && kept.scale === 1
+  const { provider, tenant } = key
+  const wholeAnswer =
+    isOpen &&
+    (body?.length ?? 0) <= MOST_SAMPLED_BYTES &&
+    counts === 'text' &&
+    framing === 'json' &&
+    !kept.isEmpty &&
+    kept.scale === 1
   sampler.ended({
-    calls: { provider, kind: request.kind },
+    calls: { tenant, provider, kind: request.kind },
     usage,
     prompt:
       body === undefined
@@ -58,7 +65,7 @@ export function learnFrom(
         : {
             kind: 'prompt',
             shape,
-            body: counted === undefined ? new Uint8Array(body) : NOTHING,
+            body: counted === undefined && body.length <= MOST_SAMPLED_BYTES ? new Uint8Array(body) : NOTHING,
             model: facts.model,
             provider,
           },

@@ -23,7 +23,9 @@ export interface UnitEstimates {
 
 /** Members of requests by which something is written into a cache, and content that is audio. */
 const CACHE_WORDS = ['cache_control', 'cachePoint']
-const AUDIO_WORDS = ['audio']
+const AUDIO_WORDS = ['audio', 'AUDIO', 'fileUri', 'file_uri']
+/** Letters that are escaped, as no client does: any word can be written so. */
+const ESCAPED_LETTERS = ['\\u004', '\\u005', '\\u006', '\\u007']
 
 /** What a call may cost at most, and what it has cost, by the price book that was in force when it began. */
 export class CallPricing {
@@ -34,6 +36,8 @@ export class CallPricing {
   #unpriced: Unpriced | undefined
   /** As reports name it; before it is known, as its operation does. */
   provider: string | undefined
+  /** The call comes after another one in its session. */
+  isLater = false
 
   constructor(book: PriceBook | undefined, request: MeteredRequest, estimates: UnitEstimates) {
     this.#book = book
@@ -51,8 +55,8 @@ export class CallPricing {
   refusal(bound: readonly BoundLimit[], atMs: number): string | undefined {
     const policy = policyOf(bound)
     this.#unpriced = policy ?? this.#unpriced
-    const { match, isRead, facts } = this.#request
-    if (policy === undefined || policy === 'flag' || match === undefined || !isRead) return undefined
+    const { match, facts } = this.#request
+    if (policy === undefined || policy === 'flag' || match === undefined || !this.#isKnown) return undefined
     const found = this.#find(policy, atMs)
     if (found !== undefined && unitsOf(bound).every((unit) => this.#book!.tells(found, unit))) return undefined
     const model = facts.model === undefined ? 'A call without a model' : `The model ${JSON.stringify(facts.model)}`
@@ -63,7 +67,7 @@ export class CallPricing {
   amounts(bound: readonly BoundLimit[], estimated: Amounts, atMs: number): Amounts {
     const stated = this.#withUnits(estimated)
     const policy = policyOf(bound)
-    if (policy === undefined || !this.#request.isRead) return stated
+    if (policy === undefined || !this.#isKnown) return stated
     const found = this.#find(policy, atMs)
     return found === undefined ? stated : { ...stated, ...this.#bound(found, stated) }
   }
@@ -106,9 +110,15 @@ export class CallPricing {
     return defined(this.#book!.bound(found, most, mayHave, this.#request.facts.serviceTier))
   }
 
+  /** Whether the request says what it wants: it was read, or is of a session that has named its model, or had the time to. */
+  get #isKnown(): boolean {
+    const { isRead, isSession, facts } = this.#request
+    return isRead || (isSession && (this.isLater || facts.model !== undefined))
+  }
+
   #mentions(words: readonly string[]): boolean {
     const { body } = this.#request
-    return body === undefined || words.some((word) => body.includes(word))
+    return body === undefined || [...words, ...ESCAPED_LETTERS].some((word) => body.includes(word))
   }
 
   #find(policy: Unpriced, atMs: number): FoundPrice | undefined {

@@ -1,4 +1,5 @@
 import {
+  DEFAULT_TENANT,
   NO_PLANS,
   type BoundLimit,
   type Dimensions,
@@ -85,6 +86,8 @@ export class Call {
   #plans: PlanSet = NO_PLANS
   #meters = false
   #provider: string | undefined
+  /** Of the provider, where nobody has named it. */
+  #host: string | undefined
   #learnedAs: string | undefined
   #records = false
   #decidedAtMs: number | undefined
@@ -257,6 +260,7 @@ export class Call {
     const request = {
       ...hold,
       isSparedRetry: this.#isSparedRetry,
+      tenant: this.#tenant,
       provider: this.#learnsAs,
       learnedOutput: this.#learnedOutput(),
     }
@@ -276,6 +280,10 @@ export class Call {
     const { match, facts } = this.metered
     if (match === undefined || (facts.outputCeiling !== undefined && outputEstimate === 'ceiling')) return undefined
     return learned.outputs.estimate(this.#outputKey(match.adapter), facts.answers)
+  }
+
+  get #tenant(): string {
+    return this.#subject?.tenant ?? DEFAULT_TENANT
   }
 
   /** Under which name of a provider the call learns: the one that was known when it was decided on. */
@@ -329,7 +337,9 @@ export class Call {
 
   /** Tells by its host who serves the call, where nobody has named the provider. */
   servedAt(host: string): void {
-    if (this.#provider === undefined) this.metered.servedBy(host)
+    if (this.#provider !== undefined) return
+    this.#host = host
+    this.metered.servedBy(host)
   }
 
   /** From now on the call is written to the ledger when it ends; draining waits for it. */
@@ -367,9 +377,11 @@ export class Call {
   following(): Call {
     const next = new Call(this.#walk, this.request)
     next.#sessionId = this.callId
+    next.#pricing.isLater = true
     next.#subject = this.#subject
     next.#plans = this.#plans
     if (this.#meters) next.meter(this.#provider)
+    if (this.#host !== undefined) next.servedAt(this.#host)
     next.#styles = this.#styles
     next.#providerRequestId = this.#providerRequestId
     next.metered.learnModel(this.metered.facts.model)
@@ -387,9 +399,15 @@ export class Call {
     return undefined
   }
 
-  /** Takes the model that a session names after it was opened. Returns the denial where its limits have no room. */
+  /**
+   * Takes the model that a session names after it was opened. Returns the denial where its limits have no room, or count
+   * what calls cost and it has no price.
+   */
   async learnModel(model: string): Promise<Denial | undefined> {
-    if (!this.metered.learnModel(model) || !this.#plans.plans.some(({ dependsOn }) => dependsOn.model)) return undefined
+    if (!this.metered.learnModel(model)) return undefined
+    const unpriced = this.#pricing.refusal(this.#holds.asked, this.#walk.admission.nowMs())
+    if (unpriced !== undefined) return this.problem('unpriced-model', unpriced)
+    if (!this.#plans.plans.some(({ dependsOn }) => dependsOn.model)) return undefined
     const bound = this.undecided(this.bind(this.#plans))
     return bound.length === 0 ? undefined : this.admit({ bound, subject: this.#subject?.id })
   }
@@ -518,6 +536,7 @@ export class Call {
     const usage = usageOf(
       { match, facts, requestBody: body, requestBytes: bytes, framing, reading, kept, isComplete },
       new CalibratedCounter(this.#walk.counter, this.#walk.learned.calibration, {
+        tenant: this.#tenant,
         provider: this.#learnsAs ?? match.adapter.provider,
         kind: this.metered.kind,
       }),
@@ -569,7 +588,7 @@ export class Call {
     return {
       kind: 'usage',
       id: this.attemptId,
-      tenant: this.#subject?.tenant ?? 'default',
+      tenant: this.#tenant,
       atMs,
       callId,
       parentId,

@@ -21,7 +21,7 @@ export interface ReportedCall {
 }
 
 /** Larger bodies take the tokenizer's time from those who wait for a count. */
-const MOST_BYTES = 65_536
+export const MOST_SAMPLED_BYTES = 65_536
 /** Until a series has so many, every call is counted that may be; then one of so many. */
 const FEW_SAMPLES = 16
 const ONE_OF = 32
@@ -63,7 +63,7 @@ export class CountSampler {
   }
 
   async #count(calls: CalibratedCalls, task: TokenTask, reported: number): Promise<void> {
-    if (task.body.byteLength === 0 || task.body.byteLength > MOST_BYTES) return
+    if (task.body.byteLength === 0 || task.body.byteLength > MOST_SAMPLED_BYTES) return
     const known = this.#learned.calibration.samples(calibrationKey(calls, task))
     if (known >= FEW_SAMPLES && this.#calls % ONE_OF !== 0) return
     this.#compare(calls, task, await this.#counter.count(task), reported)
@@ -72,8 +72,7 @@ export class CountSampler {
   #compare(calls: CalibratedCalls, task: TokenTask, count: TokenCount, reported: number): void {
     if (!count.isComplete) return
     const key = calibrationKey(calls, task)
-    const series = this.#learned.calibration.observe(key, count.tokens, reported, this.#nowMs())
-    if (series !== undefined) this.#learned.learned([series])
+    this.#learned.learned(this.#learned.calibration.observe(key, count.tokens, reported, this.#nowMs()))
   }
 }
 

@@ -37,7 +37,7 @@ export class LearnedEstimates {
 
   /** Takes note of what the store is to keep. */
   learned(series: readonly CalibrationSeries[]): void {
-    if (this.#store === undefined || this.#isClosed) return
+    if (this.#store === undefined || this.#isClosed || series.length === 0) return
     for (const { name, samples } of series) {
       const waiting = this.#unsaved.get(name)
       if (waiting === undefined) this.#unsaved.set(name, [...samples])

@@ -14,7 +14,10 @@ type Parsed = Readonly<Record<string, unknown>>
 export function lowerCeiling(body: Buffer, parsed: Parsed, paths: readonly MemberPath[], tokens: number): Buffer {
   const ceilings = paths.filter((path) => isCeiling(valueAt(parsed, path)))
   if (ceilings.length > 0) {
-    const higher = ceilings.filter((path) => (valueAt(parsed, path) as number) > tokens)
+    const higher = ceilings.filter((path) => {
+      const value = valueAt(parsed, path)
+      return isQuoted(value) || (value as number) > tokens
+    })
     return higher.reduce((changed, path) => withNumber(changed, parsed, path, tokens), body)
   }
   // A member that is null, or no number, is in the way of its number.
@@ -22,8 +25,13 @@ export function lowerCeiling(body: Buffer, parsed: Parsed, paths: readonly Membe
   return best === undefined ? body : withNumber(body, parsed, best, tokens)
 }
 
+/** In quotes as well, as lenient servers read them. */
 function isCeiling(value: unknown): boolean {
-  return typeof value === 'number' && value > 0
+  return (typeof value === 'number' && value > 0) || isQuoted(value)
+}
+
+function isQuoted(value: unknown): boolean {
+  return typeof value === 'string' && Number(value) > 0
 }
 
 /** How many names of a path lead somewhere. */

@@ -5,6 +5,7 @@ import {
   isSessionRow,
   matchAdapter,
   matchServedBy,
+  mostMediaTokens,
   parseFormBody,
   parseJsonBody,
   readRequestFacts,
@@ -61,6 +62,7 @@ export class MeteredRequest {
   #bytes = 0
   #isRead = false
   #kind: string | undefined
+  #mostMediaTokens: number | undefined
   #loweredCeiling: number | undefined
   #isUsageInjected = false
   #asksUsage = false
@@ -118,6 +120,11 @@ export class MeteredRequest {
     return this.#isRead
   }
 
+  get #mediaTokens(): number {
+    if (this.#parsed === undefined) return this.#mostMediaTokens ?? 0
+    return (this.#mostMediaTokens ??= mostMediaTokens(this.#parsed, this.#facts.model))
+  }
+
   /** Size of the body. */
   get bytes(): number {
     return this.#bytes
@@ -127,7 +134,8 @@ export class MeteredRequest {
   get inputBound(): number {
     const { adapter } = this.#match ?? {}
     if (adapter !== undefined && !adapter.bills.includes('tokens')) return 0
-    return this.#isForm ? Math.ceil(this.#bytes / LEAST_FILE_BYTES_PER_TOKEN) + MOST_IMAGE_TOKENS : this.#bytes
+    if (this.#isForm) return Math.ceil(this.#bytes / LEAST_FILE_BYTES_PER_TOKEN) + MOST_IMAGE_TOKENS
+    return this.#bytes + this.#mediaTokens
   }
 
   /** The body, for counting it; absent before it was read, and where it is too large to be kept. */

@@ -46,6 +46,8 @@ const CLOSE_CODES: Readonly<Partial<Record<ProblemKind, number>>> = {
   internal: INTERNAL_ERROR,
   'provider-broke-off': BAD_GATEWAY,
 }
+/** Why a session can end other than that a quota has no room. */
+const NOT_AT_QUOTA: ReadonlySet<ProblemKind> = new Set(['unavailable', 'unpriced-model'])
 /** How long a message that is under way may take to its end before the session is closed within it. */
 const MOST_UNDER_WAY_MS = 300
 /** A caller names the model in one of its first messages. */
@@ -239,7 +241,7 @@ export class Session {
   }
 
   #refuse({ kind, message }: Denial): void {
-    this.#close({ ...this.#closingFor(kind, message), flags: kind === 'unavailable' ? [] : ['cut-at-quota'] })
+    this.#close({ ...this.#closingFor(kind, message), flags: NOT_AT_QUOTA.has(kind) ? [] : ['cut-at-quota'] })
   }
 
   #closingFor(kind: ProblemKind, message: string): Closing {

@@ -216,6 +216,44 @@ describe('CallPricing', () => {
     expect(await held({ messages: [{ type: 'input_audio' }] })).to.equal(30_000)
   })
 
+  it('holds the searches that a request lets its provider do', async () => {
+    const on = bed({ prices: [{ model: 'm', input: 0, output: 0, search: 0.01 }] })
+    const tools = [{ type: 'web_search_20250305', name: 'web_search', max_uses: 4 }]
+    const { call } = await ask(on, { model: 'm', max_tokens: 1, messages: [], tools }, '/v1/messages')
+    expect(await on.used()).to.deep.equal({ 'p/budget': dollars('0.04') })
+    call.release()
+    const without = await ask(on, { model: 'm', max_tokens: 1, messages: [] }, '/v1/messages')
+    expect(await on.used()).to.deep.equal({ 'p/budget': 0 })
+    without.call.release()
+  })
+
+  it('is not misled by escapes as to what may write into caches', async () => {
+    const on = bed({ prices: [{ model: 'm', input: 3, cacheWrite: 6, output: 1 }] })
+    const held = async (body: string): Promise<number> => {
+      const call = on.quota.begin({ method: 'POST', url: '/v1/messages', headers: {} })
+      call.identifyAs(subject())
+      await call.resolvePlans()
+      expect(call.read(Buffer.from(body)) ?? (await call.admit())).to.equal(undefined)
+      const used = await on.used()
+      call.release()
+      return (used['p/budget']! - 1_000) / body.length
+    }
+    const escaped = String.raw`{"model":"m","max_tokens":1,"messages":[],"cache\u005fcontro\u006c":{"type":"ephemeral"}}`
+    expect(await held(escaped)).to.equal(6_000)
+    // What clients escape that write nothing but ASCII.
+    expect(await held(String.raw`{"model":"m","max_tokens":1,"messages":[],"x":"caf\u00e9 \u4e2d"}`)).to.equal(3_000)
+  })
+
+  it('holds what images can be that the request only refers to', async () => {
+    const on = bed()
+    const image = { type: 'image_url', image_url: { url: 'https://example.com/a.png' } }
+    const body = { model: 'gpt-4o', max_tokens: 1, messages: [{ role: 'user', content: [image, image] }] }
+    const { call } = await ask(on, body)
+    const tokens = JSON.stringify(body).length + 2 * (85 + 8 * 170)
+    expect(await on.used()).to.deep.equal({ 'p/budget': tokens * 2_500 + 10_000 })
+    call.release()
+  })
+
   it('holds an estimate of units that the request does not state', async () => {
     const prices = [{ model: 'm', minute: 0.6, image: 1, search: 2 }]
     for (const [estimates, expected] of [

@@ -52,6 +52,12 @@ describe('lowerCeiling', () => {
       '{"generationConfig":{"maxOutputTokens":40}}',
     ],
     [
+      'a number in quotes beside a low one',
+      CHAT,
+      '{"max_tokens":"900","max_completion_tokens":7}',
+      '{"max_tokens":40,"max_completion_tokens":7}',
+    ],
+    [
       'a nested ceiling',
       GEMINI,
       '{"generationConfig":{"topK":1,"maxOutputTokens":900}}',

@@ -113,10 +113,14 @@ describe('the starter prices', () => {
     ['gemini-2.0-flash-001', 100_000],
     ['mistral-large-2411', 2_000_000],
     ['llama-3.1-8b-instant', 50_000],
-    ['deepseek-chat', 280_000],
-    ['grok-4-0709', 3_000_000],
+    ['claude-sonnet-5-20260601', 2_000_000],
+    ['grok-4.7', 2_000_000],
     ['command-r7b-12-2024', 37_500],
     ['gpt-4o-audio-preview', undefined],
+    // Priced by the hour of the day, and no longer priced by the page.
+    ['deepseek-chat', undefined],
+    ['grok-4-0709', undefined],
+    ['rerank-v3.5', undefined],
     ['ft:gpt-4o-mini-2024-07-18:acme::x', undefined],
   ] as const)
     it(`know ${model}: ${nanos} nanodollars for a thousand tokens`, () => {
@@ -124,11 +128,14 @@ describe('the starter prices', () => {
     })
 
   it('know prices of the past, long contexts, tiers, audio and searches', () => {
-    expect(cost('deepseek-chat', 1_000, {}, Date.UTC(2025, 0))).to.equal(270_000)
+    const cached = { cacheReadTokens: 1_000 }
+    expect(cost('claude-sonnet-5-5', 1_000, cached, Date.UTC(2026, 9, 6))).to.equal(200_000)
+    expect(cost('claude-sonnet-5-5', 1_000, cached, Date.UTC(2026, 9, 7))).to.equal(100_000)
+    expect(cost('grok-4.7', 200_000)).to.equal(800_000_000)
     expect(cost('gemini-2.5-pro', 200_001)).to.equal(500_002_500)
     expect(cost('gpt-5', 1_000, { serviceTier: 'flex' })).to.equal(625_000)
     expect(cost('whisper-1', 0, { seconds: 60 })).to.equal(6_000_000)
-    expect(cost('rerank-v3.5', 0, { searches: 1 })).to.equal(2_000_000)
+    expect(cost('claude-opus-4-5', 0, { searches: 1 })).to.equal(10_000_000)
   })
 
   it('fit the JSON Schema', () => {

@@ -41,6 +41,45 @@ describe('Calibration', () => {
     expect(calibration.estimate(KEY, 1_000).tokens).to.equal(1_100)
   })
 
+  describe('of several tenants', () => {
+    const mine = { ...KEY, tenant: 'mine' }
+    const hostile = { ...KEY, tenant: 'hostile' }
+    /** What they might send so that it is counted wrong: much that is ignored, or little that stands for much. */
+    const tricks: readonly (readonly [what: string, report: (counted: number) => number])[] = [
+      ['less', () => 1],
+      ['more', (counted) => counted * 900 + 1_000_000],
+    ]
+    for (const [what, report] of tricks) {
+      it(`changes nothing for one that has calls of its own where others report far ${what}`, () => {
+        const calibration = observed([20, 55, 130, 300, 700], (counted) => counted + 100, mine)
+        const before = calibration.estimate(mine, 1_000)
+        for (let at = 0; at < 200; at += 1) calibration.observe(hostile, 100 + 7 * at, report(100 + 7 * at), 100 + at)
+        expect(before.tokens).to.equal(1_100)
+        expect(calibration.estimate(mine, 1_000)).to.deep.equal(before)
+      })
+
+      it(`stays within bounds for one that is new where others report far ${what}`, () => {
+        const calibration = new Calibration()
+        for (let at = 0; at < 200; at += 1) calibration.observe(hostile, 100 + 7 * at, report(100 + 7 * at), at)
+        for (const counted of [1, 107, 1_000, 100_000]) {
+          const { tokens, upper } = calibration.estimate(mine, counted)
+          expect(tokens).to.be.within(counted / 2, counted * 2 + 1_024)
+          expect(upper).to.be.within(counted, counted * 2 + 1_024)
+        }
+        const own = calibration.estimate(hostile, 1_000)
+        expect(own.tokens).to.be.within(250, 4_000 + 4_096)
+      })
+    }
+
+    it('goes by the calls of all until it has five of its own', () => {
+      const calibration = observed([20, 55, 130, 300, 700], (counted) => counted + 100, hostile)
+      expect(calibration.estimate(mine, 1_000)).to.include({ tokens: 1_100, samples: 5 })
+      for (const [at, counted] of [30, 60, 90, 400, 800].entries())
+        calibration.observe(mine, counted, counted + 40, 50 + at)
+      expect(calibration.estimate(mine, 1_000).tokens).to.equal(1_040)
+    })
+  })
+
   it('follows a provider that changes', () => {
     const calibration = observed([20, 55, 130, 300, 700], (counted) => counted)
     for (let at = 0; at < 64; at += 1)
@@ -80,7 +119,7 @@ describe('Calibration', () => {
 
   it('goes on from what a store has kept, and learns nothing twice', () => {
     const first = new Calibration()
-    const learned = [20, 55, 130, 300, 700].map((counted, at) => first.observe(KEY, counted, counted + 430, at)!)
+    const learned = [20, 55, 130, 300, 700].flatMap((counted, at) => first.observe(KEY, counted, counted + 430, at))
     const second = new Calibration()
     for (const series of [...learned, ...learned]) second.seed(series)
     expect(second.estimate(KEY, 1_000)).to.include({ tokens: 1_430, samples: 5 })

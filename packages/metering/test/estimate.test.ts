@@ -34,6 +34,24 @@ describe('estimateAmounts', () => {
       })
     })
   }
+  const many: readonly (readonly [
+    what: string,
+    facts: { outputCeiling?: number },
+    options: EstimateOptions,
+    n: number,
+  ])[] = [
+    ['the ceiling of all, though no single answer could be as long', { outputCeiling: 4_000_000 }, {}, 4_000_000],
+    ['no more than that many models write', { outputCeiling: 1e15 }, {}, 8 * 1_048_576],
+    ['what was learned of all', {}, { learnedOutput: 2_000_000 }, 2_000_000],
+    ['a guess for each', {}, {}, 8 * 1_024],
+    ['a tenth of a quota for all', {}, { tightestTokenQuota: 5_000 }, 500],
+  ]
+  for (const [what, { outputCeiling }, options, output] of many) {
+    it(`takes for several answers: ${what}`, () => {
+      const facts = { model: undefined, stream: false, outputCeiling, answers: 8 }
+      expect(estimateAmounts(facts, 1, options)['output-tokens']).to.equal(output)
+    })
+  }
   const learned: readonly (readonly [
     what: string,
     ceiling: number | undefined,

@@ -78,13 +78,19 @@ describe('readRequestFacts', () => {
     [CHAT, '{"n":4}', undefined],
     [CHAT, '{"max_tokens":100,"n":0}', 100],
     [CHAT, '{"max_tokens":100,"n":-3}', 100],
-    [CHAT, '{"max_tokens":100,"n":"4"}', 100],
+    [CHAT, '{"max_tokens":100,"n":"4"}', 400],
+    [CHAT, '{"max_tokens":"100","n":" 4.0 "}', 400],
+    [CHAT, '{"max_tokens":100,"n":"four"}', 100],
+    [CHAT, '{"max_tokens":100,"n":"0x4"}', 100],
+    [CHAT, '{"max_tokens":100,"n":""}', 100],
+    [CHAT, '{"max_tokens":100,"n":["4"]}', 100],
     [CHAT, '{"max_tokens":100,"n":1.5}', 200],
     [CHAT, '{"max_tokens":10.2}', 11],
     [CHAT, '{"max_tokens":0}', undefined],
     [CHAT, '{"max_tokens":-5}', undefined],
     [CHAT, '{"max_tokens":null}', undefined],
-    [CHAT, '{"max_tokens":"100"}', undefined],
+    [CHAT, '{"max_tokens":"100"}', 100],
+    [CHAT, '{"max_tokens":"-100"}', undefined],
     [CHAT, '{"max_tokens":{"value":1}}', undefined],
     [CHAT, '{"max_tokens":1e999}', undefined],
     [CHAT, '{"max_tokens":-1,"max_completion_tokens":7}', 7],
@@ -127,7 +133,7 @@ describe('readRequestFacts', () => {
   const images: readonly (readonly [path: string, body: string, images: number | undefined])[] = [
     [IMAGES, '{"n":3}', 3],
     [IMAGES, '{}', 1],
-    [IMAGES, '{"n":"3"}', 1],
+    [IMAGES, '{"n":"3"}', 3],
     [CHAT, '{"n":3}', undefined],
   ]
   for (const [path, body, count] of images) {
@@ -135,6 +141,22 @@ describe('readRequestFacts', () => {
       expect(factsOf(path, body).images).to.equal(count)
     })
   }
+})
+
+describe('searches of a request', () => {
+  const table: readonly (readonly [tools: string, searches: number | undefined])[] = [
+    ['[{"type":"web_search_20250305","name":"web_search","max_uses":5}]', 5],
+    ['[{"type":"web_search_20250305","max_uses":"5"},{"type":"web_search"}]', 6],
+    ['[{"type":"web_search_preview"}]', 1],
+    ['[{"type":"custom","name":"web_search","max_uses":5}]', undefined],
+    ['[{"name":"web_search"},null,4,["web_search"],{"type":["web_search"]}]', undefined],
+    ['{"type":"web_search"}', undefined],
+    ['[]', undefined],
+  ]
+  for (const [tools, searches] of table)
+    it(`are ${searches ?? 'none'} with the tools ${tools}`, () => {
+      expect(factsOf(MESSAGES, `{"tools":${tools}}`).searches).to.equal(searches)
+    })
 })
 
 function factsOf(path: string, body: string): RequestFacts {

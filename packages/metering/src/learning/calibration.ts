@@ -1,5 +1,5 @@
 import { isSample, MAX_UNITS, wholeUnits, type CalibrationSample, type CalibrationSeries } from '@tallygate/core'
-import { joinedNames, RecentSeries } from './recent-series.ts'
+import { joinedNames, RecentSeries, type Recent } from './recent-series.ts'
 import { fitKindOf, foretold, median, pointsOf, type FitKind, type Point } from './sample-fit.ts'
 
 /** What calls have in common whose counts are off by the same. */
@@ -10,6 +10,8 @@ export interface CalibrationKey {
   readonly part: 'prompt' | 'completion'
   /** What the request is made of, as {@link requestKind} says: tools, histories and schemas are off by more than text. */
   readonly kind: string
+  /** Whose calls they are. Default: there is only one. */
+  readonly tenant?: string | undefined
 }
 
 /** A count, put right by what was learned. */
@@ -23,7 +25,7 @@ export interface CalibratedCount {
 }
 
 export interface CalibrationOptions {
-  /** Combinations of provider, model, part and kind that are kept: those used last. Default: 2,000. */
+  /** Combinations of tenant, provider, model, part and kind that are kept: those used last. Default: 3,000. */
   readonly mostSeries?: number
 }
 
@@ -44,14 +46,25 @@ const ENOUGH_FOR_UPPER = 9
 const UPPER_SHARE = 0.9
 const FEW_SAMPLES_MARGIN = 1.25
 
+/** How far what was learned may take a count: so many times as much or as little, and so many tokens beside. */
+interface Reach {
+  readonly times: number
+  readonly more: number
+}
+/** No tokenizer differs from another by more, and no preamble that nobody knows of is longer. */
+const OF_OWN: Reach = { times: 4, more: 4_096 }
+/** Others may have sent what was made to be counted wrong. */
+const OF_OTHERS: Reach = { times: 2, more: 1_024 }
+
 /**
  * Learns by how much our own counts are off what providers report, for each provider, model and kind of request. Goes by
- * the latest 64 calls, by medians, so that one strange call changes nothing and a new tokenizer is followed soon.
+ * the latest 64 calls, by medians, so that one strange call changes nothing and a new tokenizer is followed soon. A tenant
+ * goes by its own calls, until it has five by those of all, which take its counts less far.
  */
 export class Calibration {
   readonly #series: RecentSeries<Learned>
 
-  constructor({ mostSeries = 2_000 }: CalibrationOptions = {}) {
+  constructor({ mostSeries = 3_000 }: CalibrationOptions = {}) {
     this.#series = new RecentSeries(mostSeries)
   }
 
@@ -62,32 +75,38 @@ export class Calibration {
 
   /** @param counted Tokens by the static rules, before any calibration. */
   estimate(key: CalibrationKey, counted: number): CalibratedCount {
-    const series = this.#series.get(seriesName(key))
+    const own = this.#series.get(seriesName(key))
+    const isOwn = key.tenant === undefined || (own?.samples.length ?? 0) >= LEAST_SAMPLES
+    const series = isOwn ? own : this.#series.get(seriesName(ofAll(key)))
     const raw = wholeUnits(counted)
     if (series === undefined || series.samples.length < LEAST_SAMPLES)
       return { tokens: raw, upper: undefined, samples: series?.samples.length ?? 0 }
-    const { samples } = series
-    if (series.learned === undefined || series.since > 0) {
-      series.learned = learnedOf(samples)
-      series.since = 0
+    const { tokens, upper } = learnedEstimate(series, raw)
+    const { times, more } = isOwn ? OF_OWN : OF_OTHERS
+    const within = (figure: number): number => Math.min(Math.max(figure, Math.ceil(raw / times)), raw * times + more)
+    const most = wholeUnits(within(upper))
+    return {
+      tokens: wholeUnits(within(tokens)),
+      // What others have sent never has less set aside than was counted.
+      upper: isOwn ? most : Math.max(most, raw),
+      samples: series.samples.length,
     }
-    const { points, kind, ratios } = series.learned
-    const expected = foretold(kind, points, raw)
-    const alike = samples.filter((each) => each.counted === raw).map(({ reported }) => reported)
-    const isKnown = alike.length >= LEAST_ALIKE
-    // The median of them and of what the others foretell: a single one says nothing.
-    const tokens = wholeUnits(Math.round(isKnown ? median([...alike, expected]) : expected))
-    const upper = isKnown ? upperOf(alike.toSorted((a, b) => a - b)) : expected * Math.max(1, upperOf(ratios))
-    return { tokens, upper: Math.max(tokens, wholeUnits(upper)), samples: samples.length }
   }
 
-  /** @param counted As in {@link estimate}. What is no whole number from 0, or 0, teaches nothing. */
-  observe(key: CalibrationKey, counted: number, reported: number, atMs: number): CalibrationSeries | undefined {
+  /**
+   * Takes what one call was counted and reported as. Returns what a store is to keep.
+   *
+   * @param counted As in {@link estimate}. What is no whole number from 0, or 0, teaches nothing.
+   */
+  observe(key: CalibrationKey, counted: number, reported: number, atMs: number): readonly CalibrationSeries[] {
     const sample = { counted: Math.round(counted), reported, atMs: Math.floor(atMs) }
-    if (!isSample(sample) || sample.counted === 0 || reported === 0 || reported > MAX_UNITS) return undefined
-    const name = seriesName(key)
-    this.#series.add(name, sample)
-    return { name, samples: [sample] }
+    if (!isSample(sample) || sample.counted === 0 || reported === 0 || reported > MAX_UNITS) return []
+    const keys = key.tenant === undefined ? [key] : [key, ofAll(key)]
+    return keys.map((of) => {
+      const name = seriesName(of)
+      this.#series.add(name, sample)
+      return { name, samples: [sample] }
+    })
   }
 
   /** Takes what a store has kept. */
@@ -99,8 +118,33 @@ export class Calibration {
 /** Names of series that are calibrations begin with this. */
 export const CALIBRATION_PREFIX = 'count '
 
-function seriesName({ provider, model = '', part, kind }: CalibrationKey): string {
-  return CALIBRATION_PREFIX + joinedNames([part, kind, provider, model.trim().toLowerCase()])
+function seriesName({ provider, model = '', part, kind, tenant }: CalibrationKey): string {
+  const names = [part, kind, provider, model.trim().toLowerCase()]
+  return CALIBRATION_PREFIX + joinedNames(tenant === undefined ? names : [...names, tenant])
+}
+
+/** The calls of all tenants together. */
+function ofAll(key: CalibrationKey): CalibrationKey {
+  return { ...key, tenant: undefined }
+}
+
+function learnedEstimate(
+  series: Recent<Learned>,
+  counted: number,
+): { readonly tokens: number; readonly upper: number } {
+  const { samples } = series
+  if (series.learned === undefined || series.since > 0) {
+    series.learned = learnedOf(samples)
+    series.since = 0
+  }
+  const { points, kind, ratios } = series.learned
+  const expected = foretold(kind, points, counted)
+  const alike = samples.filter((each) => each.counted === counted).map(({ reported }) => reported)
+  const isKnown = alike.length >= LEAST_ALIKE
+  // The median of them and of what the others foretell: a single one says nothing.
+  const tokens = Math.round(isKnown ? median([...alike, expected]) : expected)
+  const upper = isKnown ? upperOf(alike.toSorted((a, b) => a - b)) : expected * Math.max(1, upperOf(ratios))
+  return { tokens, upper: Math.max(tokens, upper) }
 }
 
 function learnedOf(samples: readonly CalibrationSample[]): Learned {

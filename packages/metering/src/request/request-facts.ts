@@ -18,7 +18,7 @@ export interface RequestFacts {
   readonly images?: number | undefined
   /** Of audio that it sends or asks for, at most. */
   readonly seconds?: number | undefined
-  /** Searches that it allows, at most. */
+  /** Searches that it lets its provider do, at most; one for a tool that states no most. */
   readonly searches?: number | undefined
   /** The class of service that it asks for, at most 64 characters. */
   readonly serviceTier?: string | undefined
@@ -34,12 +34,14 @@ export function readRequestFacts({ adapter: { request }, named }: AdapterMatch, 
   const model = request.model === 'path' ? (ofPath ?? at(body, ['model'])) : (ofPath ?? at(body, request.model))
   const tier = at(body, ['service_tier'])
   const answers = answersOf(request, body)
+  const searches = searchesOf(body['tools'])
   return {
     model: typeof model === 'string' ? model.slice(0, MOST_MODEL_CHARACTERS) : undefined,
     stream: isStream(request.stream, named, body),
     outputCeiling: ceilingOf(request.ceiling, answers, body),
     ...(answers === 1 ? {} : { answers }),
     ...(request.images === undefined ? {} : { images: Math.ceil(largest(body, request.images) ?? 1) }),
+    ...(searches === 0 ? {} : { searches }),
     ...(typeof tier === 'string' ? { serviceTier: tier.slice(0, MOST_TIER_CHARACTERS) } : {}),
   }
 }
@@ -60,6 +62,20 @@ function ceilingOf(ceiling: RequestShape['ceiling'], answers: number, body: Raw)
   if (ceiling === 'none') return 0
   const each = largest(body, ceiling)
   return each === undefined ? undefined : Math.min(Math.ceil(each) * answers, Number.MAX_SAFE_INTEGER)
+}
+
+/** Tools that search the web at their provider's, which charges for each search. Source: Anthropic, web search tool. */
+const SEARCH_TOOL = /^web_search/
+const MOST_TOOLS = 1_000
+
+function searchesOf(tools: unknown): number {
+  if (!Array.isArray(tools)) return 0
+  let searches = 0
+  for (const tool of (tools as readonly unknown[]).slice(0, MOST_TOOLS)) {
+    if (!isRaw(tool) || typeof tool['type'] !== 'string' || !SEARCH_TOOL.test(tool['type'])) continue
+    searches += Math.ceil(largest(tool, [['max_uses']]) ?? 1)
+  }
+  return Math.min(searches, Number.MAX_SAFE_INTEGER)
 }
 
 /** Answers that are asked for, over all prompts. */
@@ -84,14 +100,18 @@ function at(body: unknown, path: MemberPath): unknown {
   return value
 }
 
+/** Numbers in quotes, as servers take them that read requests leniently (vLLM among them). */
+const NUMBER = /^\s{0,8}\+?\d{1,16}(?:\.\d{0,16})?\s{0,8}$/
+
 /**
- * The largest of the members that are positive numbers. What is not, the provider refuses or ignores; of two spellings
- * it may obey either.
+ * The largest of the members that are positive numbers, or such in quotes. What is not, the provider refuses or ignores;
+ * of two spellings it may obey either.
  */
 function largest(body: Raw, paths: readonly MemberPath[]): number | undefined {
   let most: number | undefined
   for (const path of paths) {
-    const value = at(body, path)
+    const stated = at(body, path)
+    const value = typeof stated === 'string' && NUMBER.test(stated) ? Number(stated) : stated
     if (typeof value === 'number' && Number.isFinite(value) && value > (most ?? 0)) most = value
   }
   return most
