@@ -10,13 +10,18 @@ import { middlewareOf, type Step } from './step.ts'
 export interface MeterUsageOptions extends SharedOptions, BodyOptions {
   /** Name of the provider in the ledger, in reports and in telemetry. Default: that of the dialect, such as `openai`. */
   readonly provider?: string
+  /**
+   * Host that calls are forwarded to: `api.mistral.ai`. Where `provider` is a name of your own, it tells in which ways of its
+   * own the provider serves. `llmProxy()` tells it too, but not before the request was read.
+   */
+  readonly host?: string
 }
 
 /** The step of {@link meterUsage}. */
 export function metering(options: MeterUsageOptions): Step {
   const meter: Step = (context, req, res) => {
     const { call } = context
-    call.meter(options.provider)
+    call.meter(options.provider, options.host)
     if (!call.meters) return undefined
     // What a provider compresses would have to be unpacked to be read.
     req.headers['accept-encoding'] = 'identity'
@@ -38,7 +43,7 @@ export function metering(options: MeterUsageOptions): Step {
  * notice.
  */
 export function meterUsage(options: MeterUsageOptions = {}): RequestHandler {
-  checkOptions(options, ['bodyLimitBytes', 'provider'], 'meterUsage()')
+  checkOptions(options, ['bodyLimitBytes', 'provider', 'host'], 'meterUsage()')
   return middlewareOf(metering(options), options, withinSpan)
 }
 

@@ -30,6 +30,7 @@ const OPTIONS = [
   'passOnStoreError',
   'bodyLimitBytes',
   'provider',
+  'host',
   'limit',
   'windowMs',
   'identifier',
@@ -61,7 +62,7 @@ export function quotaMiddleware(options: QuotaMiddlewareOptions = {}): RequestHa
         ])
 
   const read: Step = (context, req) => {
-    context.call.servedBy(options.provider)
+    context.call.servedBy(options.provider, options.host)
     return readRequest(req, context, options)
   }
   const limiters: readonly Step[] =

@@ -16,6 +16,7 @@ import {
   isFreeRoute,
   KeptOutput,
   pathOf,
+  providerOf,
   type Adapter,
   type Dialect,
   type OutputKey,
@@ -286,27 +287,37 @@ export class Call {
     })
   }
 
-  /** Takes note of who serves the call, by the name that reports and price books have for it; best before it is read. */
-  servedBy(provider: string | undefined): void {
-    if (provider === undefined || provider === this.#provider) return
-    this.#provider = provider
-    this.metered.servedBy(provider)
-    this.#pricing.provider = provider
+  /**
+   * Takes note of who serves the call; best before it is read.
+   *
+   * @param provider The name that reports and price books have for it.
+   * @param host Where it is, which tells its ways where that name is of the operator's own.
+   */
+  servedBy(provider: string | undefined, host?: string): void {
+    if (provider !== undefined && provider !== this.#provider) {
+      this.#provider = provider
+      this.metered.servedBy(provider)
+      this.#pricing.provider = provider
+    }
+    if (host !== undefined) this.servedAt(host)
   }
 
   /**
    * From now on the answer is looked into for what it used.
    *
    * @param provider Its name, where that is not the one of the dialect.
+   * @param host As of {@link servedBy}.
    */
-  meter(provider?: string): void {
+  meter(provider?: string, host?: string): void {
+    this.servedBy(provider, host)
     this.#meters = true
-    this.servedBy(provider)
   }
 
-  /** Tells by its host who serves the call, where nobody has named the provider. */
+  /** Tells by its host who serves the call, where nobody has named the provider, or by a name of the operator's own. */
   servedAt(host: string): void {
-    if (this.#provider === undefined) this.metered.servedBy(host)
+    // What was taken for free when it was decided on stays that.
+    if (this.#meters && this.metered.match === undefined) return
+    if (providerOf(this.#provider) === undefined) this.metered.servedBy(host)
   }
 
   /** From now on the call is written to the ledger when it ends; draining waits for it. */
