@@ -488,14 +488,14 @@ export class Call {
     const description = this.#describe()
     const admittedAtMs = Math.floor(this.#decidedAtMs ?? atMs)
     const usage = metered === undefined ? undefined : this.#priced(metered, description, answer, admittedAtMs)
-    const actual = actualAmounts(usage, this.metered.match !== undefined && usedNothing(answer, outcome))
+    const { match } = this.metered
+    const actual = actualAmounts(usage, match !== undefined && usedNothing(answer, outcome))
     if (this.#records) {
       const charges = reservations.flatMap((reservation) => entryCharges(reservation, actual))
       const entry = this.#entry(description, { outcome, answer, usage, atMs, admittedAtMs, charges })
       await writer.write(entry)
       this.telemetry.recorded(description, entry)
     } else this.telemetry.ended()
-    const { match } = this.metered
     if (usage !== undefined && outcome === 'complete' && this.#recorded === undefined && match !== undefined) {
       const key = this.#outputKey(match.adapter)
       learnFrom(this.#walk, { request: this.metered, answer, usage, key, counted: this.#holds.counted })
