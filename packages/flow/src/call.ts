@@ -81,6 +81,8 @@ export class Call {
   #plans: PlanSet = NO_PLANS
   #meters = false
   #provider: string | undefined
+  /** Of the provider, where no name tells who that is. */
+  #host: string | undefined
   #learnedAs: string | undefined
   #records = false
   #decidedAtMs: number | undefined
@@ -317,7 +319,9 @@ export class Call {
   servedAt(host: string): void {
     // What was taken for free when it was decided on stays that.
     if (this.#meters && this.metered.match === undefined) return
-    if (providerOf(this.#provider) === undefined) this.metered.servedBy(host)
+    if (providerOf(this.#provider) !== undefined) return
+    this.#host = host
+    this.metered.servedBy(host)
   }
 
   /** From now on the call is written to the ledger when it ends; draining waits for it. */
@@ -357,7 +361,7 @@ export class Call {
     next.#sessionId = this.callId
     next.#subject = this.#subject
     next.#plans = this.#plans
-    if (this.#meters) next.meter(this.#provider)
+    if (this.#meters) next.meter(this.#provider, this.#host)
     next.#styles = this.#styles
     next.#providerRequestId = this.#providerRequestId
     next.metered.learnModel(this.metered.facts.model)

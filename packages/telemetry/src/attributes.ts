@@ -1,10 +1,12 @@
-import type { AttributeValue, Attributes } from '@opentelemetry/api'
+import type { Attributes } from '@opentelemetry/api'
 
 /** Names come from callers: longer ones are cut. */
 const MOST_CHARACTERS = 128
 
 /** Attributes without those that are absent. */
-export function present(attributes: Readonly<Record<string, AttributeValue | undefined>>): Attributes {
+export function present(
+  attributes: Readonly<Record<string, string | number | boolean | string[] | undefined>>,
+): Attributes {
   const kept: Attributes = {}
   for (const [name, value] of Object.entries(attributes)) if (value !== undefined) kept[name] = value
   return kept
