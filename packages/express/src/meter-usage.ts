@@ -1,5 +1,5 @@
 import type { RequestHandler } from 'express'
-import { checkOptions } from './check-options.ts'
+import { checkOptions, checkServing } from './check-options.ts'
 import type { SharedOptions } from './middleware-options.ts'
 import type { QuotaContext } from './quota-context.ts'
 import { replaceBody } from './raw-body.ts'
@@ -44,6 +44,7 @@ export function metering(options: MeterUsageOptions): Step {
  */
 export function meterUsage(options: MeterUsageOptions = {}): RequestHandler {
   checkOptions(options, ['bodyLimitBytes', 'provider', 'host'], 'meterUsage()')
+  checkServing(options, 'meterUsage()')
   return middlewareOf(metering(options), options, withinSpan)
 }
 
