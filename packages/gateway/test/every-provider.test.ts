@@ -54,7 +54,7 @@ async function serve(answer: () => EndpointAnswer): Promise<string> {
     })
   }).listen(0, '127.0.0.1')
   await once(server, 'listening')
-  onClose(() => void server.close().closeAllConnections())
+  onClose(() => server.close().closeAllConnections())
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
 }
 
