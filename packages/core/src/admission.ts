@@ -38,6 +38,11 @@ export interface AdmitRequest {
   readonly context: string
   /** Goes before what the limits say for when the store can't be reached. */
   readonly onUnavailable?: 'refuse' | 'admit' | undefined
+  /**
+   * More for a call under way: only what fits is given, whatever makes the limits trip, and a hold that expires gives it
+   * back, whatever the plans say.
+   */
+  readonly isFurther?: boolean
   /** Where counters of this key are charged by nobody else: spares a rebuild looking at the calls of others. */
   readonly subject?: string | undefined
 }
@@ -59,6 +64,8 @@ export interface CounterAdjustment extends Omit<AdjustRequest, 'charge'> {
 const MOST_TRIES = 3
 /** A store that has lost counters again that were seeded just now; that often in a row means that it keeps none. */
 const MOST_SEEDS = 10
+
+const FURTHER = { trip: 'fits', onExpiry: 'release' } as const
 
 /** Decides on calls, and settles them: plans and amounts on one side, charges and a counter store on the other. */
 export class Admission {
@@ -100,7 +107,15 @@ export class Admission {
    *
    * @throws QuotaError `ERR_QUOTA_STALE` when the store's time can't be met.
    */
-  async admit({ id, bound, amounts, context, onUnavailable, subject }: AdmitRequest): Promise<Decision> {
+  async admit({
+    id,
+    bound,
+    amounts,
+    context,
+    onUnavailable,
+    isFurther = false,
+    subject,
+  }: AdmitRequest): Promise<Decision> {
     const [first] = bound
     if (first === undefined) return admittedWithoutLimits(this.nowMs())
     const { owner } = first.counter
@@ -109,7 +124,8 @@ export class Admission {
     let seeds = 0
     let untilMs: number | undefined
     for (let tries = 0; tries < MOST_TRIES; tries += 1) {
-      const charges = this.#chargesOf(bound, amounts, atMs)
+      const ofPlans = this.#chargesOf(bound, amounts, atMs)
+      const charges = isFurther ? ofPlans.map((charge) => ({ ...charge, ...FURTHER })) : ofPlans
       const held = { id, owner, bound, charges, amounts, lifetimeMs, context }
       let reply: ReserveReply
       try {

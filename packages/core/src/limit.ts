@@ -44,6 +44,11 @@ export interface Limit {
   readonly onTrip?: 'refuse' | 'flag'
   /** `shadow` decides and reports, and never refuses. Default: `enforce`. */
   readonly mode?: 'enforce' | 'shadow'
+  /**
+   * What becomes of a stream under way for which the quota gives nothing more: it may `finish`, or is `cut` there. Only
+   * for tokens and output tokens, which a stream uses up as it runs. Default: `finish`.
+   */
+  readonly onStream?: 'finish' | 'cut'
   /** Default: both `now`. */
   readonly onChange?: { readonly quota?: Change; readonly duration?: Change }
   /** What happens while the counters can't be reached. Default: `refuse`, so that an outage spends nothing. */
@@ -66,9 +71,12 @@ const MEMBERS = [
   'trip',
   'onTrip',
   'mode',
+  'onStream',
   'onChange',
   'onUnavailable',
 ]
+/** What a stream uses up as it runs, so that it can be told while it does. */
+const CUTTING_UNITS: readonly Unit[] = ['tokens', 'output-tokens']
 const DIMENSION = /^[A-Za-z][A-Za-z0-9_-]{0,63}$/
 
 /**
@@ -80,7 +88,7 @@ const DIMENSION = /^[A-Za-z][A-Za-z0-9_-]{0,63}$/
 export function completeLimit(limit: Limit, at: string): CompleteLimit {
   assertMembers(limit, MEMBERS, at)
   const { name, unit, quota, window, per = ['key'], when = {}, trip = 'fits', onTrip = 'refuse' } = limit
-  const { mode = 'enforce', onChange = {}, onUnavailable = 'refuse' } = limit
+  const { mode = 'enforce', onStream = 'finish', onChange = {}, onUnavailable = 'refuse' } = limit
   assertName(name, `${at}.name`)
   assertOneOf(unit, UNITS, `${at}.unit`)
   assertQuota(quota, `${at}.quota`)
@@ -90,6 +98,7 @@ export function completeLimit(limit: Limit, at: string): CompleteLimit {
   assertOneOf(trip, ['fits', 'reached', 'exceeded'], `${at}.trip`)
   assertOneOf(onTrip, ['refuse', 'flag'], `${at}.onTrip`)
   assertOneOf(mode, ['enforce', 'shadow'], `${at}.mode`)
+  assertOnStream(onStream, limit, `${at}.onStream`)
   assertWhileUnavailable(onUnavailable, `${at}.onUnavailable`)
   assertMembers(onChange, ['quota', 'duration'], `${at}.onChange`)
   const { quota: quotaChange = 'now', duration: durationChange = 'now' } = onChange
@@ -105,6 +114,7 @@ export function completeLimit(limit: Limit, at: string): CompleteLimit {
     trip,
     onTrip,
     mode,
+    onStream,
     onChange: { quota: quotaChange, duration: durationChange },
     onUnavailable,
   }
@@ -121,6 +131,12 @@ export function assertName(name: unknown, at: string): asserts name is string {
 export function assertQuota(quota: number | null, at: string): void {
   if (quota !== null && !(Number.isInteger(quota) && quota >= 0 && quota <= MAX_UNITS))
     throw configError(at, quota, `use a whole number from 0 to ${MAX_UNITS}, or null for no limit`)
+}
+
+function assertOnStream(given: unknown, { unit, window }: Limit, at: string): void {
+  assertOneOf(given, ['finish', 'cut'], at)
+  if (given === 'finish' || (CUTTING_UNITS.includes(unit) && window.kind !== 'concurrent')) return
+  throw configError(at, given, `use it for ${CUTTING_UNITS.join(' or ')}: a stream does not use up ${unit} as it runs`)
 }
 
 function assertDimensions(per: unknown, at: string): void {

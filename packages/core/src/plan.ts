@@ -113,7 +113,8 @@ export class CompiledPlan {
     }
     const definitions = this.limits.map(({ definition }) => definition)
     this.version =
-      plan.version ?? digest(JSON.stringify(plan.count === undefined ? definitions : [definitions, this.count]))
+      plan.version ??
+      digest(JSON.stringify(plan.count === undefined ? definitions : [definitions, this.count], withoutDefaults))
     this.units = new Set(this.limits.map(({ definition }) => definition.unit))
     const quotas = this.limits
       .filter(({ definition: { unit } }) => unit === 'tokens' || unit === 'output-tokens')
@@ -198,6 +199,11 @@ export class CompiledLimit {
     const bucket = this.windowAt(atMs)
     return bucket.kind === 'fixed' ? bucket.endMs - bucket.startMs : null
   }
+}
+
+/** Members that came later take no part where they say nothing, so that versions of plans stay what they were. */
+function withoutDefaults(name: string, value: unknown): unknown {
+  return name === 'onStream' && value === 'finish' ? undefined : value
 }
 
 /** Reduces a window to numbers for a store, as seen at an instant. */

@@ -1,3 +1,4 @@
+import type { Decision } from '@tallygate/core'
 import { runs } from '@tallygate/testkit'
 import { expect } from 'chai'
 import fc from 'fast-check'
@@ -49,6 +50,21 @@ describe('Admission', () => {
       })
       expect(statuses.map(({ tripped }) => tripped)).to.deep.equal([false, false, true])
       expect(await bed.used(bound)).to.deep.equal(before)
+    })
+
+    it('gives a call under way only what fits, whatever trips the limit, and takes it back when it expires', async () => {
+      for (const trip of ['fits', 'reached', 'exceeded'] as const) {
+        const bound = boundTo([{ ...TOKENS, name: trip, trip }])
+        const more = (id: string, tokens: number): Promise<Decision> =>
+          bed.admission.admit({ id, bound, amounts: { requests: 0, tokens }, context: '', isFurther: true })
+        await bed.reserve(bound, { tokens: 40 })
+        expect((await more(`${trip}-too-much`, 61)).admitted).to.equal(false)
+        expect((await more(`${trip}-enough`, 60)).admitted).to.equal(true)
+        expect(await bed.used(bound)).to.deep.equal([100])
+        bed.clock.advance(61_000)
+        await bed.store.sweep(10)
+        expect(await bed.used(bound), 'the call itself keeps what it held').to.deep.equal([40])
+      }
     })
 
     it('grants exactly the quota to 500 calls at once', async () => {

@@ -14,6 +14,7 @@ describe('completeLimit', () => {
       trip: 'fits',
       onTrip: 'refuse',
       mode: 'enforce',
+      onStream: 'finish',
       onChange: { quota: 'now', duration: 'now' },
       onUnavailable: 'refuse',
     })
@@ -27,6 +28,7 @@ describe('completeLimit', () => {
       trip: 'reached',
       onTrip: 'flag',
       mode: 'shadow',
+      onStream: 'cut',
       onChange: { quota: 'next-window', duration: 'next-window' },
       onUnavailable: 'admit',
     }
@@ -43,6 +45,14 @@ describe('completeLimit', () => {
     const window = { kind: 'fixed', every: 'day', zone: undefined, anchor: { hour: undefined } }
     const sparse = { ...GOOD, window, when: { model: undefined }, trip: undefined } as unknown as Limit
     expect(completeLimit(sparse, AT)).to.deep.include({ trip: 'fits', when: { model: undefined } })
+  })
+
+  it('cuts streams only for what a stream uses up as it runs', () => {
+    const cutting: Limit = { ...GOOD, onStream: 'cut' }
+    expect(completeLimit({ ...cutting, unit: 'output-tokens' }, AT).onStream).to.equal('cut')
+    const says = 'use it for tokens or output-tokens'
+    expect(complaint(() => completeLimit({ ...cutting, unit: 'requests' }, AT))).to.include(says)
+    expect(complaint(() => completeLimit({ ...cutting, window: { kind: 'concurrent' } }, AT))).to.include(says)
   })
 
   for (const quota of [0, 1, MAX_UNITS, null]) {

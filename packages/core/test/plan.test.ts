@@ -24,6 +24,7 @@ describe('CompiledPlan', () => {
     const one = new CompiledPlan({ name: 'pro', limits: [DAY] })
     expect(one.version).to.match(/^[0-9a-f]{16}$/)
     expect(new CompiledPlan({ name: 'other', limits: [{ ...DAY, trip: 'fits' }] }).version).to.equal(one.version)
+    expect(new CompiledPlan({ name: 'other', limits: [{ ...DAY, onStream: 'finish' }] }).version).to.equal(one.version)
     for (const change of [{ quota: 11 }, { unit: 'tokens' }, { name: 'daily' }] as const)
       expect(new CompiledPlan({ name: 'pro', limits: [{ ...DAY, ...change }] }).version).to.not.equal(one.version)
     expect(new CompiledPlan({ name: 'pro', version: 'v2', limits: [DAY] }).version).to.equal('v2')

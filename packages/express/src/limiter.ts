@@ -38,6 +38,8 @@ export interface LimiterOptions extends SharedOptions {
   readonly trip?: Trip
   /** `shadow` decides and reports, and never refuses. Default: `enforce`. */
   readonly mode?: 'enforce' | 'shadow'
+  /** Of tokens: a stream under way for which nothing more is left may `finish`, or is `cut` there. Default: `finish`. */
+  readonly onStream?: 'finish' | 'cut'
   /** Lets requests pass while the counters can't be reached. Default: false. */
   readonly passOnStoreError?: boolean
   /** Gives back what answers with a status from 400 on have counted. Default: false. */
@@ -78,6 +80,7 @@ const OPTIONS = [
   'when',
   'trip',
   'mode',
+  'onStream',
   'passOnStoreError',
   'skipFailedRequests',
   'skipSuccessfulRequests',
@@ -169,6 +172,7 @@ function limitOf(kind: 'fixed' | 'sliding', options: FixedWindowOptions & Slidin
     when = {},
     trip = 'fits',
     mode = 'enforce',
+    onStream = 'finish',
     passOnStoreError = false,
   } = options
   const { every, zone, windowMs = 60_000, buckets } = options
@@ -180,7 +184,8 @@ function limitOf(kind: 'fixed' | 'sliding', options: FixedWindowOptions & Slidin
         : { kind, every, ...(zone === undefined ? {} : { zone }) }
   const { identifier = nameOf(`${unit}-${kind === 'fixed' ? 'per' : 'within'}-${every ?? `${windowMs / 1_000}s`}`) } =
     options
-  return { name: identifier, unit, window, per, when, trip, mode, onUnavailable: passOnStoreError ? 'admit' : 'refuse' }
+  const onUnavailable = passOnStoreError ? 'admit' : 'refuse'
+  return { name: identifier, unit, window, per, when, trip, mode, onStream, onUnavailable }
 }
 
 const named = new Map<string, number>()

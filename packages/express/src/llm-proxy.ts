@@ -97,6 +97,7 @@ export function llmProxy(options: LlmProxyOptions): LlmProxy {
       const purpose = unmetered === 'pass' ? undefined : unmeteredPurpose(req)
       const refusal =
         refusalOfPath(req) ??
+        call.doubt ??
         (purpose !== undefined && unmetered === 'refuse' ? refusalOfUnmetered(req.method, purpose) : undefined) ??
         (paysForAll ? undefined : refusalOfStranger(call.subject, quota.logger))
       if (refusal !== undefined) return sendDenial(call.problem(refusal.kind, refusal.message), {}, req, res, next)

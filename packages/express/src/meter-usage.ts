@@ -31,6 +31,7 @@ export function metering(options: MeterUsageOptions): Step {
     return undefined
   }
   return (context, req, res) => {
+    context.call.servedBy(options.provider, options.host)
     const read = readRequest(req, context, options)
     if (!(read instanceof Promise)) return read ?? meter(context, req, res)
     return read.then((denial) => denial ?? meter(context, req, res))

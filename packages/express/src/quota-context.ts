@@ -95,12 +95,14 @@ export function contextIn(req: Request): QuotaContext | undefined {
 class ExpressRequest implements CallRequest {
   readonly method: string
   readonly url: string
+  readonly originalUrl: string
   readonly headers: Request['headers']
   readonly #req: Request
 
   constructor(req: Request) {
     this.method = req.method
     this.url = req.url
+    this.originalUrl = req.originalUrl
     this.headers = req.headers
     this.#req = req
   }

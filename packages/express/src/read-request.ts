@@ -37,17 +37,17 @@ export function readRequest(
   }
   const encoding = req.headers['content-encoding']
   if (encoding !== undefined && encoding.toLowerCase() !== 'identity') {
-    return call.problem('unsupported-media-type', 'The body is compressed. Send it as it is.')
+    return call.unreadable('unsupported-media-type', 'The body is compressed. Send it as it is.')
   }
   const type = req.headers['content-type']
   if (type !== undefined && !JSON_TYPE.test(type) && !call.metered.accepts(type)) {
-    return call.problem(
+    return call.unreadable(
       'unsupported-media-type',
       'The body must be JSON: send it with "Content-Type: application/json".',
     )
   }
   const tooLarge = `The body is larger than ${bodyLimitBytes} bytes.`
-  if (Number(req.headers['content-length'] ?? 0) > bodyLimitBytes) return call.problem('body-too-large', tooLarge)
+  if (Number(req.headers['content-length'] ?? 0) > bodyLimitBytes) return call.unreadable('body-too-large', tooLarge)
   return readBody(req, bodyLimitBytes).then((body) => {
     if (body === 'too-large') return call.problem('body-too-large', tooLarge)
     if (body === 'broken-off') return call.problem('invalid-request', 'The body broke off before its end.')

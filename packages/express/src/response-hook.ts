@@ -1,4 +1,5 @@
 import type { OutgoingHttpHeader, OutgoingHttpHeaders } from 'node:http'
+import type { Readable } from 'node:stream'
 import type { Answer, AnswerSink } from '@tallygate/flow'
 import type { Response } from 'express'
 import type { QuotaContext } from './quota-context.ts'
@@ -27,7 +28,7 @@ export function hookResponse(res: Response, context: QuotaContext): void {
   const hooked = res as HookedResponse
   hooked[HOOK] = hook
   Object.assign(hooked, HOOKED)
-  res.on('close', closed)
+  res.on('close', closed).on('pipe', piped)
 }
 
 /**
@@ -53,6 +54,10 @@ function closed(this: HookedResponse): void {
   this[HOOK].closed()
 }
 
+function piped(this: HookedResponse, source: Readable): void {
+  this[HOOK].piped(source)
+}
+
 class ResponseHook implements AnswerSink {
   readonly #res: Response
   readonly #answer: Answer
@@ -61,6 +66,10 @@ class ResponseHook implements AnswerSink {
   #isHeadDone = false
   #isEnding = false
   #isFailing = false
+  /** The answer was cut: what still comes for it is nobody's. */
+  #isCut = false
+  /** What is piped into the response: the provider's answer. */
+  #source: Readable | undefined
   /** What the last write said: whether the caller keeps up. */
   #keepsUp = true
   /** Of the write that is on its way: for the bytes that go out for it. */
@@ -81,6 +90,21 @@ class ResponseHook implements AnswerSink {
     this.#keepsUp = this.#original.write.call(this.#res, bytes, written)
   }
 
+  /**
+   * Stops the provider: what is piped into the response is destroyed, what a handler still writes goes nowhere. The answer
+   * ends with these bytes; where there are none that could tell its end, the connection breaks.
+   */
+  cut(ending: Promise<Buffer | undefined>): void {
+    this.#isCut = true
+    this.#source?.destroy()
+    void this.#endWith(ending)
+  }
+
+  piped(source: Readable): void {
+    this.#source = source
+    if (this.#isCut) source.destroy()
+  }
+
   /** The connection is gone. The end of an answer that did end is on its way through the books already. */
   closed(): void {
     if (!this.#answer.isFinished) this.#answer.abort().catch(() => {})
@@ -99,9 +123,10 @@ class ResponseHook implements AnswerSink {
 
   write(chunk: unknown, rest: unknown[]): boolean {
     const callback = callbackOf(rest)
-    if (this.#isEnding || this.#isFailing) {
+    if (this.#isEnding || this.#isFailing || this.#isCut) {
       if (callback !== undefined) process.nextTick(callback)
-      return false
+      // Whoever writes on by itself, after a cut, must not wait for a response that takes nothing more.
+      return this.#isCut
     }
     this.#head()
     this.#keepsUp = true
@@ -110,7 +135,7 @@ class ResponseHook implements AnswerSink {
     // Nothing went out for it yet: it is kept back, or being decoded.
     if (this.#written !== undefined) process.nextTick(this.#written)
     this.#written = undefined
-    if (!this.#answer.isDecoding) return this.#keepsUp
+    if (!this.#answer.isBusy) return this.#keepsUp
     void this.#answer.settled().then(() => {
       if (!this.#res.writableNeedDrain) this.#res.emit('drain')
     })
@@ -119,7 +144,7 @@ class ResponseHook implements AnswerSink {
 
   end(args: unknown[]): Response {
     const callback = callbackOf(args)
-    if (this.#isEnding || this.#isFailing) {
+    if (this.#isEnding || this.#isFailing || this.#isCut) {
       if (callback !== undefined) this.#res.once('finish', callback)
       return this.#res
     }
@@ -138,7 +163,7 @@ class ResponseHook implements AnswerSink {
    */
   destroy(error?: Error): Response {
     const { socket } = this.#res
-    if (this.#isFailing) return this.#res
+    if (this.#isFailing || this.#isCut) return this.#res
     if (this.#answer.isFinished || this.#isEnding || !this.#res.headersSent || socket === null || socket.destroyed) {
       // A caller who is gone has used something; a provider that broke off before its answer has not.
       const ended = this.#res.req.socket.destroyed ? this.#answer.abort() : this.#answer.fail()
@@ -166,11 +191,23 @@ class ResponseHook implements AnswerSink {
     const res = this.#res
     try {
       const held = await this.#answer.end(last)
-      if (res.destroyed) return
+      if (this.#isCut && callback !== undefined) res.once('finish', callback)
+      if (this.#isCut || res.destroyed) return
       if (held === undefined) this.#original.end.call(res, callback)
       else this.#original.end.call(res, held, callback)
     } catch (error) {
       this.#original.destroy.call(res, error as Error)
+    }
+  }
+
+  async #endWith(ending: Promise<Buffer | undefined>): Promise<void> {
+    const original = this.#original
+    try {
+      const bytes = await ending
+      if (bytes === undefined) original.destroy.call(this.#res)
+      else if (!this.#res.destroyed) original.end.call(this.#res, bytes)
+    } catch (error) {
+      original.destroy.call(this.#res, error as Error)
     }
   }
 

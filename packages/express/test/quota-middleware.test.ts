@@ -1,6 +1,7 @@
 import { QuotaError } from '@tallygate/core'
 import { keepRawBody, llmProxy, quotaMiddleware } from '@tallygate/express'
 import { expect } from 'chai'
+import type { RequestHandler } from 'express'
 import { createProxyMiddleware, fixRequestBody } from 'http-proxy-middleware'
 import { ask, closeTestBeds, EXPRESSES, HELLO, openTestBed } from './test-bed.ts'
 
@@ -162,6 +163,62 @@ for (const { version, express } of EXPRESSES) {
       const answer = await ask(`${url}/shop`, { headers: { 'content-type': 'text/plain' }, body: 'not json' })
       expect(answer).to.deep.include({ status: 200, text: 'POST not json' })
       expect(await bed.entries()).to.deep.equal([])
+    })
+
+    for (const [what, headers, body] of [
+      ['no JSON', { 'content-type': 'text/plain' }, 'not json'],
+      ['a form', { 'content-type': 'application/x-www-form-urlencoded' }, 'a=b'],
+      ['a compressed body', { 'content-type': 'application/json', 'content-encoding': 'br' }, 'xx'],
+      ['broken JSON', {}, '{'],
+      ['JSON of its own', {}, '{"text":"hi","messages":[]}'],
+      ['JSON with a member twice', {}, '{"a":1,"a":2}'],
+    ] as const) {
+      it(`passes ${what} untouched on short paths that the host can have for itself`, async () => {
+        const bed = await openTestBed()
+        const app = express().use(quotaMiddleware({ quota: bed.quota }), (req, res, next) => {
+          req.toArray().then((parts: Buffer[]) => res.send(Buffer.concat(parts).toString()), next)
+        })
+        const url = await bed.serve(app)
+        for (const path of [
+          '/messages',
+          '/api/chat',
+          '/generate',
+          '/embeddings',
+          '/rerank/',
+          '/completion',
+          '/api/responses',
+        ]) {
+          const answer = await ask(url + path, { headers, body })
+          expect(answer, path).to.deep.include({ status: 200, text: body })
+        }
+        expect(await bed.entries()).to.deep.equal([])
+      })
+    }
+
+    it('meters calls on short paths that are what a provider takes, and all of them where the provider is named', async () => {
+      const bed = await openTestBed()
+      const handler: RequestHandler = (_req, res) => {
+        res.json({ usage: { input_tokens: 3, output_tokens: 4 } })
+      }
+      const app = express().use('/named', quotaMiddleware({ quota: bed.quota, provider: 'anthropic' }), handler)
+      const url = await bed.serve(app.use(quotaMiddleware({ quota: bed.quota }), handler))
+      await ask(`${url}/messages`, { body: '{"model":"claude-opus-4-8"}' })
+      await ask(`${url}/named/messages`, { body: '{"a":1}' })
+      expect((await ask(`${url}/named/messages`, { body: '{' })).status).to.equal(400)
+      expect((await ask(`${url}/v1/messages`, { body: '{' })).status).to.equal(400)
+      const entries = await bed.entries()
+      expect(entries.map(({ usage }) => usage?.totalTokens)).to.deep.equal([7, 7])
+    })
+
+    it('refuses to forward to a provider what it took for a request to the host', async () => {
+      const bed = await openTestBed()
+      const proxy = llmProxy({ target: bed.provider.url, unmetered: 'pass' })
+      const url = await bed.serve(express().use(quotaMiddleware({ quota: bed.quota }), proxy))
+      const plain = await ask(`${url}/messages`, { headers: { 'content-type': 'text/plain' }, body: '{}' })
+      expect(plain.status).to.equal(415)
+      const odd = await ask(`${url}/responses`, { body: '{"x":1}' })
+      expect(odd.status).to.equal(400)
+      expect(bed.provider.requests).to.deep.equal([])
     })
 
     it('counts requests by its limit, and says so in the headers of every answer', async () => {

@@ -4,15 +4,18 @@ import {
   KeptOutput,
   problemBody,
   problemEvent,
+  streamFramingOf,
   type AdapterMatch,
   type Dialect,
   type Framing,
   type Problem,
   type RequestFacts,
+  type StreamFraming,
   type UsageReader,
   type UsageReading,
 } from '@tallygate/metering'
 import { ContentDecoder } from './content-decoder.ts'
+import type { CutTarget, LiveCut } from './live-cut.ts'
 import type { Fields } from './rate-limit-fields.ts'
 import { UsageChunkFilter, withoutUsage } from './usage-chunk-filter.ts'
 
@@ -35,12 +38,19 @@ export interface AnsweredCall {
     readonly isUsageInjected: boolean
   }
   rateLimitFields(): Fields
+  /** Watches over a stream that some limit cuts; `undefined` where none does. */
+  watchStream?(framing: StreamFraming, target: CutTarget): LiveCut | undefined
   finish(outcome: UsageOutcome, facts: AnswerFacts): Promise<void>
 }
 
 /** Where an answer goes: to the caller. An object and not a function, as one is made for each call; see docs/benchmarks.md. */
 export interface AnswerSink {
   push(bytes: Buffer): void
+  /**
+   * The answer is cut: its provider is to be stopped, and what comes of it dropped. It ends with these bytes; it breaks
+   * off where there are none, or they are not to leave. Where a host can't do that, no answer is cut.
+   */
+  cut?(ending: Promise<Buffer | undefined>): void
 }
 
 /** What an answer has told when it ended. */
@@ -51,6 +61,8 @@ export interface AnswerFacts {
   readonly kept: KeptOutput
   readonly isStream: boolean
   readonly providerRequestId: string | undefined
+  /** Names of the limits that the stream was cut for; absent where it was not. */
+  readonly cutFor?: readonly string[] | undefined
 }
 
 const BROKE_OFF: Omit<Problem, 'requestId'> = {
@@ -61,6 +73,8 @@ const BROKE_OFF: Omit<Problem, 'requestId'> = {
 const NOTHING_READ: UsageReading = { reported: undefined, coversOutput: false, model: undefined, isPending: false }
 /** Framings in which answers come as they are made. */
 const STREAMS: ReadonlySet<Framing> = new Set<Framing>(['sse', 'ndjson', 'eventstream', 'messages'])
+/** What ends an event or a line that has only begun. */
+const BREAKS = { sse: Buffer.from('\n\n'), ndjson: Buffer.from('\n'), array: Buffer.alloc(0) } as const
 const SSE_TYPE = /^text\/event-stream\b/i
 const ID = /^[A-Za-z0-9._:/+=-]{1,128}$/
 
@@ -69,7 +83,7 @@ const ID = /^[A-Za-z0-9._:/+=-]{1,128}$/
  * is in the ledger. Only the end waits: the event that ends a stream, the byte that completes the content length, or the
  * end of the message.
  */
-export class Answer {
+export class Answer implements CutTarget {
   readonly #call: AnsweredCall
   readonly #sink: AnswerSink
   #status: number | undefined
@@ -81,6 +95,8 @@ export class Answer {
   #decoding = Promise.resolve()
   /** Decoded bytes go to the caller in place of the encoded ones. */
   #decodesForCaller = false
+  /** Absent where no limit cuts the answer. */
+  #cut: LiveCut | undefined
   #bytesLeft = Infinity
   #held: Buffer[] | undefined
   #providerRequestId: string | undefined
@@ -96,9 +112,9 @@ export class Answer {
     return this.#finished !== undefined
   }
 
-  /** Whether bytes that were taken are still being decoded. */
-  get isDecoding(): boolean {
-    return this.#decoder !== undefined
+  /** Whether bytes that were taken may still be on their way: being decoded, or waiting for room in a quota. */
+  get isBusy(): boolean {
+    return this.#decoder !== undefined || this.#cut?.isWaiting === true
   }
 
   /** What the answer has told so far. */
@@ -111,6 +127,7 @@ export class Answer {
       kept,
       isStream: STREAMS.has(framing) || (framing === 'json' && this.#call.metered.facts.stream),
       providerRequestId: this.#providerRequestId,
+      ...(this.#cut?.isCut === true ? { cutFor: this.#cut.limits } : {}),
     }
   }
 
@@ -131,7 +148,8 @@ export class Answer {
     if (this.#call.meters && status >= 200 && status < 300) this.#meter(type, coding, headers)
     const own = given === '' ? { 'x-request-id': this.#call.attemptId } : {}
     const remove = this.#decodesForCaller ? ['content-encoding', 'content-length'] : []
-    if (this.#decodesForCaller) this.#bytesLeft = Infinity
+    if (this.#cut !== undefined) remove.push('content-length')
+    if (remove.length > 0) this.#bytesLeft = Infinity
     return { set: { ...this.#call.rateLimitFields(), ...own }, remove }
   }
 
@@ -143,9 +161,10 @@ export class Answer {
     this.#decoding = this.#decoding.then(() => this.#decoder!.write(chunk))
   }
 
-  /** Resolves when what was written has been decoded. */
-  settled(): Promise<void> {
-    return this.#decoding
+  /** Resolves when what was written has gone on. */
+  async settled(): Promise<void> {
+    await this.#decoding
+    await this.#cut?.settled()
   }
 
   /**
@@ -160,6 +179,10 @@ export class Answer {
       await this.#decoder.end()
       if (this.#decodesForCaller && this.#decoder.isBroken) return this.#failDecoding()
     }
+    if (this.#cut !== undefined) {
+      await this.#cut.end()
+      if (this.#cut.isCut) return undefined
+    }
     this.#endOfBody()
     await this.#finish('complete')
     const held = this.#held
@@ -170,6 +193,7 @@ export class Answer {
   /** The caller has hung up: what was sent by then is counted. */
   async abort(): Promise<void> {
     this.#decoder?.destroy()
+    this.#cut?.abandon()
     await this.#finish('aborted')
   }
 
@@ -180,8 +204,8 @@ export class Answer {
   async fail(problem = BROKE_OFF): Promise<Buffer | undefined> {
     const wasTerminated = this.#held !== undefined
     this.#decoder?.destroy()
-    const finished = this.#finish('failed')
-    await finished
+    this.#cut?.abandon()
+    await this.#finish('failed')
     if (wasTerminated || (this.#decoder !== undefined && !this.#decodesForCaller)) return undefined
     const event = this.#failureEvent(problem)
     if (event === undefined) return undefined
@@ -199,6 +223,11 @@ export class Answer {
     return undefined
   }
 
+  /** The stream has used up its quota; for its {@link LiveCut}. */
+  cut(): void {
+    this.#sink.cut?.(this.#endCut())
+  }
+
   #meter(contentType: string, coding: string, headers: { getHeader(name: string): unknown }): void {
     const { match, isUsageInjected } = this.#call.metered
     const changes = isUsageInjected && SSE_TYPE.test(contentType)
@@ -210,10 +239,21 @@ export class Answer {
     if (changes) this.#filter = new UsageChunkFilter()
     const shape = match!.adapter.usage
     this.#reader = createUsageReader({ shape, contentType, header: (name) => headers.getHeader(name) })
+    const framing = streamFramingOf(contentType, this.#call.metered.facts.stream)
+    if (framing === undefined || this.#sink.cut === undefined) return
+    this.#cut = this.#call.watchStream?.(framing, this)
+    // Only into plain bytes can an end be written.
+    if (this.#cut !== undefined) this.#decodesForCaller = this.#decoder !== undefined
   }
 
-  /** Meters decoded bytes, and lets them go on if nobody else did. */
+  /** Takes decoded bytes. */
   #take(bytes: Buffer): void {
+    if (this.#cut === undefined) this.pass(bytes)
+    else this.#cut.write(bytes)
+  }
+
+  /** Meters decoded bytes, and lets them go on if nobody else did; for {@link LiveCut}. */
+  pass(bytes: Buffer): void {
     const goesOn = this.#decoder === undefined || this.#decodesForCaller
     const passing = this.#filter === undefined ? bytes : this.#filter.push(bytes)
     if (passing.length === 0) return
@@ -225,6 +265,7 @@ export class Answer {
     if (terminalAt === -1) return this.#forward(this.#changed(passing))
     this.#forward(this.#changed(passing.subarray(0, terminalAt)))
     this.#hold(passing.subarray(terminalAt))
+    this.#cut?.close()
     this.#releaseWhenFinished()
   }
 
@@ -256,6 +297,18 @@ export class Answer {
       // The end of the answer will meet the same error.
       () => {},
     )
+  }
+
+  /** What ends the stream in its dialect, when what has left of it is in the ledger. */
+  async #endCut(): Promise<Buffer | undefined> {
+    this.#decoder?.destroy()
+    const isWithinEvent = this.#filter === undefined && this.#cut!.isWithinEvent
+    await this.#finish('complete')
+    const ending = await this.#cut!.ending()
+    // Of a provider that has come to its end already, what was let go on waits for ours.
+    const held = this.#held ?? []
+    this.#held = undefined
+    return Buffer.concat([...held, ...(isWithinEvent ? [BREAKS[this.#cut!.framing]] : []), ending])
   }
 
   /** The caller gets decoded bytes, and there are no more of them. */

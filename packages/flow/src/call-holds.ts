@@ -18,6 +18,8 @@ import { calibrationKey, conservativeInput } from './calibrated-counter.ts'
 import type { MeteredRequest } from './metered-request.ts'
 import { countOvershoot } from './overshoot-count.ts'
 import { roomLeft } from './room-left.ts'
+import { HeldAllowance } from './held-allowance.ts'
+import { StreamAllowance } from './stream-allowance.ts'
 import type { Walk } from './walk.ts'
 
 interface Held {
@@ -27,7 +29,10 @@ interface Held {
   readonly statuses: readonly LimitStatus[]
   /** It is held as long as a session lasts, and not only for one call of it. */
   readonly isLasting: boolean
+  readonly subject: string | undefined
   extendedAtMs: number
+  /** Where a stream under way buys more of it. */
+  allowance?: HeldAllowance | undefined
 }
 
 /** Limits to decide under. */
@@ -151,15 +156,34 @@ export class CallHolds {
     }
     if (decision.reservation !== undefined) {
       const { reservation, statuses } = decision
-      this.#held.push({ reservation, isSpared, statuses, isLasting, extendedAtMs: this.#walk.clock() })
+      this.#held.push({ reservation, isSpared, statuses, subject, isLasting, extendedAtMs: this.#walk.clock() })
     }
     if (decision.tripped.some(isFlagged)) this.#isOverage = true
     return decision
   }
 
+  /** What a stream of this call may write before it has to buy more; `undefined` where no limit cuts streams. */
+  streamAllowance(): StreamAllowance | undefined {
+    const onOverage = (): void => {
+      this.#isOverage = true
+    }
+    for (const held of this.#held) {
+      const { reservation, statuses, subject } = held
+      held.allowance ??= HeldAllowance.of(this.#walk, reservation, statuses, subject, onOverage)
+    }
+    const parts = this.#held.flatMap(({ allowance }) => allowance ?? [])
+    return parts.length === 0 ? undefined : new StreamAllowance(parts)
+  }
+
+  /** Marks what limits that let everything pass would have cut, now that the figures are known. */
+  watch(actual: Amounts): void {
+    for (const { allowance } of this.#held) allowance?.watch(actual)
+  }
+
   /** Keeps from expiring what has not been extended for a third of its lifetime. */
   async extend(nowMs: number): Promise<void> {
     for (const held of this.#held) {
+      await held.allowance?.extend(nowMs)
       if (nowMs - held.extendedAtMs < held.reservation.lifetimeMs / 3) continue
       await this.#walk.admission.extend(held.reservation)
       held.extendedAtMs = nowMs
@@ -172,13 +196,17 @@ export class CallHolds {
     for (const held of this.#held) {
       const reservation = withSpared(held, attempt)
       settler.settle(reservation, actual, atMs)
-      countOvershoot(telemetry, reservation, held.statuses, actual)
+      countOvershoot(telemetry, reservation, held.statuses, actual, held.allowance)
+      held.allowance?.close()
     }
     this.#held = []
   }
 
   release(): void {
-    for (const { reservation } of this.#held) this.#walk.settler.release(reservation)
+    for (const { reservation, allowance } of this.#held) {
+      this.#walk.settler.release(reservation)
+      allowance?.close()
+    }
     this.#held = []
   }
 

@@ -8,6 +8,7 @@ import {
   type Subject,
   type Usage,
   type UsageEntry,
+  type UsageFlag,
   type UsageOutcome,
 } from '@tallygate/core'
 import { fingerprint, type CredentialSource, type Identification } from '@tallygate/identity'
@@ -15,6 +16,7 @@ import {
   dialectOf,
   isFreeRoute,
   KeptOutput,
+  LiveOutput,
   pathOf,
   providerOf,
   type Adapter,
@@ -22,6 +24,7 @@ import {
   type OutputKey,
   type ProblemKind,
   type Raw,
+  type StreamFraming,
 } from '@tallygate/metering'
 import type { CallDescription, CallTelemetry } from '@tallygate/telemetry'
 import { Answer, type AnswerFacts, type AnswerSink } from './answer.ts'
@@ -33,8 +36,10 @@ import { CallPricing } from './call-pricing.ts'
 import { learnFrom, outputKey } from './call-learning.ts'
 import { CalibratedCounter } from './calibrated-counter.ts'
 import type { CallerRules } from './caller-rules.ts'
+import { cutEnding } from './cut-ending.ts'
 import { denialOf, problemDenial, wantsProblem, type Denial, type DenialContext } from './denial.ts'
 import { writeContext } from './hold-context.ts'
+import { LiveCut, type CutTarget } from './live-cut.ts'
 import { MeteredRequest, type CallRequest } from './metered-request.ts'
 import { rateLimitFields, type Fields, type RateLimitStyle } from './rate-limit-fields.ts'
 import { BODY_FAULTS, UNAUTHENTICATED } from './refusal-texts.ts'
@@ -87,6 +92,7 @@ export class Call {
   #records = false
   #decidedAtMs: number | undefined
   #recorded: RecordedUsage | undefined
+  #used: Usage | undefined | Promise<Usage | undefined>
   /** What other attempts of the same have in common; absent where none would be spared. */
   #retryKey: string | undefined
   #isSparedRetry = false
@@ -95,6 +101,7 @@ export class Call {
   /** Of a session; answers bring it by themselves. */
   #providerRequestId: string | undefined
   #outcome: Promise<void> | undefined
+  #doubt: { readonly kind: ProblemKind; readonly message: string } | undefined
 
   constructor(walk: Walk, request: CallRequest) {
     this.#walk = walk
@@ -208,14 +215,30 @@ export class Call {
   read(body: Buffer): Denial | undefined {
     if (this.metered.match === undefined || this.metered.isSession) return undefined
     const fault = this.metered.read(body)
-    return fault === undefined ? undefined : this.problem('invalid-request', BODY_FAULTS[fault])
+    return fault === undefined ? undefined : this.unreadable('invalid-request', BODY_FAULTS[fault])
+  }
+
+  /**
+   * What becomes of a request that can't be read: it is refused, unless only a short path says that it is a call. Then it
+   * is taken for one to the host itself, and passes unmetered; see {@link doubt}.
+   */
+  unreadable(kind: ProblemKind, message: string): Denial | undefined {
+    if (!this.metered.isDoubtful) return this.problem(kind, message)
+    this.metered.disown()
+    this.#doubt = { kind, message }
+    return undefined
+  }
+
+  /** Why it was not read, of a request that passed unmetered: for whoever would forward it to a provider after all. */
+  get doubt(): { readonly kind: ProblemKind; readonly message: string } | undefined {
+    return this.#doubt
   }
 
   /** As {@link read}, for a body that the host has parsed and whose bytes are gone. */
   readParsed(value: Raw): Denial | undefined {
     if (this.metered.match === undefined || this.metered.isSession) return undefined
     const fault = this.metered.readParsed(value)
-    return fault === undefined ? undefined : this.problem('invalid-request', BODY_FAULTS[fault])
+    return fault === undefined ? undefined : this.unreadable('invalid-request', BODY_FAULTS[fault])
   }
 
   /**
@@ -392,6 +415,43 @@ export class Call {
     return this.finish(outcome, { ...UNANSWERED, status: SWITCHING, reading, isStream: true, providerRequestId })
   }
 
+  /** What the call has used, as its entry says; for a call that is being finished. A count takes at most its deadline. */
+  async used(): Promise<Usage | undefined> {
+    return this.#used
+  }
+
+  /** Watches over a stream of this call's; `undefined` where no limit cuts it. */
+  watchStream(framing: StreamFraming, target: CutTarget): LiveCut | undefined {
+    const { match, facts } = this.metered
+    if (match?.adapter.counts !== 'text' || this.#outcome !== undefined) return undefined
+    const allowance = this.#holds.streamAllowance()
+    if (allowance === undefined) return undefined
+    const output = new LiveOutput({
+      framing,
+      counter: this.#walk.counter,
+      shape: match.adapter.usage,
+      model: facts.model,
+    })
+    const inputTokens = (): Promise<number | undefined> => this.#inputTokens(output)
+    const ending = (cut: LiveCut): Promise<Buffer> => cutEnding(this, cut)
+    return new LiveCut({ allowance, output, framing, inputTokens, ending }, target)
+  }
+
+  /** As the provider has said at the beginning of its stream, or as counted; `undefined` where neither tells. */
+  async #inputTokens({ reportedInput }: LiveOutput): Promise<number | undefined> {
+    const { match, body, facts } = this.metered
+    if (reportedInput !== undefined || body === undefined) return reportedInput
+    const task = {
+      kind: 'prompt',
+      shape: match!.adapter.usage,
+      body: new Uint8Array(body),
+      model: facts.model,
+      provider: this.#learnsAs,
+    } as const
+    const { tokens, isComplete, isLowerBound, confidence } = await this.#walk.counter.count(task)
+    return isComplete && !isLowerBound && confidence !== 'low' ? tokens : undefined
+  }
+
   /** Tells what the call has used, for a handler that knows; it goes before what is metered. The last word counts. */
   record(usage: RecordedUsage): void {
     this.#recorded = usage
@@ -454,6 +514,7 @@ export class Call {
     const outcome = ended === 'complete' && (answer.status ?? 0) >= 400 ? 'failed' : ended
     if (this.#retryKey !== undefined && outcome === 'failed') this.#walk.sparedRetries?.failed(this.#retryKey)
     const usage = this.#usage(outcome, answer)
+    this.#used = usage
     // A stream whose figures are there needs no turn of the event loop more than its entry.
     const written =
       usage instanceof Promise
@@ -468,7 +529,7 @@ export class Call {
     const { match, facts, body, bytes } = this.metered
     if (match === undefined || !this.#meters || usedNothing(answer, outcome)) return undefined
     const { framing, reading, kept } = answer
-    const isComplete = outcome === 'complete'
+    const isComplete = outcome === 'complete' && answer.cutFor === undefined
     const usage = usageOf(
       { match, facts, requestBody: body, requestBytes: bytes, framing, reading, kept, isComplete },
       new CalibratedCounter(this.#walk.counter, this.#walk.learned.calibration, {
@@ -483,8 +544,10 @@ export class Call {
 
   /** Writes the entry, then settles: durable first. */
   async #close(outcome: UsageOutcome, answer: AnswerFacts, found: Usage | undefined): Promise<void> {
-    const metered = this.metered.loweredCeiling === undefined ? found : withLoweredCeiling(found)
-    const { admission, writer } = this.#walk
+    const { admission, writer, telemetry } = this.#walk
+    const lowered = this.metered.loweredCeiling === undefined ? found : flagged(found, 'ceiling-lowered')
+    const metered = answer.cutFor === undefined ? lowered : flagged(lowered, 'cut-at-quota')
+    for (const limit of answer.cutFor ?? []) telemetry.streamCut(limit, 'refuse')
     const ended = { status: answer.status, outcome }
     const reservations = this.#holds.ended(ended)
     const [first] = reservations
@@ -494,13 +557,20 @@ export class Call {
     const usage = metered === undefined ? undefined : this.#priced(metered, description, answer, admittedAtMs)
     const { match } = this.metered
     const actual = actualAmounts(usage, match !== undefined && usedNothing(answer, outcome))
+    this.#holds.watch(actual)
     if (this.#records) {
       const charges = reservations.flatMap((reservation) => entryCharges(reservation, actual))
       const entry = this.#entry(description, { outcome, answer, usage, atMs, admittedAtMs, charges })
       await writer.write(entry)
       this.telemetry.recorded(description, entry)
     } else this.telemetry.ended()
-    if (usage !== undefined && outcome === 'complete' && this.#recorded === undefined && match !== undefined) {
+    if (
+      usage !== undefined &&
+      outcome === 'complete' &&
+      this.#recorded === undefined &&
+      match !== undefined &&
+      answer.cutFor === undefined
+    ) {
       const key = this.#outputKey(match.adapter)
       learnFrom(this.#walk, { request: this.metered, answer, usage, key, counted: this.#holds.counted })
     }
@@ -598,8 +668,8 @@ export class Call {
   }
 }
 
-function withLoweredCeiling(usage: Usage | undefined): Usage | undefined {
-  return usage === undefined ? undefined : { ...usage, flags: [...(usage.flags ?? []), 'ceiling-lowered'] }
+function flagged(usage: Usage | undefined, flag: UsageFlag): Usage | undefined {
+  return usage === undefined ? undefined : { ...usage, flags: [...(usage.flags ?? []), flag] }
 }
 
 interface Ended {

@@ -1,6 +1,7 @@
 import type { Headers } from '@tallygate/identity'
 import {
   isFormType,
+  isShortPath,
   isSessionRow,
   matchAdapter,
   matchServedBy,
@@ -8,6 +9,7 @@ import {
   parseJsonBody,
   readRequestFacts,
   requestKind,
+  tellsOperation,
   type AdapterMatch,
   type BodyFault,
   type MemberPath,
@@ -22,12 +24,17 @@ export interface CallRequest {
   readonly method: string
   /** Path and query below the mount point. */
   readonly url: string
+  /** Path and query as the client has sent them, where that is another one. */
+  readonly originalUrl?: string | undefined
   readonly headers: Headers
   /** Of the client, as far as the host trusts its proxies. Read only where there is no key. */
   readonly address?: string | undefined
   /** What stands for the connection that the request came on, the same for all requests on it. */
   readonly connection?: object | undefined
 }
+
+/** What is wrong with a request's body. */
+export type RequestFault = BodyFault | 'not-of-operation'
 
 /** Bodies above this are not kept for counting them later. */
 const MOST_KEPT_BYTES = 1_048_576
@@ -57,9 +64,12 @@ export class MeteredRequest {
   #kind: string | undefined
   #loweredCeiling: number | undefined
   #isUsageInjected = false
+  #asksUsage = false
   #isForm = false
+  readonly #originalUrl: string
+  #isServed = false
 
-  constructor({ method, url, headers }: CallRequest) {
+  constructor({ method, url, originalUrl = url, headers }: CallRequest) {
     this.#method = method
     const match = matchAdapter(method, url)
     const isOfSessions = match !== undefined && isSessionRow(match.adapter)
@@ -67,6 +77,7 @@ export class MeteredRequest {
     // Without the upgrade, nothing begins there that could cost something.
     this.#match = isOfSessions && !this.isSession ? undefined : match
     this.#url = url
+    this.#originalUrl = originalUrl
     this.#headers = headers
     if (this.isSession) this.#facts = { ...UNREAD, model: modelInQuery(url), stream: true }
   }
@@ -78,9 +89,22 @@ export class MeteredRequest {
 
   /** Tells who serves the operation: some do in ways of their own, or charge for what is free elsewhere. */
   servedBy(provider: string): void {
+    this.#isServed = true
     // Sessions are the only operations that are no POST, and were told apart by their upgrade.
     if (this.#match !== undefined) this.#match = matchServedBy(this.#match, this.#url, provider)
     else if (this.#method === 'POST') this.#match = matchAdapter(this.#method, this.#url, provider)
+  }
+
+  /** Whether only a short path says that this is a call, so that it can be a request to the host itself. */
+  get isDoubtful(): boolean {
+    return !this.#isServed && !this.isSession && this.#match !== undefined && isShortPath(this.#originalUrl)
+  }
+
+  /** Takes the request for one to the host itself: nothing of it is metered. */
+  disown(): void {
+    this.#match = undefined
+    this.#facts = UNREAD
+    this.#isRead = false
   }
 
   /** Whether a body of this type can be read. */
@@ -152,12 +176,18 @@ export class MeteredRequest {
     return this.#isUsageInjected
   }
 
+  /** Whether the caller itself has asked a stream for its usage. */
+  get asksUsage(): boolean {
+    return this.#asksUsage
+  }
+
   /** Reads a body. Returns what is wrong with it. */
-  read(body: Buffer): BodyFault | undefined {
+  read(body: Buffer): RequestFault | undefined {
     const type = String(this.#headers['content-type'] ?? '')
     if (this.accepts(type)) return this.#readForm(body, type)
     const parsed = parseJsonBody(body)
     if (!parsed.ok) return parsed.fault
+    if (this.isDoubtful && !tellsOperation(this.#match!, parsed.value)) return 'not-of-operation'
     this.#take(body, parsed.value)
     return undefined
   }
@@ -170,7 +200,8 @@ export class MeteredRequest {
   }
 
   /** As {@link read}, for a body that the host has parsed and whose bytes are gone. */
-  readParsed(value: Raw): BodyFault | undefined {
+  readParsed(value: Raw): RequestFault | undefined {
+    if (this.isDoubtful && !tellsOperation(this.#match!, value)) return 'not-of-operation'
     let body: Buffer
     try {
       body = Buffer.from(JSON.stringify(value))
@@ -228,6 +259,8 @@ export class MeteredRequest {
     this.#isRead = true
     this.#body = body
     this.#parsed = value
+    const options = value['stream_options'] as { readonly include_usage?: unknown } | null | undefined
+    this.#asksUsage = options?.include_usage === true
   }
 }
 

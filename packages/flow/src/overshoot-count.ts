@@ -1,19 +1,24 @@
 import type { Amounts, LimitStatus, Reservation } from '@tallygate/core'
 import type { Telemetry } from '@tallygate/telemetry'
+import type { HeldAllowance } from './held-allowance.ts'
 
 /**
  * Counts what a call used beyond the quotas of its limits, as their counters stood when it was decided on: what others
- * settle meanwhile is counted with theirs, or not at all, so that this is never too much.
+ * settle meanwhile is counted with theirs, or not at all, so that this is never too much. Of what a stream has bought
+ * besides, the last decision counts.
  */
 export function countOvershoot(
   telemetry: Telemetry,
   { bound, charges, spared }: Reservation,
   statuses: readonly LimitStatus[],
   actual: Amounts,
+  allowance?: HeldAllowance,
 ): void {
   if (!telemetry.measures) return
-  for (const [index, { used, quota }] of statuses.entries()) {
-    const { amount: reserved, effect, window } = charges[index]!
+  for (const [index, first] of statuses.entries()) {
+    const { amount, effect, window } = charges[index]!
+    const { reserved, status } = allowance?.reservedOf(index) ?? { reserved: amount, status: first }
+    const { used, quota } = status
     if (quota === null || window.kind === 'concurrent' || spared?.[index] === true) continue
     const { counter, limit } = bound[index]!
     const own = actual[limit.definition.unit] ?? reserved

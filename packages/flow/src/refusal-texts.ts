@@ -1,4 +1,4 @@
-import type { BodyFault } from '@tallygate/metering'
+import type { RequestFault } from './metered-request.ts'
 
 /** Why nobody knows who calls, as the caller is told. */
 export const UNAUTHENTICATED = {
@@ -8,9 +8,10 @@ export const UNAUTHENTICATED = {
 } as const
 
 /** What is wrong with a body, as the caller is told. */
-export const BODY_FAULTS: Readonly<Record<BodyFault, string>> = {
+export const BODY_FAULTS: Readonly<Record<RequestFault, string>> = {
   'not-json': 'The body is not valid JSON.',
   'not-an-object': 'The body must be a JSON object.',
   'not-a-form': 'The body is not a valid form: it has no boundary, no end, or too many parts.',
+  'not-of-operation': 'The body has nothing of what such a request says, such as its model.',
   'duplicate-key': 'The body has two members with the same name in one object: send each once.',
 }

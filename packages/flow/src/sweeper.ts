@@ -13,6 +13,7 @@ import {
   type UsageEntry,
 } from '@tallygate/core'
 import { isAnnouncement } from './announced-adjustment.ts'
+import { isPurchase } from './held-allowance.ts'
 import { readContext, type HoldContext } from './hold-context.ts'
 import type { KnownLimits } from './known-limits.ts'
 import type { Logger } from './logger.ts'
@@ -93,8 +94,10 @@ export class Sweeper {
         if (expired.length === 0) return
         await beforeRead()
         const announced = expired.filter(isAnnouncement)
-        const ofCalls = announced.length === 0 ? expired : expired.filter((hold) => !isAnnouncement(hold))
-        const written = [...(await this.#record(ofCalls)), ...(await this.#adjusted(announced))]
+        // What a stream had bought was given back: nothing of it is to be written down.
+        const bought = expired.filter(({ id }) => isPurchase(id))
+        const ofCalls = expired.filter((hold) => !bought.includes(hold) && !announced.includes(hold))
+        const written = [...(await this.#record(ofCalls)), ...(await this.#adjusted(announced)), ...bought]
         await store.acknowledge(written)
         this.#forgetLeft(written)
         if (written.length < SWEPT_AT_ONCE) return

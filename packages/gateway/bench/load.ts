@@ -6,25 +6,25 @@ export interface Load {
   readonly body: string
   readonly connections: number
   readonly requests: number
+  /** Key of the next request. Default: the same for all. */
+  readonly nextKey?: () => string
 }
 
+const KEY = 'sk-bench-0123456789abcdef'
 const END_OF_CHUNKS = Buffer.from('0\r\n\r\n')
 
 /** Sends requests, each connection one after the other, and counts answers that are complete. Rejects on any other status than 200. */
-export async function runLoad({ port, body, connections, requests }: Load): Promise<void> {
-  const head = [
-    'POST /v1/chat/completions HTTP/1.1',
-    `host: 127.0.0.1:${port}`,
-    'authorization: Bearer sk-bench-0123456789abcdef',
-    'content-type: application/json',
-  ]
-  const request = Buffer.from([...head, `content-length: ${Buffer.byteLength(body)}`, '', body].join('\r\n'))
+export async function runLoad({ port, body, connections, requests, nextKey = () => KEY }: Load): Promise<void> {
+  const head = ['POST /v1/chat/completions HTTP/1.1', `host: 127.0.0.1:${port}`, 'content-type: application/json']
+  const rest = [`content-length: ${Buffer.byteLength(body)}`, '', body]
+  const requestWith = (key: string): Buffer =>
+    Buffer.from([...head, `authorization: Bearer ${key}`, ...rest].join('\r\n'))
   let left = requests
   const worker = async (): Promise<void> => {
     const socket = connect(port, '127.0.0.1').setNoDelay(true)
     while (left > 0) {
       left -= 1
-      await exchange(socket, request)
+      await exchange(socket, requestWith(nextKey()))
     }
     socket.destroy()
   }

@@ -12,7 +12,9 @@ import { SqliteLedger } from '@tallygate/store-sql'
 import express from 'express'
 import { createProxyMiddleware } from 'http-proxy-middleware'
 
-export const VARIANTS = ['bare', 'memory', 'redis'] as const
+export const VARIANTS = ['bare', 'memory', 'redis', 'far', 'near'] as const
+/** A stream of words of one token has 200. */
+const OUTPUT_QUOTAS = { far: 1e12, near: 215 } as const
 
 const [variant, target, redisUrl] = process.argv.slice(2) as [(typeof VARIANTS)[number], string, string]
 const folder = mkdtempSync(join(tmpdir(), 'tallygate-bench-'))
@@ -31,19 +33,33 @@ const plan: Plan = {
   ],
 }
 
+/** With a limit that cuts streams: one that is far, and one that a stream all but uses up, so that it is counted all along. */
+const cutting: Plan['limits'] =
+  variant === 'far' || variant === 'near'
+    ? [
+        {
+          name: 'output',
+          unit: 'output-tokens',
+          quota: OUTPUT_QUOTAS[variant],
+          window: { kind: 'fixed', every: 'day' },
+          onStream: 'cut',
+        },
+      ]
+    : []
+
 const app = express()
 if (variant === 'bare') app.use(createProxyMiddleware({ target, changeOrigin: true }))
 else {
   const ledger = await SqliteLedger.open({ file: join(folder, 'usage.db') })
   const store =
-    variant === 'memory'
-      ? new MemoryCounterStore()
-      : await RedisCounterStore.connect({ url: redisUrl, prefix: `bench:${process.pid}:`, commandTimeoutMs: 5_000 })
+    variant === 'redis'
+      ? await RedisCounterStore.connect({ url: redisUrl, prefix: `bench:${process.pid}:`, commandTimeoutMs: 5_000 })
+      : new MemoryCounterStore()
   const quota = createQuota({
     ledger,
     store,
     decideWithinMs: 5_000,
-    plans: [plan],
+    plans: [{ ...plan, limits: [...plan.limits, ...cutting] }],
     defaultPlans: ['bench'],
     pepper: 'a pepper for the benchmark, 32 characters',
   })
@@ -54,7 +70,7 @@ await once(server, 'listening')
 process.send?.({ port: (server.address() as AddressInfo).port })
 
 process.on('message', (message) => {
-  if (message === 'cpu') process.send?.({ cpu: process.cpuUsage() })
+  if (message === 'cpu') process.send?.({ cpu: process.cpuUsage(), thread: process.threadCpuUsage() })
   if (message === 'profile') void profile()
 })
 process.once('disconnect', () => {

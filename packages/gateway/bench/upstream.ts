@@ -32,9 +32,12 @@ const json = Buffer.from(
     system_fingerprint: 'fp_bench',
   }),
 )
-const plain = Array.from({ length: EVENTS }, (_, index) => Buffer.from(chunk({ content: ` word${index}` }, {})))
+/** Words of one token each, as models stream them; others are of two. */
+const WORDS = process.argv[2] === 'tokens' ? ['river', 'stone', 'and', 'the', 'water', 'over', 'light', 'from'] : []
+const word = (index: number): string => ` ${WORDS[index % WORDS.length] ?? `word${index}`}`
+const plain = Array.from({ length: EVENTS }, (_, index) => Buffer.from(chunk({ content: word(index) }, {})))
 const withUsage = [
-  ...Array.from({ length: EVENTS }, (_, index) => Buffer.from(chunk({ content: ` word${index}` }, { usage: null }))),
+  ...Array.from({ length: EVENTS }, (_, index) => Buffer.from(chunk({ content: word(index) }, { usage: null }))),
   Buffer.from(
     `data: ${JSON.stringify({ id: 'chatcmpl-bench', object: 'chat.completion.chunk', created: 1_768_478_400, model: 'gpt-4o', choices: [], usage })}\n\n`,
   ),

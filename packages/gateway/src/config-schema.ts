@@ -81,6 +81,8 @@ const limit = z.strictObject({
   trip: z.enum(['fits', 'reached', 'exceeded']).optional(),
   onTrip: z.enum(['refuse', 'flag']).optional(),
   mode: z.enum(['enforce', 'shadow']).optional(),
+  /** Whether a stream under way for which the quota gives nothing more may finish, or is cut there. */
+  onStream: z.enum(['finish', 'cut']).optional(),
   onChange: z.strictObject({ quota: change.optional(), duration: change.optional() }).optional(),
   onUnavailable: z
     .union([z.enum(['refuse', 'admit']), z.strictObject({ local: z.number().gt(0).lte(1) })], {

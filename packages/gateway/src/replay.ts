@@ -163,7 +163,7 @@ async function answer(
   const { remove } = answer.head(recording.status, { getHeader: (name) => headers[name] })
   for (const piece of cut(sent)) {
     answer.write(piece)
-    if (answer.isDecoding) await answer.settled()
+    if (answer.isBusy) await answer.settled()
   }
   const last = await answer.end()
   if (last !== undefined) received.push(last)

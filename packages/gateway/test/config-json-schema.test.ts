@@ -31,6 +31,7 @@ plans:
       - { name: c, unit: tokens, quota: 1, window: { first-use: 24h, then: restart } }
       - { name: d, unit: tokens, quota: 1, window: { fixed: 90m } }
       - { name: e, unit: tokens, quota: 1, window: concurrent, onUnavailable: admit }
+      - { name: f, unit: output-tokens, quota: 1, window: day, onStream: cut }
 assignments: [{ for: { group: staff, tenant: acme }, plans: [pro], combine: any }]
 severalGroups: any
 overrides: [{ for: { plan: pro }, limit: pro/b, quota: 5, until: 2027-01-31 }]

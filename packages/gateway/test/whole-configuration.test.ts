@@ -27,7 +27,7 @@ plans:
     labels: { price: '10' }
     limits:
       - { name: requests, unit: requests, quota: 2, window: { fixed: month, zone: Europe/Berlin } }
-      - { name: tokens, unit: tokens, quota: 100000, window: { sliding: 1h, buckets: 6 }, onUnavailable: { local: 0.5 } }
+      - { name: tokens, unit: tokens, quota: 100000, window: { sliding: 1h, buckets: 6 }, onUnavailable: { local: 0.5 }, onStream: cut }
       - { name: at-once, unit: requests, quota: 5, window: concurrent }
       - { name: budget, unit: cost, quota: $50, window: month }
 defaultPlans: [trial]

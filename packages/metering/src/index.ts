@@ -20,7 +20,7 @@ export {
 } from './table/operation-table.ts'
 export { OPERATIONS, type Bill, type Operation } from './table/operations.ts'
 export { PROVIDERS, type OwnPath, type Provider, type ProviderRoute } from './table/providers.ts'
-export { pathOf } from './table/request-path.ts'
+export { isShortPath, pathOf } from './table/request-path.ts'
 export { type MemberPath, type RequestShape } from './table/request-shape.ts'
 export {
   Calibration,
@@ -56,7 +56,7 @@ export type { PromptPlan, PromptTerm } from './counting/prompt-plan.ts'
 export { requestParts, type RequestParts } from './counting/request-parts.ts'
 export { renderTools } from './counting/tool-rendering.ts'
 export type { ToolDefinition } from './counting/tool-definition.ts'
-export { readRequestFacts, type RequestFacts } from './request/request-facts.ts'
+export { readRequestFacts, tellsOperation, type RequestFacts } from './request/request-facts.ts'
 export { clientFrame, closePayload, serverFrame } from './framing/websocket-frame.ts'
 export { WebSocketReader, type WebSocketTarget } from './framing/websocket-reader.ts'
 export { requestKind } from './learning/request-kind.ts'
@@ -81,3 +81,14 @@ export {
   type StreamEnd,
   type UsageShape,
 } from './usage/usage-shapes.ts'
+export { streamFramer, type StreamFramer } from './live/stream-framer.ts'
+export { LiveOutput, type LiveOutputOptions } from './live/live-output.ts'
+export {
+  hasEnded,
+  streamDocuments,
+  streamEnding,
+  streamFramingOf,
+  type CutStream,
+  type StreamFraming,
+} from './live/stream-ending.ts'
+export { writtenText } from './live/written-text.ts'

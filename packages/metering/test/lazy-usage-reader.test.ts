@@ -1,3 +1,5 @@
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import {
   sseDocuments,
   UsageCollector,
@@ -98,11 +100,31 @@ const generated = fc.array(
   { maxLength: 30 },
 )
 
+const responseText = content.map((words) => ({ type: 'response.output_text.delta', delta: words, sequence_number: 3 }))
+const closing = fc
+  .tuple(fc.constantFrom('completed', 'incomplete', 'failed'), fc.option(fc.tuple(count, count)), content)
+  .map(([status, figures, words]) => {
+    const usage = figures && {
+      input_tokens: figures[0],
+      output_tokens: figures[1],
+      total_tokens: figures[0] + figures[1],
+    }
+    return { type: `response.${status}`, response: { model: 'm', output: [{ text: words.repeat(9) }], usage } }
+  })
+const response = fc
+  .tuple(fc.array(responseText, { maxLength: 30 }), fc.option(closing))
+  .map(([deltas, last]) => [
+    { type: 'response.created', response: { model: 'm', usage: null } },
+    ...deltas,
+    ...(last === null ? [] : [last]),
+  ])
+
 describe('LazyUsageReader', () => {
   const shapes: readonly (readonly [shape: UsageShape, documents: fc.Arbitrary<readonly unknown[]>])[] = [
     ['openai-chat', chat],
     ['anthropic', message],
     ['gemini', generated],
+    ['openai-responses', response],
   ]
   for (const [shape, documents] of shapes) {
     it(`arrives at what every event of ${shape} says in its turn, wherever usage stands and the stream is cut`, () => {
@@ -211,6 +233,77 @@ describe('LazyUsageReader', () => {
         reader.end()
         expect(reader.reading.reported).to.include({ input: 3, output: 4 })
       }
+    }
+  })
+
+  const delta1 = `event: response.output_text.delta\ndata: {"type":"response.output_text.delta","delta":"a"}\n\n`
+  const stated = '"usage":{"input_tokens":3,"output_tokens":4}'
+  const long = `"output":[{"text":"${'x'.repeat(90_000)}"}]`
+  const closings: readonly (readonly [what: string, event: string, isEnd: boolean])[] = [
+    ['named', `event: response.completed\ndata: {"type":"response.completed","response":{${stated}}}\n\n`, true],
+    ['unnamed', `data: {"type":"response.incomplete","response":{${stated}}}\n\n`, true],
+    [
+      'with a number at its end',
+      `data: {"type":"response.completed","response":{${stated}},"sequence_number":7}\n\n`,
+      true,
+    ],
+    ['with its type at its end', `data: {"response":{${stated}},"type": "response.completed"}\n\n`, true],
+    ['that failed', `data: {"type":"response.failed","response":{"usage":null,"error":{}}}\n\n`, true],
+    ['in lines of CRLF', `event: x\r\ndata: {"type":"response.completed","response":{${stated}}}\r\n\r\n`, true],
+    ['in several lines', `data: {"type":"response.completed",\ndata: "response":{${stated}}\ndata: }\n\n`, true],
+    ['that is long', `data: {"type":"response.completed","response":{${long},${stated}}}\n\n`, true],
+    ['and what some hosts add', `data: [DONE]\n\n`, true],
+    ['in a text', `data: {"type":"response.output_item.done","item":{"text":"\\"response.completed\\""}}\n\n`, false],
+    ['in another member', `data: {"type":"x","name":"response.completed","n":{}}\n\n`, false],
+    ['of a part', `data: {"type":"response.output_item.done","item":{"n":{}}}\n\n`, false],
+  ]
+  for (const [what, event, isEnd] of closings) {
+    it(`finds ${isEnd ? 'the' : 'no'} end of a response ${what}, wherever it is cut, also behind more than it keeps`, () => {
+      const bytes = Buffer.from(event)
+      const near = [1, 2, 3, 5, 30, 60, 200].filter((at) => at < bytes.length)
+      const many = [[], ...near.flatMap((at) => [[at], [bytes.length - at], [at, bytes.length - at]])]
+      for (const [before, all] of [
+        [delta1, many],
+        [delta1.repeat(12_000), [[], [bytes.length - 1]]],
+      ] as const) {
+        for (const cuts of all) {
+          const reader = readerOf('openai-responses')
+          for (let at = 0; at < before.length; at += 65_536)
+            expect(reader.write(Buffer.from(before.slice(at, at + 65_536)))).to.equal(-1)
+          const pieces = cutAt(bytes, cuts)
+          const found = pieces.map((piece) => reader.write(piece))
+          expect(found.slice(0, -1)).to.deep.equal(pieces.slice(0, -1).map(() => -1))
+          // Of an end that lies in several pieces, only what has not gone by is kept back.
+          expect(found.at(-1)).to.equal(isEnd ? 0 : -1)
+        }
+      }
+    })
+  }
+
+  it('holds a stream that comes byte by byte in not much more memory than its bytes', () => {
+    setFlagsFromString('--expose-gc')
+    const gc = runInNewContext('gc') as () => void
+    const body = Buffer.from(events(...much, ...much).slice(0, 500_000))
+    const reader = readerOf('openai-chat')
+    gc()
+    const before = process.memoryUsage().heapUsed
+    for (let at = 0; at < body.length; at += 1) reader.write(body.subarray(at, at + 1))
+    gc()
+    // Half a million slices take some 55 MB.
+    expect(process.memoryUsage().heapUsed - before).to.be.below(5_000_000)
+    expect(Buffer.from(reader.kept.body).equals(body)).to.equal(true)
+  })
+
+  it('takes streams byte by byte, and in pieces that all look like an end, without going back over them each time', () => {
+    const event = Buffer.from(`data: {"type":"response.output_text.delta","delta":"a","n":{"n":{}}}\n\n`.repeat(800))
+    for (const bytes of [1, 3, 7]) {
+      const reader = readerOf('openai-responses')
+      const before = process.cpuUsage()
+      for (let at = 0; at < event.length; at += bytes) reader.write(event.subarray(at, at + bytes))
+      const { user } = process.cpuUsage(before)
+      // Some hundred ms at most; where each byte costs a look at all of some kilobytes, some ten seconds.
+      expect(user).to.be.below(3_000_000)
+      expect(reader.isWithinEvent).to.equal(false)
     }
   })
 

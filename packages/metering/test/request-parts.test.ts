@@ -247,6 +247,31 @@ describe('requestParts', () => {
     })
   }
 
+  it('finds a schema that is a text', () => {
+    const textFormat = { structure: { jsonSchema: { schema: '{"type":"object"}' } } }
+    expect(requestParts({ outputConfig: { textFormat } }).schema).to.equal('{"type":"object"}')
+    expect(requestParts({ format: 'json' }).schema).to.equal('')
+  })
+
+  it("leaves out Claude's thoughts of turns before, and keeps those of this one", () => {
+    const user = (content: unknown): unknown => ({ role: 'user', content })
+    const thought = (thinking: string): unknown => ({
+      role: 'assistant',
+      content: [
+        { type: 'thinking', thinking, signature: 's' },
+        { type: 'text', text: 'b' },
+      ],
+    })
+    const result = user([{ type: 'tool_result', tool_use_id: 't', content: 'd' }])
+    const { texts } = requestParts({ messages: [user('a'), thought('old'), user('c'), thought('new'), result] })
+    expect(texts).to.deep.equal(['a', 'b', 'c', 'newb', 'd'])
+    const reasoningContent = { reasoningText: { text: 'old', signature: 's' } }
+    const ofBedrock = { role: 'assistant', content: [{ reasoningContent }, { text: 'b' }] }
+    expect(requestParts({ messages: [ofBedrock, user([{ text: 'c' }])] }).texts).to.deep.equal(['b', 'c'])
+    const ofMistral = { role: 'assistant', content: [{ type: 'thinking', thinking: [{ type: 'text', text: 'x' }] }] }
+    expect(requestParts({ messages: [ofMistral, user('c')] }).texts).to.deep.equal(['x', 'c'])
+  })
+
   it('counts what the caller encoded itself', () => {
     expect(requestParts({ input: [[1, 2, 3], [4]] }).encoded).to.equal(4)
     expect(requestParts({ prompt: [1, 2] }).encoded).to.equal(2)

@@ -127,6 +127,12 @@ describe('UsageCollector', () => {
     expect(collector.reading.isPending).to.equal(false)
   })
 
+  it('does not take a stream that is under way for a response in the background', () => {
+    const collector = new UsageCollector('interactions')
+    collector.absorb({ event_type: 'interaction.status_update', interaction_id: 'a', status: 'in_progress' })
+    expect(collector.reading.isPending).to.equal(false)
+  })
+
   it('states what headers say only where nothing else does', () => {
     const collector = new UsageCollector('invoke')
     collector.absorbHeaders((name) => (name === 'x-amzn-bedrock-input-token-count' ? '8' : undefined))

@@ -28,6 +28,7 @@ const COLUMNS = [
   'because',
   'mode',
   'onTrip',
+  'onStream',
   'trip',
   'quota',
   'used',
@@ -97,7 +98,7 @@ function costOf(text: string): number {
 }
 
 function rowOf({ plan, limit, origin, because, status, amount, isBinding, overshoot }: ExplainedLimit): Row {
-  const { name, unit, window, mode, onTrip, trip, quota } = limit.definition
+  const { name, unit, window, mode, onTrip, onStream, trip, quota } = limit.definition
   return {
     plan: plan.name,
     version: plan.version,
@@ -110,6 +111,7 @@ function rowOf({ plan, limit, origin, because, status, amount, isBinding, oversh
     because: because ?? null,
     mode,
     onTrip,
+    onStream,
     trip,
     quota: amountText(unit, status === undefined ? quota : status.quota),
     used: amountText(unit, status?.used ?? null),

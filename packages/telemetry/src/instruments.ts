@@ -25,6 +25,7 @@ export class Instruments {
   readonly dropped: Counter
   readonly storeAway: Gauge
   readonly overshoot: Counter
+  readonly cuts: Counter
   readonly drift: Histogram
   readonly rebuilt: Counter
   readonly #entries: Counter
@@ -40,6 +41,7 @@ export class Instruments {
     this.dropped = meter.createCounter(METRIC.dropped, { description: 'What was given up' })
     this.storeAway = meter.createGauge(METRIC.storeAway, { description: 'Whether the counters are away' })
     this.overshoot = meter.createCounter(METRIC.overshoot, { description: 'Units that calls used beyond a quota' })
+    this.cuts = meter.createCounter(METRIC.cuts, { unit: '{stream}', description: 'Streams cut at a quota' })
     this.rebuilt = meter.createCounter(METRIC.rebuilt, { description: 'Counters seeded from the ledger' })
     this.drift = meter.createHistogram(METRIC.drift, { description: 'Units counted less units in the ledger' })
     this.#entries = meter.createCounter(METRIC.entries, { unit: '{entry}', description: 'Ledger entries' })

@@ -78,6 +78,8 @@ export const METRIC = {
   images: 'tallygate.usage.images',
   /** Searches by the provider's tools, or units of ranking. */
   searches: 'tallygate.usage.searches',
+  /** Streams that were cut at a quota, or would have been, by limit and by what it does when it trips. */
+  cuts: 'tallygate.quota.cuts',
   /** Counters that were seeded from the ledger: after a start, or because their store had lost them. */
   rebuilt: 'tallygate.counters.rebuilt',
   /** Counters less what the ledger says, by plan and limit: of a few subjects that called lately. */

@@ -96,6 +96,11 @@ export class Telemetry {
     this.#metrics()?.overshoot.add(units, { [ATTRIBUTE.limit]: limit, [ATTRIBUTE.effect]: effect })
   }
 
+  /** Counts a stream that was cut at a quota, or would have been, as the effect of its limit says. */
+  streamCut(limit: string, effect: 'refuse' | 'flag' | 'shadow'): void {
+    this.#metrics()?.cuts.add(1, { [ATTRIBUTE.limit]: limit, [ATTRIBUTE.effect]: effect })
+  }
+
   /** Counts counters that were seeded from the ledger. */
   rebuilt(counters: number): void {
     this.#metrics()?.rebuilt.add(counters)

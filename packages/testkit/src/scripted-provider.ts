@@ -16,6 +16,8 @@ export interface ReceivedRequest {
   readonly body: Buffer
   /** When the connection of the request closed before its answer was complete, by `Date.now()`. */
   brokenOffAtMs?: number
+  /** Events of a stream, or parts of an array, that were written so far. */
+  sent?: number
 }
 
 export interface ScriptedProviderOptions {
@@ -182,16 +184,16 @@ async function receive(
   if (method !== 'POST' || match?.match == null || body === undefined)
     return json(res, match === undefined ? 404 : 400, openAiError(404))
   const script = typeof provider.script === 'function' ? provider.script(received) : provider.script
-  await reply(res, match.operation, match.match, { body, url, script })
+  await reply(res, match.operation, match.match, { body, url, script, received })
 }
 
 async function reply(
   res: ServerResponse,
   operation: Operation,
   match: RegExpExecArray,
-  asked: { body: Body; url: string; script: Script },
+  asked: { body: Body; url: string; script: Script; received: ReceivedRequest },
 ): Promise<void> {
-  const { body, url, script } = asked
+  const { body, url, script, received } = asked
   if (script.delayMs !== undefined) await pause(script.delayMs)
   if (script.breakAfter === 0) return void res.socket?.destroy()
   const { status = 200 } = script
@@ -199,7 +201,7 @@ async function reply(
   const { isStream, answer } = operation.answer(body, url, script, match)
   if (!isStream) return json(res, 200, operation.document(answer), script.encoding)
   const { type, pieces } = operation.stream(answer, url)
-  await stream(res, type, pieces, script)
+  await stream(res, type, pieces, script, received)
 }
 
 function json(res: ServerResponse, status: number, document: unknown, encoding?: 'gzip'): void {
@@ -219,6 +221,7 @@ async function stream(
   type: string,
   pieces: readonly string[],
   { paceMs, breakAfter = Infinity, encoding }: Script,
+  received: ReceivedRequest,
 ): Promise<void> {
   res.writeHead(200, {
     'content-type': type,
@@ -235,6 +238,7 @@ async function stream(
       return void res.socket?.destroy()
     }
     res.write(piece)
+    received.sent = index + 1
     if (paceMs !== undefined) await pause(paceMs)
   }
   res.end()

@@ -1,7 +1,7 @@
 import { isRaw, type Raw } from '../usage/reported-usage.ts'
 import { mediaTokens } from './media-rules.ts'
 import type { PromptPlanner } from './prompt-plan.ts'
-import type { RequestParts } from './request-parts.ts'
+import { lastTurn, type RequestParts } from './request-parts.ts'
 import { offsetOf, type Calibrated } from './token-family.ts'
 
 /** Members in which providers hand out thoughts, for themselves to read again. */
@@ -22,21 +22,23 @@ export function planCalibrated(
   into: PromptPlanner,
 ): void {
   const { prompt, perDigit, perEncrypted } = family
-  const [base, tools] = offsetOf(family, model, provider)
+  const [base, tools, must, named] = offsetOf(family, model, provider)
   for (const text of parts.texts) {
     into.text(text, prompt.factor)
     if (perDigit > 0) into.add(perDigit * savedDigits(text))
   }
   into.add(prompt.base + base + prompt.perMessage * Math.max(0, parts.texts.length - 1) + prompt.perCall * parts.calls)
-  if (parts.tools.length > 0) {
+  // What must not be called is not told; Anthropic, whose choices are objects, tells it nevertheless.
+  if (parts.tools.length > 0 && body['tool_choice'] !== 'none') {
     const definitions = parts.tools.map(({ name, description, parameters, format }) =>
       JSON.stringify({ name, description, parameters, ...(format === '' ? {} : { format }) }),
     )
     into.text(definitions.join(''), prompt.definitions)
     into.add(prompt.perTools + tools + prompt.perTool * parts.tools.length)
     const { isMust, isNamed } = toolChoice(body)
-    into.add((isMust ? prompt.must : 0) + (isNamed ? prompt.named : 0))
+    into.add((isMust ? prompt.must + must : 0) + (isNamed ? prompt.named + named : 0))
   }
+  if (prompt.thinking !== undefined && isAskedToThink(body)) into.add(prompt.thinking)
   if (prompt.schema > 0) into.text(parts.schema, prompt.schema)
   if (perEncrypted > 0) {
     const characters = encryptedCharacters(body)
@@ -70,11 +72,18 @@ export function toolChoice(body: Raw): { readonly isMust: boolean; readonly isNa
   }
 }
 
+/** Whether thoughts were asked for with a budget, in Anthropic's own spelling or within Bedrock's. */
+function isAskedToThink(body: Raw): boolean {
+  const more = body['additionalModelRequestFields']
+  const thinking = body['thinking'] ?? (isRaw(more) ? more['thinking'] : undefined)
+  return isRaw(thinking) && thinking['type'] === 'enabled'
+}
+
 /** Encrypted thoughts behind the last message of the user's: those before it are not read again. */
 function encryptedCharacters(body: Raw): number {
   const messages = body['contents'] ?? body['input'] ?? body['messages']
   if (!Array.isArray(messages)) return 0
-  const last = messages.findLastIndex((each: unknown) => isRaw(each) && each['role'] === 'user' && !isResult(each))
+  const last = lastTurn(messages)
   let characters = 0
   const open: unknown[] = messages.slice(last + 1)
   while (open.length > 0) {
@@ -88,14 +97,4 @@ function encryptedCharacters(body: Raw): number {
     }
   }
   return characters
-}
-
-function isResult(message: Raw): boolean {
-  const parts = message['parts'] ?? message['content']
-  return (
-    Array.isArray(parts) &&
-    parts.some(
-      (part) => isRaw(part) && ('functionResponse' in part || 'toolResult' in part || part['type'] === 'tool_result'),
-    )
-  )
 }

@@ -18,12 +18,13 @@ const MOST_PENDING = 65_536
 export class LiveCounter {
   readonly #counter: TokenCounter
   readonly #model: string | undefined
+  readonly #batch: number
   /** Tokens of the model for one of its encoding. */
   readonly #factor: number
   #pending = ''
   /** Of text that is not counted yet, whether it waits here or at the worker. */
   #openBytes = 0
-  #tryAt = BATCH
+  #tryAt: number
   #counted = 0
   #bound = 0
   #isComplete = true
@@ -31,9 +32,12 @@ export class LiveCounter {
   #inFlight: Promise<void> | undefined
   #finished: Promise<TokenCount> | undefined
 
-  constructor(counter: TokenCounter, model: string | undefined) {
+  /** @param batch Characters that are worth a message to the worker, up to 65,536. Default: 2,048. */
+  constructor(counter: TokenCounter, model: string | undefined, batch = BATCH) {
     this.#counter = counter
     this.#model = model
+    this.#batch = Math.min(batch, MOST_PENDING)
+    this.#tryAt = this.#batch
     this.#factor = tokenFamily(model).calibrated?.output.factor ?? 1
   }
 
@@ -48,6 +52,22 @@ export class LiveCounter {
   /** A running figure that the text does not exceed: what is counted, and one token a byte for what is not yet. */
   get tokens(): number {
     return Math.ceil((this.#bound + this.#openBytes) * this.#factor)
+  }
+
+  /** Tokens of what was counted so far. */
+  get counted(): number {
+    return Math.round(this.#counted * this.#factor)
+  }
+
+  /** Bytes of text that is not counted yet. */
+  get openBytes(): number {
+    return this.#openBytes
+  }
+
+  /** Counts what is there by now, up to the last place where it can be cut; resolves when that is done. Never rejects. */
+  async settle(): Promise<void> {
+    if (this.#pending !== '') this.#post(lastSafeCut(this.#pending, this.#pending.length) || this.#pending.length)
+    await this.#inFlight
   }
 
   /** The count of all that was added. Never rejects; asked again, it answers the same. */
@@ -77,7 +97,7 @@ export class LiveCounter {
     const text = this.#pending.slice(0, end)
     this.#pending = this.#pending.slice(end)
     // Where there was no safe cut, there is none before more has come.
-    this.#tryAt = this.#pending.length + BATCH
+    this.#tryAt = this.#pending.length + this.#batch
     if (text === '') return
     const body = new Uint8Array(Buffer.from(text))
     const count = this.#counter.count({ kind: 'text', body, model: this.#model })

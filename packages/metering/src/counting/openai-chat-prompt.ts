@@ -1,11 +1,20 @@
 import { isRaw, type Raw } from '../usage/reported-usage.ts'
-import { compactJson, contentText, formatText, planTools, rawList, textOr, toolsOf } from './openai-prompt.ts'
+import {
+  compactJson,
+  contentText,
+  formatText,
+  planSerial,
+  planTools,
+  rawList,
+  textOr,
+  toolsOf,
+} from './openai-prompt.ts'
 import type { OpenAiTraits } from './openai-traits.ts'
 import type { PromptPlanner } from './prompt-plan.ts'
 
 /** Several calls at once are written as one call of a tool that wraps them; around its JSON, and around the results. */
 const PER_PARALLEL = 20
-const PER_PARALLEL_RESULT = -4
+const PER_PARALLEL_RESULT = -5
 /** A schema of the answer: in a message of its own, behind instructions, behind tools. */
 const PER_FORMAT = { alone: 7, behindInstructions: 3, behindTools: 1 } as const
 
@@ -19,6 +28,7 @@ export function planChat(body: Raw, traits: OpenAiTraits, into: PromptPlanner): 
   if (hasTools) {
     planTools(tools, traits, traits.perTools - (messages.hasInstructions ? 4 : 0), into)
     planChoice(body, traits, into)
+    planSerial(body, tools, traits, into)
   }
   const format = isRaw(body['response_format']) ? body['response_format']['json_schema'] : undefined
   if (!isRaw(format)) return
@@ -59,6 +69,8 @@ class ChatMessages {
       if (!this.hasInstructions && this.#hasTools && !this.#traits.isBare) content += '\n'
       this.hasInstructions = true
     }
+    // Results of calls at once stand in one list, a line each.
+    if (role === 'tool' && this.#parallel.has(message['tool_call_id'])) content += '\n'
     this.#into.add(this.#traits.perMessage)
     this.#into.text(content)
     if (role === 'assistant') this.#answer(message, content !== '')
@@ -104,10 +116,16 @@ class ChatMessages {
     this.#into.add(PER_PARALLEL)
   }
 
+  /** Whose result it is: the newest models read the tool's whole name. */
+  #resultName(callId: unknown): string {
+    const name = this.#names.get(callId) ?? ''
+    return name !== '' && this.#traits.isWholeName ? `functions.${name}` : name
+  }
+
   #result(callId: unknown): void {
     if (this.#parallel.has(callId)) this.#into.add(PER_PARALLEL_RESULT)
     else {
-      this.#into.text(this.#names.get(callId) ?? '')
+      this.#into.text(this.#resultName(callId))
       this.#into.add(this.#traits.perResult)
     }
   }

@@ -54,6 +54,23 @@ export function planTools(
   }
 }
 
+/** What the large models of the first GPT-5 are told beside tools where the answer has a ceiling. Measured. */
+export function perCeiling(body: Raw, traits: OpenAiTraits): number {
+  return CEILINGS.some((name) => typeof body[name] === 'number') ? traits.perCeiling : 0
+}
+
+const CEILINGS = ['max_output_tokens', 'max_completion_tokens', 'max_tokens'] as const
+
+/** Where there are several tools, a model is told that it must not call two of them at once. */
+export function planSerial(
+  body: Raw,
+  tools: readonly ToolDefinition[],
+  traits: OpenAiTraits,
+  into: PromptPlanner,
+): void {
+  if (body['parallel_tool_calls'] === false && tools.length > 1) into.add(traits.perSerial)
+}
+
 /** How the answer must look, as the model reads it. Bounds, and which members must be there, are enforced and not told. */
 export function formatText(format: Raw): string {
   const description = textOr(format['description'], '')

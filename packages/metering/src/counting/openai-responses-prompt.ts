@@ -1,14 +1,26 @@
 import { isRaw, type Raw } from '../usage/reported-usage.ts'
-import { compactJson, contentText, formatText, planTools, rawList, textOr, toolsOf } from './openai-prompt.ts'
+import {
+  compactJson,
+  contentText,
+  formatText,
+  perCeiling,
+  planSerial,
+  planTools,
+  rawList,
+  textOr,
+  toolsOf,
+} from './openai-prompt.ts'
 import type { OpenAiTraits } from './openai-traits.ts'
 import type { PromptPlanner } from './prompt-plan.ts'
 
 /** Around the JSON schema of an answer. */
 const PER_FORMAT = 1
-/** Calls that follow each other without a result between them cost less. */
-const PER_PARALLEL_CALL = -3
-/** Tools that an item brings: the introduction that the request's own have. */
-const PER_LATER_TOOLS = 91
+/** Identifiers that OpenAI gives to calls; others were made up by a client. */
+const OWN_CALL = /^call_[\dA-Za-z]{20,}$/
+/** A call that OpenAI remembers, beside others at once it doesn't count. */
+const PER_KEPT_CALL = 3
+/** Tools that an item brings, behind the request's own or alone: an introduction, and a namespace by the tool's name. */
+const PER_LATER_TOOLS = { behindOwn: 90, alone: 87 } as const
 /** Encrypted thoughts are about this many characters for a token, after what the encryption adds. Measured. */
 const ENCRYPTED_CHARACTERS = 7.4
 const ENCRYPTION_CHARACTERS = 800
@@ -22,10 +34,11 @@ export function planResponses(body: Raw, traits: OpenAiTraits, into: PromptPlann
   }
   const input = body['input']
   const items: readonly Raw[] = typeof input === 'string' ? [{ role: 'user', content: input }] : rawList(input)
-  planItems(items, traits, into)
   const tools = toolsOf(body)
+  planItems(items, tools.length > 0, traits, into)
   if (tools.length > 0) {
-    planTools(tools, traits, traits.perResponsesTools, into)
+    planTools(tools, traits, traits.perResponsesTools + perCeiling(body, traits), into)
+    planSerial(body, tools, traits, into)
     const choice = body['tool_choice']
     if (isRaw(choice) && choice['type'] === 'function' && traits.perChoice !== undefined) {
       into.text(`functions.${textOr(choice['name'], '')}`)
@@ -38,7 +51,7 @@ export function planResponses(body: Raw, traits: OpenAiTraits, into: PromptPlann
   into.add(PER_FORMAT + traits.priming - 3)
 }
 
-function planItems(items: readonly Raw[], traits: OpenAiTraits, into: PromptPlanner): void {
+function planItems(items: readonly Raw[], hasTools: boolean, traits: OpenAiTraits, into: PromptPlanner): void {
   const names = new Map<unknown, string>()
   // What was compacted stands for all before it; thoughts are read again only in the turn that they belong to.
   const from = Math.max(
@@ -51,25 +64,35 @@ function planItems(items: readonly Raw[], traits: OpenAiTraits, into: PromptPlan
     const { type = 'message' } = item
     if (type === 'message') planMessage(item, traits, into)
     else if (isCall(type)) {
-      names.set(item['call_id'], textOr(item['name'], ''))
-      into.text(`functions.${textOr(item['name'], '')}`)
-      into.text(type === 'function_call' ? compactJson(item['arguments']) : textOr(item['input'], ''))
+      const name = textOr(item['name'], '')
+      const whole = `${textOr(item['namespace'], 'functions')}.${name}`
+      names.set(item['call_id'], traits.isWholeName ? whole : name)
+      into.text(whole)
+      const isKept = isKnownCall(item, traits)
+      const given = textOr(type === 'function_call' ? item['arguments'] : item['input'], '')
+      // What the model wrote is kept as it wrote it, whatever the client made of it; what is unknown is read as sent.
+      into.text(isKept && type === 'function_call' ? compactJson(given) : given)
       const isParallel = isCall(items[index - 1]?.['type']) || isCall(items[index + 1]?.['type'])
-      into.add(traits.perMessage + traits.perResponsesCall + (isParallel ? PER_PARALLEL_CALL : 0))
+      into.add(traits.perMessage + traits.perResponsesCall + (isKept && !isParallel ? PER_KEPT_CALL : 0))
     } else if (type === 'function_call_output' || type === 'custom_tool_call_output') {
       into.text(contentText(item['output']))
       into.text(names.get(item['call_id']) ?? '')
       into.add(traits.perMessage + traits.perResult)
-    } else if (type === 'additional_tools') planTools(toolsOf(item), traits, PER_LATER_TOOLS, into)
+    } else if (type === 'additional_tools') planLaterTools(item, hasTools, traits, into)
     else if (type === 'compaction' || (type === 'reasoning' && index > turn)) planEncrypted(item, into)
   }
+}
+
+function planLaterTools(item: Raw, hasTools: boolean, traits: OpenAiTraits, into: PromptPlanner): void {
+  for (const tool of toolsOf(item)) into.text(tool.name)
+  planTools(toolsOf(item), traits, PER_LATER_TOOLS[hasTools ? 'behindOwn' : 'alone'], into)
 }
 
 function planMessage(item: Raw, traits: OpenAiTraits, into: PromptPlanner): void {
   const content = contentText(item['content'])
   const isAnswer = item['role'] === 'assistant'
-  // An answer without words is not told.
-  if (isAnswer && content === '') return
+  // An answer without parts is not told; an empty text is.
+  if (isAnswer && content === '' && item['content'] !== '') return
   into.text(content)
   into.add(traits.perMessage + (isAnswer ? traits.perAnswer : 0))
 }
@@ -77,6 +100,12 @@ function planMessage(item: Raw, traits: OpenAiTraits, into: PromptPlanner): void
 function planEncrypted(item: Raw, into: PromptPlanner): void {
   const characters = textOr(item['encrypted_content'], '').length - ENCRYPTION_CHARACTERS
   if (characters > 0) into.guess(Math.round(characters / ENCRYPTED_CHARACTERS))
+}
+
+/** Whether a call is one that OpenAI remembers, as far as the model tells them from others. */
+function isKnownCall(item: Raw, { knowsCalls }: OpenAiTraits): boolean {
+  if (knowsCalls === 'all') return true
+  return OWN_CALL.test(textOr(item['call_id'], '')) && (knowsCalls === 'by id' || item['status'] !== undefined)
 }
 
 function isCall(type: unknown): boolean {

@@ -18,8 +18,19 @@ export interface OpenAiTraits {
   /** Beside the name and arguments of a call, in chat completions and in responses. */
   readonly perCall: number
   readonly perResponsesCall: number
+  /**
+   * Which calls in a response's input cost more, as OpenAI has them as the model wrote them: those with an identifier of
+   * OpenAI's and a status, those with an identifier of its, or all.
+   */
+  readonly knowsCalls: 'by id and status' | 'by id' | 'all'
   /** Beside the result and the tool's name. */
   readonly perResult: number
+  /** Results are headed by the tool's name with its namespace. */
+  readonly isWholeName: boolean
+  /** Beside several tools, where no two may be called at once. */
+  readonly perSerial: number
+  /** Beside tools, where a response has a ceiling. */
+  readonly perCeiling: number
   /** Without a description, the first tool costs one less. */
   readonly isFirstDescribed: boolean
   /** Only the text of messages counts. */
@@ -36,8 +47,12 @@ const NEWER: OpenAiTraits = {
   perResponsesTools: 3,
   perChoice: 7,
   perCall: 2,
-  perResponsesCall: 3,
+  perResponsesCall: 0,
+  knowsCalls: 'by id and status',
   perResult: 2,
+  isWholeName: false,
+  perSerial: 16,
+  perCeiling: 0,
   isFirstDescribed: false,
   isBare: false,
 }
@@ -50,14 +65,22 @@ const GPT_5: OpenAiTraits = {
   perResponsesTools: 9,
   perChoice: undefined,
   perCall: 6,
-  perResponsesCall: 8,
+  perResponsesCall: 6,
+  knowsCalls: 'by id',
+  perResult: 1,
+  isWholeName: true,
+  perSerial: 78,
   isFirstDescribed: true,
 }
-const OLDER: OpenAiTraits = { ...NEWER, encoding: 'cl100k_base', perChoice: 4, perCall: 3, perResult: 1 }
+/** The large ones of the first GPT-5. */
+const GPT_5_LARGE: OpenAiTraits = { ...GPT_5, perCeiling: 3 }
+const OLDER: OpenAiTraits = { ...NEWER, encoding: 'cl100k_base', perChoice: 4, perCall: 3, perResult: 1, perSerial: 0 }
 
 /** The first row whose pattern a model's name matches counts; names come with or without a provider's prefix. */
 const TRAITS: readonly (readonly [RegExp, OpenAiTraits])[] = [
   [/gpt-4o(?:-mini)?-search/, { ...NEWER, priming: 0, perMessage: 0, isBare: true }],
+  [/(?:^|[/:.])gpt-?5(?:-codex)?(?:-20\d\d-\d\d-\d\d)?$/, GPT_5_LARGE],
+  [/(?:^|[/:.])gpt-?5\.[4-9]/, { ...GPT_5, knowsCalls: 'all' }],
   [/(?:^|[/:.])gpt-?5(?!-chat)/, GPT_5],
   [/codex-mini/, { ...REASONING, perResponsesTools: 7 }],
   [/(?:^|[/:.])(?:o[1-9](?![a-z\d])|codex)/, REASONING],

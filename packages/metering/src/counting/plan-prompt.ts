@@ -2,6 +2,7 @@ import { isRaw, type Raw } from '../usage/reported-usage.ts'
 import { planCalibrated } from './calibrated-prompt.ts'
 import { mediaTokens } from './media-rules.ts'
 import { planChat } from './openai-chat-prompt.ts'
+import { perCeiling } from './openai-prompt.ts'
 import { planResponses } from './openai-responses-prompt.ts'
 import type { OpenAiTraits } from './openai-traits.ts'
 import { PromptPlanner, type PromptPlan } from './prompt-plan.ts'
@@ -26,7 +27,7 @@ export function planPrompt(body: Raw, { model, provider }: PromptOwner): PromptP
   into.add(parts.encoded)
   if (isEmbedding(body)) for (const text of parts.texts) into.text(text)
   else if (family.calibrated !== undefined) planCalibrated(body, parts, family.calibrated, model, provider, into)
-  else planOpenAi(body, parts, hostedTraits(family.openAi, provider), model, into)
+  else planOpenAi(body, parts, hostedTraits(family.openAi, provider, body), model, into)
   return into.plan(parts.hasServerState)
 }
 
@@ -53,9 +54,11 @@ function planOpenAi(
 }
 
 /** OpenRouter passes chat completions of OpenAI's newer models on as responses. */
-function hostedTraits(traits: OpenAiTraits, provider: string | undefined): OpenAiTraits {
+function hostedTraits(traits: OpenAiTraits, provider: string | undefined, body: Raw): OpenAiTraits {
   if (provider !== 'openrouter' || traits.perTools === traits.perResponsesTools) return traits
-  return traits.priming === 2 ? { ...traits, perTools: traits.perResponsesTools, perChoice: undefined } : traits
+  return traits.priming === 2
+    ? { ...traits, perTools: traits.perResponsesTools + perCeiling(body, traits), perChoice: undefined }
+    : traits
 }
 
 function isChat(body: Raw): boolean {

@@ -141,20 +141,23 @@ class Collector {
     if (!isThere(value)) return
     if (!Array.isArray(value)) this.#message(value)
     else if (value.every((each) => typeof each === 'number')) this.encoded += value.length
-    else for (const message of value) this.#message(message)
+    else {
+      const turn = lastTurn(value)
+      for (const [index, message] of value.entries()) this.#message(message, index < turn)
+    }
   }
 
-  #message(message: unknown): void {
+  #message(message: unknown, isPast = false): void {
     if (Array.isArray(message) && message.every((each) => typeof each === 'number')) {
       this.encoded += message.length
       return
     }
     const parts: string[] = []
-    this.#collect(message, parts)
+    this.#collect(message, parts, isPast)
     this.texts.push(parts.join(''))
   }
 
-  #collect(root: unknown, parts: string[]): void {
+  #collect(root: unknown, parts: string[], isPast: boolean): void {
     // By a list and not by recursion, as bodies can be deep; reversed, to keep the order of the text.
     const open: unknown[] = [root]
     while (open.length > 0) {
@@ -164,7 +167,7 @@ class Collector {
       else if (Array.isArray(value)) {
         // One by one: arguments go on the stack, and an array can be longer than that.
         for (let at = value.length - 1; at >= 0; at -= 1) open.push(value[at])
-      } else if (isRaw(value)) this.#members(value, open)
+      } else if (isRaw(value) && !(isPast && isThought(value))) this.#members(value, open)
     }
   }
 
@@ -181,11 +184,33 @@ class Collector {
   }
 }
 
+/** Thoughts of Claude's, which it reads again only in the turn that they belong to. */
+function isThought(part: Raw): boolean {
+  return (part['type'] === 'thinking' && typeof part['thinking'] === 'string') || isRaw(part['reasoningContent'])
+}
+
+/** Where the last turn begins: the user's last message that is no result of a tool; -1 if there is none. */
+export function lastTurn(messages: readonly unknown[]): number {
+  return messages.findLastIndex((each) => isRaw(each) && each['role'] === 'user' && !isResult(each))
+}
+
+function isResult(message: Raw): boolean {
+  const parts = message['parts'] ?? message['content']
+  return (
+    Array.isArray(parts) &&
+    parts.some(
+      (part) => isRaw(part) && ('functionResponse' in part || 'toolResult' in part || part['type'] === 'tool_result'),
+    )
+  )
+}
+
 function schemaOf(body: Raw): string {
   for (const path of SCHEMAS) {
     let value: unknown = body
     for (const name of path) value = isRaw(value) ? value[name] : undefined
     if (isRaw(value)) return jsonOf(value)
+    // Bedrock has it as a text.
+    if (typeof value === 'string' && value.startsWith('{')) return value
   }
   return ''
 }

@@ -4,8 +4,8 @@ import { openAiTraits, OPENAI_NEWER, type OpenAiTraits } from './openai-traits.t
 /** Name of a tiktoken encoding that is shipped. */
 export type Encoding = 'o200k_base' | 'cl100k_base'
 
-/** What a model or its host adds to its family's `base` and `perTools`. */
-export type Offset = readonly [base: number, tools: number]
+/** What a model or its host adds to its family's `base`, `perTools`, `must` and `named`. */
+export type Offset = readonly [base: number, tools: number, must?: number, named?: number]
 
 /** A family's prompts and answers, in tokens of o200k_base. */
 export interface Calibrated {
@@ -28,6 +28,8 @@ export interface Calibrated {
     /** Where some tool must be called; where a named one must. */
     readonly must: number
     readonly named: number
+    /** Where the model is asked to think, with a budget. */
+    readonly thinking?: number
   }
   readonly output: {
     readonly factor: number
@@ -83,10 +85,16 @@ export function tokenFamily(model: string | undefined): TokenFamily {
 const MOST_CHARACTERS = 256
 
 /** What a model's name and its host add to the figures of its family. */
-export function offsetOf({ offsets }: Calibrated, model: string | undefined, provider: string | undefined): Offset {
-  const [base, tools] = own(offsets, modelKey(model ?? ''))
-  const [hostBase, hostTools] = own(offsets, `@${HOSTS.get(provider) ?? provider ?? ''}`)
-  return [base + hostBase, tools + hostTools]
+export function offsetOf(
+  { offsets }: Calibrated,
+  model: string | undefined,
+  provider: string | undefined,
+): Required<Offset> {
+  const name = modelKey(model ?? '')
+  const host = `@${HOSTS.get(provider) ?? provider ?? ''}`
+  const found = [name, host, `${name}${host}`].map((key) => own(offsets, key))
+  const sum = (at: 0 | 1 | 2 | 3): number => found.reduce((total, offset) => total + (offset[at] ?? 0), 0)
+  return [sum(0), sum(1), sum(2), sum(3)]
 }
 
 /** Hosts by their names in OpenTelemetry. */

@@ -1,9 +1,16 @@
 const NOTHING = Buffer.alloc(0)
 
+/** So many small pieces in a row become one: each takes some hundred bytes of memory beside what it holds. */
+const MOST_SMALL_PIECES = 1_024
+const SMALL_BYTES = 65_536
+
 /** Pieces of a stream, kept by reference in their order. */
 export class PendingBytes {
   #pieces: Buffer[] = []
   #length = 0
+  /** Index of the first piece that was not looked at for being small, and the length before it. */
+  #from = 0
+  #before = 0
 
   get length(): number {
     return this.#length
@@ -16,11 +23,20 @@ export class PendingBytes {
   push(piece: Buffer): void {
     this.#pieces.push(piece)
     this.#length += piece.length
+    if (this.#pieces.length - this.#from >= MOST_SMALL_PIECES) this.#join()
   }
 
   clear(): void {
     this.#pieces = []
     this.#length = 0
+    this.#from = 0
+    this.#before = 0
+  }
+
+  #join(): void {
+    if (this.#length - this.#before <= SMALL_BYTES) this.#pieces.push(Buffer.concat(this.#pieces.splice(this.#from)))
+    this.#from = this.#pieces.length
+    this.#before = this.#length
   }
 
   /** The first bytes, or all where there are fewer. A copy only where they lie in several pieces. */

@@ -44,6 +44,11 @@ export function readRequestFacts({ adapter: { request }, named }: AdapterMatch, 
   }
 }
 
+/** Whether a body has what every request of an operation has: so that a short path alone makes no call of a request. */
+export function tellsOperation({ adapter: { request } }: AdapterMatch, body: Raw): boolean {
+  return (request.tells ?? ['model']).some((name) => (at(body, [name]) ?? null) !== null)
+}
+
 function isStream(stream: MemberPath | 'path' | 'always', named: AdapterMatch['named'], body: Raw): boolean {
   if (stream === 'always') return true
   if (stream === 'path') return named['stream'] !== undefined

@@ -4,6 +4,14 @@ export function pathOf(url: string): string {
   return end === -1 ? url : url.slice(0, end)
 }
 
+/** One segment, or one below `api`: paths that many servers have for something of their own. */
+const SHORT = /^\/*(?:api\/+)?[^/:]+\/*$/i
+
+/** Whether a path is so short that it does not tell by itself that a provider is meant. */
+export function isShortPath(url: string): boolean {
+  return SHORT.test(normalPath(pathOf(url)))
+}
+
 /** What a path has that can be written in another way. */
 const MORE_SPELLINGS = /%[0-7][0-9a-f]|\/\/|\/\.|\\/i
 

@@ -13,6 +13,8 @@ export interface RequestShape {
   readonly answers: readonly MemberPath[]
   /** Lists of prompts, each of which is answered; a list of numbers is one prompt in tokens. */
   readonly prompts?: readonly MemberPath[]
+  /** One of these members is in the body of every such request; default: `model`. */
+  readonly tells?: readonly string[]
   /** How many images are asked for; one where the request says nothing. */
   readonly images?: readonly MemberPath[]
   /** Whether the body may be a form (multipart/form-data) in place of JSON. */
@@ -29,9 +31,15 @@ export const REQUEST_SHAPES = {
     ceiling: [['max_tokens'], ['max_completion_tokens']],
     answers: [['n'], ['best_of']],
     prompts: [['prompt']],
+    tells: ['model', 'prompt'],
   },
-  responses: { ...BY_MODEL, ceiling: [['max_output_tokens']], answers: [] },
-  messages: { ...BY_MODEL, ceiling: [['max_tokens']], answers: [] },
+  responses: {
+    ...BY_MODEL,
+    ceiling: [['max_output_tokens']],
+    answers: [],
+    tells: ['model', 'input', 'prompt', 'previous_response_id', 'conversation'],
+  },
+  messages: { ...BY_MODEL, ceiling: [['max_tokens']], answers: [], tells: ['model', 'max_tokens'] },
   complete: { ...BY_MODEL, ceiling: [['max_tokens_to_sample'], ['maximum_tokens'], ['max_tokens']], answers: [['n']] },
   gemini: {
     model: 'path',
@@ -52,6 +60,7 @@ export const REQUEST_SHAPES = {
       ['generationConfig', 'maxOutputTokens'],
     ],
     answers: [],
+    tells: ['model', 'agent'],
   },
   /** Vertex: a model of another maker, in that maker's words. */
   rawPredict: { model: 'path', stream: 'path', ceiling: [['max_tokens']], answers: [] },
@@ -78,8 +87,15 @@ export const REQUEST_SHAPES = {
     stream: 'path',
     ceiling: [['parameters', 'max_new_tokens']],
     answers: [['parameters', 'best_of']],
+    tells: ['inputs'],
   },
-  llamacpp: { ...BY_MODEL, ceiling: [['n_predict'], ['max_tokens']], answers: [], prompts: [['prompt']] },
+  llamacpp: {
+    ...BY_MODEL,
+    ceiling: [['n_predict'], ['max_tokens']],
+    answers: [],
+    prompts: [['prompt']],
+    tells: ['prompt', 'input_prefix'],
+  },
   watsonx: {
     model: ['model_id'],
     stream: 'path',
@@ -106,7 +122,7 @@ export const REQUEST_SHAPES = {
     ],
     answers: [],
   },
-  embeddings: { ...BY_MODEL, ceiling: 'none', answers: [] },
+  embeddings: { ...BY_MODEL, ceiling: 'none', answers: [], tells: ['model', 'input', 'inputs', 'documents', 'texts'] },
   embeddingsByPath: { model: 'path', stream: 'path', ceiling: 'none', answers: [] },
   images: { ...BY_MODEL, ceiling: [], answers: [], images: [['n']], isForm: true },
   audio: { ...BY_MODEL, ceiling: [], answers: [], isForm: true },

@@ -3,9 +3,10 @@ import { PendingBytes } from '../framing/pending-bytes.ts'
 import { sseDocuments } from '../framing/sse-event.ts'
 import { endOfEventAt, endOfLastEvent, startOfLastEvent } from '../framing/sse-framer.ts'
 import { isRaw, type Raw } from './reported-usage.ts'
+import { lastInk, mayClose, mayEndWith } from './stream-ending.ts'
 import { StreamUsageReader } from './stream-usage-reader.ts'
 import { UsageCollector, type UsageReading } from './usage-collector.ts'
-import { isTerminal, lastUsageAt, TAIL_BYTES, terminalMark } from './usage-marks.ts'
+import { closingValues, endsStream, isTerminal, lastUsageAt, TAIL_BYTES, terminalMark } from './usage-marks.ts'
 import type { UsageReader } from './usage-reader.ts'
 
 /** So much is kept by reference, not looked at; what is more is read as it passes. */
@@ -18,10 +19,10 @@ const MOST_HEAD_BYTES = 4_000
 /** So many events at the head of a stream are looked at. */
 const MOST_HEAD_EVENTS = 4
 const DATA = 'data:'
-const SPACE = 0x20
-const CLOSE_BRACKET = 0x5d
 /** A line's end and a blank line. */
 const MOST_BLANK_LINE = 3
+/** How far back the beginning of an event is looked for first that may end the stream by what it says. */
+const NEAR_CLOSING_BYTES = 256
 
 /** Something that an event says. */
 interface Statement {
@@ -44,6 +45,10 @@ export class LazyUsageReader implements UsageReader {
   readonly framing = 'sse'
   #collector: UsageCollector
   readonly #mark: Buffer | undefined
+  /** One of them is in the event that ends the stream by what it says; empty where none does. */
+  readonly #closings: readonly Buffer[]
+  /** The event that ends the stream by what it says, if it came last: it need not be parsed again. */
+  #closing: { readonly document: Raw; readonly from: number; readonly to: number } | undefined
   /** What came since figures covered it; begins with an event. */
   readonly #pending = new PendingBytes()
   #peekAtBytes = PEEK_EVERY_BYTES
@@ -54,6 +59,7 @@ export class LazyUsageReader implements UsageReader {
   constructor(collector: UsageCollector) {
     this.#collector = collector
     this.#mark = terminalMark(collector.shape)
+    this.#closings = closingValues(collector.shape)
   }
 
   get reading(): UsageReading {
@@ -73,11 +79,20 @@ export class LazyUsageReader implements UsageReader {
   }
 
   write(bytes: Buffer): number {
-    this.#pending.push(bytes)
     this.#kept = undefined
+    this.#closing = undefined
     if (this.#pending.length > this.#peekAtBytes) this.#makeRoom()
-    if (this.#mark === undefined || !mayEndWith(bytes, this.#mark)) return -1
-    return this.#terminalAt(bytes.length)
+    // What has begun there can end there.
+    if (this.#eager !== undefined && this.#closings.length > 0) return this.#eager.write(bytes)
+    this.#pending.push(bytes)
+    const last = lastInk(bytes)
+    // Where network or provider send a few bytes at a time, the last ones alone tell most.
+    if (last < 2 && !this.#endsEvent()) return -1
+    if (this.#mark !== undefined && mayEndWith(bytes, last, this.#mark)) {
+      const terminalAt = this.#terminalAt(bytes.length)
+      if (terminalAt !== -1) return terminalAt
+    }
+    return this.#closings.length > 0 && mayClose(bytes, last) ? this.#closingAt(bytes.length) : -1
   }
 
   end(): void {
@@ -135,7 +150,15 @@ export class LazyUsageReader implements UsageReader {
     let before = length
     let head: Statement | undefined
     let isEnough = false
-    for (let near = NEAR_BYTES; ; near *= 4) {
+    if (this.#closing?.to === length) {
+      before = this.#closing.from
+      const statement = this.#said(this.#closing.document, length)!
+      if (statement.coversTo > 0) {
+        found = [statement]
+        isEnough = this.#isEnough(found)
+      }
+    }
+    for (let near = NEAR_BYTES; !isEnough; near *= 4) {
       const bytes = this.#pending.tail(near)
       const start = length - bytes.length
       for (let event = this.#eventBefore(bytes, before - start); event !== undefined;) {
@@ -144,7 +167,7 @@ export class LazyUsageReader implements UsageReader {
         before = start + event.from
         const end = event.to === -1 ? bytes.length : event.to
         const isEvent = event.to !== -1 || isOver
-        const statement = isEvent ? this.#statement(bytes.toString('utf8', event.from, end), start + end) : undefined
+        const statement = isEvent ? this.#statement(bytes, event.from, end, start + end) : undefined
         if (statement !== undefined) {
           found = [statement, ...found]
           isEnough = this.#isEnough(found)
@@ -193,8 +216,12 @@ export class LazyUsageReader implements UsageReader {
     return { from: startOfLastEvent(bytes.subarray(0, at)), to: endOfEventAt(bytes, at) }
   }
 
-  #statement(event: string, to: number): Statement | undefined {
-    const document = eventDocument(event)
+  /** What the event at some bytes states. @param to Where it ends among what is pending. */
+  #statement(bytes: Buffer, from: number, end: number, to: number): Statement | undefined {
+    return this.#said(eventDocument(bytes.toString('utf8', from, end)), to)
+  }
+
+  #said(document: unknown, to: number): Statement | undefined {
     if (!isRaw(document)) return undefined
     const collector = new UsageCollector(this.#collector.shape)
     return { document, collector, knowsOthers: 0, coversTo: collector.absorb(document) ? to : 0 }
@@ -212,11 +239,16 @@ export class LazyUsageReader implements UsageReader {
     for (let count = 0; count < MOST_HEAD_EVENTS; count += 1) {
       const to = endOfEventAt(bytes, from)
       if (to === -1) return undefined
-      const statement = this.#statement(bytes.toString('utf8', from, to), 0)
+      const statement = this.#statement(bytes, from, to, 0)
       if (statement !== undefined) return statement
       from = to
     }
     return undefined
+  }
+
+  #endsEvent(): boolean {
+    const tail = this.#pending.tail(MOST_BLANK_LINE + 1)
+    return endOfLastEvent(tail) === tail.length
   }
 
   /** Index in the latest piece at which the last event begins, if it ends the stream; else -1. */
@@ -228,6 +260,23 @@ export class LazyUsageReader implements UsageReader {
     if (start === 0 && tail.length < this.#pending.length) return -1
     if (!isTerminal(tail.toString('latin1', start), this.#collector.shape)) return -1
     return Math.max(0, pieceBytes - (tail.length - start))
+  }
+
+  /** As {@link #terminalAt}, where what the last event says ends the stream. It can be long. */
+  #closingAt(pieceBytes: number): number {
+    if (!this.#endsEvent()) return -1
+    for (let near = NEAR_CLOSING_BYTES; ; near *= 16) {
+      const tail = this.#pending.tail(near)
+      const start = startOfLastEvent(tail)
+      if (start === 0 && tail.length < this.#pending.length) continue
+      const event = tail.subarray(start)
+      if (!this.#closings.some((value) => event.includes(value))) return -1
+      const document = eventDocument(event.toString('utf8'))
+      if (!isRaw(document) || !endsStream(document, this.#collector.shape)) return -1
+      const to = this.#pending.length
+      this.#closing = { document, from: to - event.length, to }
+      return Math.max(0, pieceBytes - event.length)
+    }
   }
 }
 
@@ -242,19 +291,4 @@ function eventDocument(event: string): unknown {
   } catch {
     return undefined
   }
-}
-
-/** Whether a piece can be the end of an event that has a mark at its end, or a name as its last text. */
-function mayEndWith(piece: Buffer, mark: Buffer): boolean {
-  let at = piece.length - 1
-  while (at >= 0 && piece[at]! <= SPACE) at -= 1
-  if (mark[mark.length - 1] !== CLOSE_BRACKET) while (at >= 0 && isPunctuation(piece[at]!)) at -= 1
-  for (let index = mark.length - 1; index >= 0 && at >= 0; index -= 1, at -= 1)
-    if (piece[at] !== mark[index]) return false
-  return true
-}
-
-/** White space, quotes and closing braces, which end a document whose last member is a text. */
-function isPunctuation(byte: number): boolean {
-  return byte <= SPACE || byte === 0x22 || byte === 0x7d
 }

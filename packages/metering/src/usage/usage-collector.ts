@@ -222,7 +222,8 @@ export class UsageCollector implements JsonPickTarget {
   }
 
   #absorbNames(document: Raw): void {
-    const { status } = document
+    // What an event says of its status is of that moment: its stream goes on.
+    const status = document['event_type'] === undefined ? document['status'] : undefined
     const nested = this.shape === 'anthropic' ? document['message'] : (document['response'] ?? document['message'])
     const model = document['model'] ?? document['modelVersion'] ?? modelIn(nested) ?? modelIn(document['session'])
     const whole = model ?? modelIn(document['interaction'])

@@ -8,7 +8,12 @@ const QUOTE = 0x22
 const OPEN_BRACE = 0x7b
 
 /** Shapes whose streams state figures of which later ones take the place of earlier ones. */
-const CUMULATIVE: ReadonlySet<UsageShape> = new Set<UsageShape>(['openai-chat', 'anthropic', 'gemini'])
+const CUMULATIVE: ReadonlySet<UsageShape> = new Set<UsageShape>([
+  'openai-chat',
+  'openai-responses',
+  'anthropic',
+  'gemini',
+])
 
 /** Needles without the quote that they begin with: a search for a rarer byte is five times as fast. */
 const QUICK = new Map<Needle, Buffer>()
@@ -74,6 +79,19 @@ function isGap(byte: number | undefined): boolean {
 /** Whether a document is the last of its stream, by its members. */
 export function endsStream(document: Raw, shape: UsageShape): boolean {
   return USAGE_SHAPES[shape].end.members?.some(([member, value]) => document[member] === value) === true
+}
+
+const CLOSINGS = new Map<UsageShape, readonly Buffer[]>()
+
+/** Values of members one of which the document has that ends its stream; empty where none does. */
+export function closingValues(shape: UsageShape): readonly Buffer[] {
+  let values = CLOSINGS.get(shape)
+  if (values === undefined) {
+    const { members = [] } = USAGE_SHAPES[shape].end
+    values = members.flatMap(([, value]) => (typeof value === 'string' ? [Buffer.from(`"${value}"`)] : []))
+    CLOSINGS.set(shape, values)
+  }
+  return values
 }
 
 /** Bytes that stand near the end of a stream's last event; `undefined` where it has no such line. */

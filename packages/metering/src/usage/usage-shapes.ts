@@ -128,6 +128,8 @@ const DECLARED: Readonly<Record<UsageShape, Declared>> = {
     places: [{ path: 'response.usage' }, { path: 'usage' }],
     needles: [USAGE],
     end: {
+      // Some compatible hosts add it.
+      line: DONE_LINE,
       members: [
         ['type', 'response.completed'],
         ['type', 'response.incomplete'],
