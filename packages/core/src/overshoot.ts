@@ -69,6 +69,10 @@ export function estimateKindOf({ unit, window }: Pick<CompleteLimit, 'unit' | 'w
     // Of the output, and of what a request only refers to.
     cost: 'guess',
     credits: 'guess',
+    // What a request states of them, or is assumed of it.
+    seconds: 'guess',
+    images: 'guess',
+    searches: 'guess',
   }
   return kinds[unit] ?? 'none'
 }

@@ -37,7 +37,7 @@ describe('overshootOf', () => {
     },
     { what: 'tokens, reached, guessed', limit: { ...TOKENS, trip: 'reached' }, when: FIVE, is: 39 + 4 * 40 },
     { what: 'tokens, exceeded, guessed', limit: { ...TOKENS, trip: 'exceeded' }, when: FIVE, is: 40 + 4 * 40 },
-    { what: 'seconds, which nobody can tell before', limit: { ...TOKENS, unit: 'seconds' }, when: FIVE, is: 200 },
+    { what: 'seconds, of which only a guess is set aside', limit: { ...TOKENS, unit: 'seconds' }, when: FIVE, is: 200 },
     { what: 'nodes that count for themselves', limit: DAY, when: { topology: 'memory', nodes: 3 }, is: 20 },
     { what: 'nodes that share Redis', limit: DAY, when: { nodes: 3 }, is: 0 },
     { what: 'a cluster', limit: DAY, when: { topology: 'cluster', nodes: 3 }, is: 0 },

@@ -41,3 +41,12 @@ export function checkBodyLimit(bytes: number | undefined, of: string): void {
   if (bytes !== undefined && !(Number.isSafeInteger(bytes) && bytes > 0))
     throw configError(`${of}.bodyLimitBytes`, bytes, 'use a whole number of bytes from 1')
 }
+
+/** @throws QuotaError `ERR_QUOTA_CONFIG` for a provider or a host that is no name. */
+export function checkServing(options: { readonly provider?: unknown; readonly host?: unknown }, of: string): void {
+  for (const name of ['provider', 'host'] as const) {
+    const value = options[name]
+    if (value !== undefined && (typeof value !== 'string' || value === ''))
+      throw configError(`${of}.${name}`, value, 'use a name such as mistral, or api.mistral.ai')
+  }
+}

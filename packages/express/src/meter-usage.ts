@@ -1,5 +1,5 @@
 import type { RequestHandler } from 'express'
-import { checkOptions } from './check-options.ts'
+import { checkOptions, checkServing } from './check-options.ts'
 import type { SharedOptions } from './middleware-options.ts'
 import type { QuotaContext } from './quota-context.ts'
 import { replaceBody } from './raw-body.ts'
@@ -10,13 +10,18 @@ import { middlewareOf, type Step } from './step.ts'
 export interface MeterUsageOptions extends SharedOptions, BodyOptions {
   /** Name of the provider in the ledger, in reports and in telemetry. Default: that of the dialect, such as `openai`. */
   readonly provider?: string
+  /**
+   * Host that calls are forwarded to: `api.mistral.ai`. Where `provider` is a name of your own, it tells in which ways of its
+   * own the provider serves. `llmProxy()` tells it too, but not before the request was read.
+   */
+  readonly host?: string
 }
 
 /** The step of {@link meterUsage}. */
 export function metering(options: MeterUsageOptions): Step {
   const meter: Step = (context, req, res) => {
     const { call } = context
-    call.meter(options.provider)
+    call.meter(options.provider, options.host)
     if (!call.meters) return undefined
     // What a provider compresses would have to be unpacked to be read.
     req.headers['accept-encoding'] = 'identity'
@@ -26,7 +31,7 @@ export function metering(options: MeterUsageOptions): Step {
     return undefined
   }
   return (context, req, res) => {
-    context.call.servedBy(options.provider)
+    context.call.servedBy(options.provider, options.host)
     const read = readRequest(req, context, options)
     if (!(read instanceof Promise)) return read ?? meter(context, req, res)
     return read.then((denial) => denial ?? meter(context, req, res))
@@ -39,7 +44,8 @@ export function metering(options: MeterUsageOptions): Step {
  * notice.
  */
 export function meterUsage(options: MeterUsageOptions = {}): RequestHandler {
-  checkOptions(options, ['bodyLimitBytes', 'provider'], 'meterUsage()')
+  checkOptions(options, ['bodyLimitBytes', 'provider', 'host'], 'meterUsage()')
+  checkServing(options, 'meterUsage()')
   return middlewareOf(metering(options), options, withinSpan)
 }
 

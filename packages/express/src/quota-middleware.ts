@@ -1,6 +1,6 @@
 import { configError } from '@tallygate/core'
 import type { RequestHandler } from 'express'
-import { checkBodyLimit, checkLimit, checkOptions } from './check-options.ts'
+import { checkBodyLimit, checkLimit, checkOptions, checkServing } from './check-options.ts'
 import { enforcing, type EnforceLimitsOptions } from './enforce-limits.ts'
 import { identifying, type IdentifyKeyOptions } from './identify-key.ts'
 import { limiterOf, limiting, type LimiterOptions } from './limiter.ts'
@@ -30,6 +30,7 @@ const OPTIONS = [
   'passOnStoreError',
   'bodyLimitBytes',
   'provider',
+  'host',
   'limit',
   'windowMs',
   'identifier',
@@ -45,6 +46,7 @@ const OPTIONS = [
 export function quotaMiddleware(options: QuotaMiddlewareOptions = {}): RequestHandler {
   checkOptions(options, OPTIONS, 'quotaMiddleware()')
   checkBodyLimit(options.bodyLimitBytes, 'quotaMiddleware()')
+  checkServing(options, 'quotaMiddleware()')
   if (options.limit !== undefined) checkLimit(options.limit, 'quotaMiddleware()')
   else if (options.windowMs !== undefined)
     throw configError('quotaMiddleware().windowMs', options.windowMs, 'it is for a limit: set limit as well')
@@ -61,7 +63,7 @@ export function quotaMiddleware(options: QuotaMiddlewareOptions = {}): RequestHa
         ])
 
   const read: Step = (context, req) => {
-    context.call.servedBy(options.provider)
+    context.call.servedBy(options.provider, options.host)
     return readRequest(req, context, options)
   }
   const limiters: readonly Step[] =

@@ -126,6 +126,25 @@ for (const { version, express } of EXPRESSES) {
       })
     }
 
+    it('asks no stream for its usage of a provider that its host tells, under a name of our own', async () => {
+      const bed = await openTestBed()
+      for (const [host, asked] of [
+        ['api.mistral.ai', undefined],
+        ['llm.example', { include_usage: true }],
+      ] as const) {
+        const app = express().use(quotaMiddleware({ quota: bed.quota, provider: 'ours', host }))
+        const url = await bed.serve(app.use(llmProxy({ target: bed.provider.url })))
+        await ask(url, { body: STREAMED })
+        expect(JSON.parse(bed.provider.requests.at(-1)!.body.toString()).stream_options).to.deep.equal(asked)
+        expect((await bed.entries()).at(-1)?.provider).to.equal('ours')
+      }
+    })
+
+    it('refuses a provider or a host that is no name', () => {
+      for (const options of [{ provider: 5 }, { host: '' }, { host: ['api.mistral.ai'] }])
+        expect(() => quotaMiddleware(options as never)).to.throw(/provider|host/)
+    })
+
     it('leaves the body to a parser that comes after it', async () => {
       const bed = await openTestBed()
       const app = express().use(quotaMiddleware({ quota: bed.quota }), express.json(), (req, res) => {

@@ -19,14 +19,18 @@ export interface RecordedUsage extends Omit<Usage, 'basis'> {
   readonly responseModel?: string
 }
 
-/** An attempt that used nothing: its provider has answered with an error. */
-const NOTHING: Amounts = {
-  requests: 1,
+const NO_TOKENS = {
   tokens: 0,
   'input-tokens': 0,
   'output-tokens': 0,
   'cached-input-tokens': 0,
   'reasoning-tokens': 0,
+} as const satisfies Amounts
+
+/** An attempt that used nothing: its provider has answered with an error. */
+const NOTHING: Amounts = {
+  requests: 1,
+  ...NO_TOKENS,
   cost: 0,
   credits: 0,
   seconds: 0,
@@ -88,7 +92,14 @@ export function recordedUsage(told: RecordedUsage): Usage {
  * @param usedNothing The provider has answered with an error, or not at all.
  */
 export function actualAmounts(usage: Usage | undefined, usedNothing: boolean): Amounts {
-  return usage === undefined && usedNothing ? NOTHING : amountsOf(usage)
+  if (usage === undefined) return usedNothing ? NOTHING : amountsOf(usage)
+  return isWithoutTokens(usage) ? { ...NO_TOKENS, ...amountsOf(usage) } : amountsOf(usage)
+}
+
+/** Whether it was stated what is charged for, and that is no tokens: seconds, images or searches. */
+function isWithoutTokens({ basis, inputTokens, outputTokens, totalTokens, ...units }: Usage): boolean {
+  if (basis !== 'reported' || (inputTokens ?? outputTokens ?? totalTokens) !== undefined) return false
+  return (units.seconds ?? units.images ?? units.searches) !== undefined
 }
 
 /**

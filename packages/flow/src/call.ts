@@ -19,6 +19,7 @@ import {
   KeptOutput,
   LiveOutput,
   pathOf,
+  providerOf,
   type Adapter,
   type Dialect,
   type OutputKey,
@@ -86,7 +87,7 @@ export class Call {
   #plans: PlanSet = NO_PLANS
   #meters = false
   #provider: string | undefined
-  /** Of the provider, where nobody has named it. */
+  /** Of the provider, where no name tells who that is. */
   #host: string | undefined
   #learnedAs: string | undefined
   #records = false
@@ -317,27 +318,37 @@ export class Call {
     })
   }
 
-  /** Takes note of who serves the call, by the name that reports and price books have for it; best before it is read. */
-  servedBy(provider: string | undefined): void {
-    if (provider === undefined || provider === this.#provider) return
-    this.#provider = provider
-    this.metered.servedBy(provider)
-    this.#pricing.provider = provider
+  /**
+   * Takes note of who serves the call; best before it is read.
+   *
+   * @param provider The name that reports and price books have for it.
+   * @param host Where it is, which tells its ways where that name is of the operator's own.
+   */
+  servedBy(provider: string | undefined, host?: string): void {
+    if (provider !== undefined && provider !== this.#provider) {
+      this.#provider = provider
+      this.metered.servedBy(provider)
+      this.#pricing.provider = provider
+    }
+    if (host !== undefined) this.servedAt(host)
   }
 
   /**
    * From now on the answer is looked into for what it used.
    *
    * @param provider Its name, where that is not the one of the dialect.
+   * @param host As of {@link servedBy}.
    */
-  meter(provider?: string): void {
+  meter(provider?: string, host?: string): void {
+    this.servedBy(provider, host)
     this.#meters = true
-    this.servedBy(provider)
   }
 
-  /** Tells by its host who serves the call, where nobody has named the provider. */
+  /** Tells by its host who serves the call, where nobody has named the provider, or by a name of the operator's own. */
   servedAt(host: string): void {
-    if (this.#provider !== undefined) return
+    // What was taken for free when it was decided on stays that.
+    if (this.#meters && this.metered.match === undefined) return
+    if (providerOf(this.#provider) !== undefined) return
     this.#host = host
     this.metered.servedBy(host)
   }
@@ -380,8 +391,7 @@ export class Call {
     next.#pricing.isLater = true
     next.#subject = this.#subject
     next.#plans = this.#plans
-    if (this.#meters) next.meter(this.#provider)
-    if (this.#host !== undefined) next.servedAt(this.#host)
+    if (this.#meters) next.meter(this.#provider, this.#host)
     next.#styles = this.#styles
     next.#providerRequestId = this.#providerRequestId
     next.metered.learnModel(this.metered.facts.model)
@@ -559,7 +569,8 @@ export class Call {
     const description = this.#describe()
     const admittedAtMs = Math.floor(this.#decidedAtMs ?? atMs)
     const usage = metered === undefined ? undefined : this.#priced(metered, description, answer, admittedAtMs)
-    const actual = actualAmounts(usage, this.metered.match !== undefined && usedNothing(answer, outcome))
+    const { match } = this.metered
+    const actual = actualAmounts(usage, match !== undefined && usedNothing(answer, outcome))
     this.#holds.watch(actual)
     if (this.#records) {
       const charges = reservations.flatMap((reservation) => entryCharges(reservation, actual))
@@ -567,7 +578,6 @@ export class Call {
       await writer.write(entry)
       this.telemetry.recorded(description, entry)
     } else this.telemetry.ended()
-    const { match } = this.metered
     if (
       usage !== undefined &&
       outcome === 'complete' &&

@@ -187,7 +187,7 @@ function limitWords({ binding }: Refused, { currency }: DenialContext): string {
   if (binding === undefined) return 'A quota'
   const { name, definition } = binding.bound.limit
   if (definition.unit === 'cost') return `The quota "${name}" of ${moneyText(binding.quota ?? 0, currency)}`
-  const unit = binding.quota === 1 ? definition.unit.replace(/s$/, '') : definition.unit
+  const unit = binding.quota === 1 ? definition.unit.replace(/(?<=ch)es$|s$/, '') : definition.unit
   return `The quota "${name}" of ${binding.quota} ${unit}`
 }
 
@@ -203,9 +203,18 @@ function exhaustedMessage(decision: Refused, context: DenialContext): string {
   if (left === 0) return `${limitWords(decision, context)} is used up. ${until}`
   const isCost = binding?.bound.limit.definition.unit === 'cost'
   const leftText = isCost ? moneyText(left, context.currency) : String(left)
-  return `${limitWords(decision, context)} has ${leftText} left, and this call may use more. Send less, or ask for fewer output tokens. ${until}`
+  return `${limitWords(decision, context)} has ${leftText} left, and this call may use more. ${adviceOf(decision)} ${until}`
 }
 
 function neverFitsMessage(decision: Refused, context: DenialContext): string {
-  return `${limitWords(decision, context)} is smaller than this call alone may use. Send less, or ask for fewer output tokens.`
+  return `${limitWords(decision, context)} is smaller than this call alone may use. ${adviceOf(decision)}`
+}
+
+/** What a caller can do about a call that is too large. */
+function adviceOf({ binding }: Refused): string {
+  const unit = binding?.bound.limit.definition.unit
+  if (unit === 'images') return 'Ask for fewer images.'
+  if (unit === 'seconds') return 'Send or ask for less audio.'
+  if (unit === 'searches') return 'Ask for fewer searches.'
+  return 'Send less, or ask for fewer output tokens.'
 }

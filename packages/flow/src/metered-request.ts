@@ -54,6 +54,7 @@ export class MeteredRequest {
   /** Whether it opens a session over WebSocket, which is metered message by message. */
   readonly isSession: boolean
   #match: AdapterMatch | undefined
+  readonly #method: string
   readonly #url: string
   readonly #headers: Headers
   #facts = UNREAD
@@ -71,6 +72,7 @@ export class MeteredRequest {
   #isServed = false
 
   constructor({ method, url, originalUrl = url, headers }: CallRequest) {
+    this.#method = method
     const match = matchAdapter(method, url)
     const isOfSessions = match !== undefined && isSessionRow(match.adapter)
     this.isSession = isOfSessions && isWebSocketUpgrade(method, headers)
@@ -87,10 +89,12 @@ export class MeteredRequest {
     return this.#match
   }
 
-  /** Tells who serves the operation: some do in ways of their own. */
+  /** Tells who serves the operation: some do in ways of their own, or charge for what is free elsewhere. */
   servedBy(provider: string): void {
     this.#isServed = true
+    // Sessions are the only operations that are no POST, and were told apart by their upgrade.
     if (this.#match !== undefined) this.#match = matchServedBy(this.#match, this.#url, provider)
+    else if (this.#method === 'POST') this.#match = matchAdapter(this.#method, this.#url, provider)
   }
 
   /** Whether only a short path says that this is a call, so that it can be a request to the host itself. */

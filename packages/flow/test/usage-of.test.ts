@@ -140,7 +140,10 @@ describe('who serves a call', () => {
     [undefined, 'api.groq.com', 'groq', true],
     [undefined, 'api.mistral.ai', 'mistral_ai', false],
     [undefined, 'llm.example', 'openai', true],
-    ['ours', 'api.groq.com', 'openai', true],
+    ['ours', 'api.groq.com', 'groq', true],
+    ['ours', 'llm.example', 'openai', true],
+    ['openai', 'api.groq.com', 'openai', true],
+    ['perplexity', 'llm.example', 'perplexity', false],
   ]
   for (const [named, host, provider, asks] of table) {
     it(`is ${provider} at ${host}${named === undefined ? '' : `, named ${named}`}: streams are ${asks ? '' : 'not '}asked`, () => {
@@ -153,6 +156,27 @@ describe('who serves a call', () => {
       expect(call.bodyToForward() !== undefined).to.equal(asks)
     })
   }
+})
+
+describe('a call that is free elsewhere', () => {
+  const of = (provider: string | undefined, host?: string): boolean => {
+    const quota = createQuota({ pepper: 'a pepper for tests, long enough to be one' })
+    const call = quota.begin({ method: 'POST', url: '/v1/moderations', headers: {} })
+    call.meter(provider, host)
+    call.servedAt('api.mistral.ai')
+    return call.meters
+  }
+
+  it('is metered where its provider is known, by name or host, before it is decided on', () => {
+    expect(of('mistral')).to.equal(true)
+    expect(of('ours', 'api.mistral.ai')).to.equal(true)
+    expect(of(undefined, 'api.mistral.ai')).to.equal(true)
+  })
+
+  it('stays free where that is known later, or the provider is another', () => {
+    expect(of(undefined)).to.equal(false)
+    expect(of('openai', 'api.mistral.ai')).to.equal(false)
+  })
 })
 
 describe('a form', () => {

@@ -25,8 +25,13 @@ export function publicApp(
   if (guesses !== 'off') app.use(guessGuard({ refuses: 'unknown-keys', ...guessLimit(guesses), logger }))
   app.use(reportPath, identifyReader(quota), usageReportRouter({ quota }))
   for (const [name, provider] of Object.entries(providers)) {
-    const { path = `/${name}` } = provider
-    app.use(path, quotaMiddleware({ quota, provider: name, ...defined({ bodyLimitBytes }) }), proxies.of(provider))
+    const { path = `/${name}`, target } = provider
+    const { hostname: host } = new URL(target)
+    app.use(
+      path,
+      quotaMiddleware({ quota, provider: name, host, ...defined({ bodyLimitBytes }) }),
+      proxies.of(provider),
+    )
   }
   app.use(notFound('There is nothing under this path. Providers stand under paths of their own.'))
   app.use(internalError(log))

@@ -154,6 +154,13 @@ describe('matchAdapter with a provider', () => {
     })
   }
 
+  it('takes a path that only one provider has for that one’s, whoever serves it', () => {
+    expect(matchAdapter('POST', '/v1/sonar')?.adapter.id).to.equal('openai-chat')
+    expect(matchAdapter('POST', '/v1/sonar', 'llm.example')?.adapter.id).to.equal('openai-chat')
+    expect(matchAdapter('POST', '/v1/sonar', 'groq')).to.equal(undefined)
+    expect(matchAdapter('GET', '/v1/sonar')).to.equal(undefined)
+  })
+
   it('says the same when the provider is known later', () => {
     const match = matchAdapter('POST', '/v1/chat')!
     expect(match.adapter.id).to.equal('cohere-chat')

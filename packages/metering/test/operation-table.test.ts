@@ -67,8 +67,9 @@ describe('OperationTable', () => {
     expect(table.coverageOf('POST', '/v3/nightmares', 'openai')).to.equal(undefined)
   })
 
-  it('takes a path that only this provider serves for nothing with others', () => {
-    expect(table.match('POST', '/v3/dream')).to.equal(undefined)
+  it('takes a path that only this provider serves for its own, but with providers that are known and do not', () => {
+    expect(table.match('POST', '/v3/dream')?.adapter.id).to.equal('anthropic-messages')
+    expect(table.match('POST', '/v3/dream', 'llm.example')?.adapter.id).to.equal('anthropic-messages')
     expect(table.match('POST', '/v3/dream', 'openai')).to.equal(undefined)
   })
 

@@ -4,7 +4,9 @@ import type { Attributes } from '@opentelemetry/api'
 const MOST_CHARACTERS = 128
 
 /** Attributes without those that are absent. */
-export function present(attributes: Readonly<Record<string, string | number | boolean | undefined>>): Attributes {
+export function present(
+  attributes: Readonly<Record<string, string | number | boolean | string[] | undefined>>,
+): Attributes {
   const kept: Attributes = {}
   for (const [name, value] of Object.entries(attributes)) if (value !== undefined) kept[name] = value
   return kept

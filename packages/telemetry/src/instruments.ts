@@ -7,7 +7,16 @@ import type { CallDescription } from './telemetry.ts'
 const TOKENS = { unit: '{token}' }
 const MOST_MODELS = 200
 const OTHER_MODEL = '_OTHER'
-const TOKEN_FIGURES = ['inputTokens', 'outputTokens', 'cacheReadTokens', 'cacheWriteTokens', 'reasoningTokens'] as const
+const FIGURES = [
+  'inputTokens',
+  'outputTokens',
+  'cacheReadTokens',
+  'cacheWriteTokens',
+  'reasoningTokens',
+  'seconds',
+  'images',
+  'searches',
+] as const
 
 /** The instruments of one meter, and what is measured of a call. Labels never hold a key. */
 export class Instruments {
@@ -24,7 +33,7 @@ export class Instruments {
   readonly #duration: Histogram
   readonly #cost: Counter
   readonly #models = new Set<string>()
-  readonly #counters: Readonly<Record<(typeof TOKEN_FIGURES)[number], Counter>>
+  readonly #counters: Readonly<Record<(typeof FIGURES)[number], Counter>>
 
   constructor(meter: Meter) {
     this.decisions = meter.createCounter(METRIC.decisions, { unit: '{decision}', description: 'Decisions on calls' })
@@ -56,6 +65,12 @@ export class Instruments {
       cacheReadTokens: meter.createCounter(METRIC.cacheReadTokens, TOKENS),
       cacheWriteTokens: meter.createCounter(METRIC.cacheWriteTokens, TOKENS),
       reasoningTokens: meter.createCounter(METRIC.reasoningTokens, TOKENS),
+      seconds: meter.createCounter(METRIC.seconds, { unit: 's', description: 'Seconds of audio' }),
+      images: meter.createCounter(METRIC.images, { unit: '{image}', description: 'Images that were made' }),
+      searches: meter.createCounter(METRIC.searches, {
+        unit: '{search}',
+        description: 'Searches, and units of ranking',
+      }),
     }
   }
 
@@ -83,7 +98,7 @@ export class Instruments {
     this.#duration.record(durationMs / 1_000, labels)
     if (usage === undefined) return
     if (usage.costNanos !== undefined) this.#cost.add(usage.costNanos / NANOS_PER_DOLLAR, labels)
-    for (const figure of TOKEN_FIGURES) {
+    for (const figure of FIGURES) {
       const amount = usage[figure]
       if (amount !== undefined) this.#counters[figure].add(amount, labels)
     }

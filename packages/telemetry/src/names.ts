@@ -29,6 +29,13 @@ export const ATTRIBUTE = {
   basis: 'tallygate.usage.basis',
   /** What the call cost by the price book, in whole units of its currency, as a fraction. */
   cost: 'tallygate.usage.cost',
+  /** Of audio. */
+  seconds: 'tallygate.usage.seconds',
+  /** That were made. */
+  images: 'tallygate.usage.images',
+  searches: 'tallygate.usage.searches',
+  /** What had to be explained in the figures, as the ledger has it. */
+  flags: 'tallygate.usage.flags',
   /** complete, aborted or failed. */
   outcome: 'tallygate.outcome',
   overage: 'tallygate.overage',
@@ -65,6 +72,12 @@ export const METRIC = {
   overshoot: 'tallygate.quota.overshoot',
   /** What calls cost by the price book, in whole units of its currency. */
   cost: 'tallygate.usage.cost',
+  /** Of audio. */
+  seconds: 'tallygate.usage.seconds',
+  /** Images that were made. */
+  images: 'tallygate.usage.images',
+  /** Searches by the provider's tools, or units of ranking. */
+  searches: 'tallygate.usage.searches',
   /** Streams that were cut at a quota, or would have been, by limit and by what it does when it trips. */
   cuts: 'tallygate.quota.cuts',
   /** Counters that were seeded from the ledger: after a start, or because their store had lost them. */

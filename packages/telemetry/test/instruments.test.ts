@@ -36,6 +36,18 @@ describe('the instruments of Telemetry', () => {
     })
   }
 
+  it('sum seconds, images and searches, and the span has them, with flags', async () => {
+    const usage = { basis: 'reported', seconds: 12, images: 2, searches: 0, flags: ['total-gap', 'unpriced'] } as const
+    const traced = new Telemetry(sdk)
+    for (let call = 0; call < 2; call += 1) traced.start().recorded(CALL, { ...ENTRY, usage })
+    for (const [unit, value] of Object.entries({ seconds: 24, images: 4, searches: 0 })) {
+      expect(await sdk.values(`tallygate.usage.${unit}`)).to.deep.equal([{ labels: LABELS, value }])
+      expect(sdk.spans[0]?.attributes[`tallygate.usage.${unit}`]).to.equal(value / 2)
+    }
+    expect(sdk.spans[0]?.attributes['tallygate.usage.flags']).to.deep.equal(['total-gap', 'unpriced'])
+    expect(await sdk.values('gen_ai.client.inference.usage.input_tokens')).to.deep.equal([])
+  })
+
   it('take no model for a label that a caller made up, nor ever more of them', async () => {
     const told = (model: string, status: number): void =>
       telemetry.start().recorded({ ...CALL, model }, { ...ENTRY, status, responseModel: undefined })

@@ -135,7 +135,18 @@ export class OperationTable {
     if (own !== undefined) {
       return { adapter: this.#servedBy(this.#byId.get(own.operation)!, provider), named: NOTHING_NAMED }
     }
-    return this.#matchRows(endOf(path), method, path, provider) ?? this.#matchRows(ANY_END, method, path, provider)
+    const found =
+      this.#matchRows(endOf(path), method, path, provider) ?? this.#matchRows(ANY_END, method, path, provider)
+    return found ?? (method === 'POST' && provider === undefined ? this.#matchOwn(path) : undefined)
+  }
+
+  /** Where nobody has said who serves a path that only one provider has: it is that one's. */
+  #matchOwn(path: string): AdapterMatch | undefined {
+    for (const provider of this.providers) {
+      const own = provider.own?.find((each) => each.path.test(path))
+      if (own !== undefined) return { adapter: this.#byId.get(own.operation)!, named: NOTHING_NAMED }
+    }
+    return undefined
   }
 
   #matchRows(end: string, method: string, path: string, provider: Provider | undefined): AdapterMatch | undefined {
