@@ -3,10 +3,14 @@ import {
   wholeUnits,
   type Amounts,
   type EntryCharge,
+  type PlanSet,
   type Reservation,
   type Usage,
+  type UsageEntry,
   type UsageOutcome,
+  type WithoutStore,
 } from '@tallygate/core'
+import type { CallDescription } from '@tallygate/telemetry'
 import type { AnswerFacts } from './answer.ts'
 
 /** What a handler that knows its usage tells of the call. */
@@ -120,4 +124,46 @@ export function entryCharges({ bound, charges, withoutStore, spared }: Reservati
 /** An error of the provider's, or no answer of a provider that broke off. A caller who hung up has used something. */
 export function usedNothing({ status }: AnswerFacts, outcome: UsageOutcome): boolean {
   return status === undefined ? outcome === 'failed' : status >= 400
+}
+
+/** What of an entry is neither who called nor what was asked. */
+export interface EndedCall {
+  readonly tenant: string
+  readonly plans: PlanSet
+  readonly answer: AnswerFacts
+  readonly outcome: UsageOutcome
+  readonly usage: Usage | undefined
+  readonly responseModel: string | undefined
+  readonly atMs: number
+  readonly admittedAtMs: number
+  readonly durationMs: number
+  readonly charges: readonly EntryCharge[]
+  readonly isOverage: boolean
+  readonly withoutStore: WithoutStore | undefined
+}
+
+/** The entry of a call that has ended. */
+export function callEntry(
+  { attemptId, callId, parentId, subject, provider, operation, model }: CallDescription,
+  { plans, answer, durationMs, isOverage, withoutStore, ...ended }: EndedCall,
+): UsageEntry {
+  return {
+    kind: 'usage',
+    id: attemptId,
+    callId,
+    parentId,
+    subject: subject?.id ?? 'anonymous',
+    dimensions: subject?.dimensions ?? {},
+    plans: plans.plans.map(({ name, version }) => ({ name, version })),
+    provider,
+    operation,
+    model,
+    providerRequestId: answer.providerRequestId,
+    status: answer.status,
+    streamed: answer.isStream,
+    durationMs: Math.max(0, Math.round(durationMs)),
+    overage: isOverage,
+    ...ended,
+    ...(withoutStore === undefined ? {} : { withoutStore }),
+  }
 }

@@ -8,7 +8,6 @@ import {
   type Refused,
   type Subject,
   type Usage,
-  type UsageEntry,
   type UsageFlag,
   type UsageOutcome,
 } from '@tallygate/core'
@@ -17,7 +16,6 @@ import {
   dialectOf,
   isFreeRoute,
   KeptOutput,
-  LiveOutput,
   pathOf,
   providerOf,
   type Adapter,
@@ -29,24 +27,22 @@ import {
 } from '@tallygate/metering'
 import type { CallDescription, CallTelemetry } from '@tallygate/telemetry'
 import { Answer, type AnswerFacts, type AnswerSink } from './answer.ts'
-import { annotatedUsage } from './annotated-usage.ts'
 import { attemptId } from './attempt-id.ts'
-import { actualAmounts, entryCharges, recordedUsage, usedNothing, type RecordedUsage } from './call-entry.ts'
+import { actualAmounts, callEntry, entryCharges, recordedUsage, usedNothing, type RecordedUsage } from './call-entry.ts'
 import { CallHolds, type HoldRequest } from './call-holds.ts'
 import { CallPricing } from './call-pricing.ts'
 import { learnFrom, outputKey } from './call-learning.ts'
-import { CalibratedCounter } from './calibrated-counter.ts'
 import type { CallerRules } from './caller-rules.ts'
-import { cutEnding } from './cut-ending.ts'
 import { denialOf, problemDenial, wantsProblem, type Denial, type DenialContext } from './denial.ts'
 import { writeContext } from './hold-context.ts'
 import { LiveCut, type CutTarget } from './live-cut.ts'
+import { meteredUsage } from './metered-usage.ts'
 import { MeteredRequest, type CallRequest } from './metered-request.ts'
 import { rateLimitFields, type Fields, type RateLimitStyle } from './rate-limit-fields.ts'
 import { BODY_FAULTS, UNAUTHENTICATED } from './refusal-texts.ts'
 import { Session, type SessionSink } from './session.ts'
-import { usageOf } from './usage-of.ts'
 import type { Walk } from './walk.ts'
+import { watchStream } from './watch-stream.ts'
 
 /** Tells the caller how many output tokens each answer may have, where that was lowered. */
 const LOWERED_CEILING_FIELD = 'x-tallygate-max-tokens'
@@ -435,34 +431,10 @@ export class Call {
 
   /** Watches over a stream of this call's; `undefined` where no limit cuts it. */
   watchStream(framing: StreamFraming, target: CutTarget): LiveCut | undefined {
-    const { match, facts } = this.metered
-    if (match?.adapter.counts !== 'text' || this.#outcome !== undefined) return undefined
+    if (this.metered.match?.adapter.counts !== 'text' || this.#outcome !== undefined) return undefined
     const allowance = this.#holds.streamAllowance()
     if (allowance === undefined) return undefined
-    const output = new LiveOutput({
-      framing,
-      counter: this.#walk.counter,
-      shape: match.adapter.usage,
-      model: facts.model,
-    })
-    const inputTokens = (): Promise<number | undefined> => this.#inputTokens(output)
-    const ending = (cut: LiveCut): Promise<Buffer> => cutEnding(this, cut)
-    return new LiveCut({ allowance, output, framing, inputTokens, ending }, target)
-  }
-
-  /** As the provider has said at the beginning of its stream, or as counted; `undefined` where neither tells. */
-  async #inputTokens({ reportedInput }: LiveOutput): Promise<number | undefined> {
-    const { match, body, facts } = this.metered
-    if (reportedInput !== undefined || body === undefined) return reportedInput
-    const task = {
-      kind: 'prompt',
-      shape: match!.adapter.usage,
-      body: new Uint8Array(body),
-      model: facts.model,
-      provider: this.#learnsAs,
-    } as const
-    const { tokens, isComplete, isLowerBound, confidence } = await this.#walk.counter.count(task)
-    return isComplete && !isLowerBound && confidence !== 'low' ? tokens : undefined
+    return watchStream(this.#walk, this, { allowance, framing, target, provider: this.#learnsAs })
   }
 
   /** Tells what the call has used, for a handler that knows; it goes before what is metered. The last word counts. */
@@ -539,21 +511,12 @@ export class Call {
   /** What was used: as the handler says, as the provider says, or as counted. An error of the provider's used nothing. */
   #usage(outcome: UsageOutcome, answer: AnswerFacts): Promise<Usage> | Usage | undefined {
     if (this.#recorded !== undefined) return recordedUsage(this.#recorded)
-    const { match, facts, body, bytes } = this.metered
-    if (match === undefined || !this.#meters || usedNothing(answer, outcome)) return undefined
-    const { framing, reading, kept } = answer
-    const isComplete = outcome === 'complete' && answer.cutFor === undefined
-    const usage = usageOf(
-      { match, facts, requestBody: body, requestBytes: bytes, framing, reading, kept, isComplete },
-      new CalibratedCounter(this.#walk.counter, this.#walk.learned.calibration, {
-        tenant: this.#tenant,
-        provider: this.#learnsAs ?? match.adapter.provider,
-        kind: this.metered.kind,
-      }),
-    )
-    const { keepsRawUsage } = this.#walk
-    if (usage instanceof Promise) return usage.then((counted) => annotatedUsage(counted, reading, keepsRawUsage))
-    return usage && annotatedUsage(usage, reading, keepsRawUsage)
+    if (!this.#meters || usedNothing(answer, outcome)) return undefined
+    return meteredUsage(this.#walk, this.metered, answer, {
+      isComplete: outcome === 'complete' && answer.cutFor === undefined,
+      tenant: this.#tenant,
+      provider: this.#learnsAs,
+    })
   }
 
   /** Writes the entry, then settles: durable first. */
@@ -574,7 +537,20 @@ export class Call {
     this.#holds.watch(actual)
     if (this.#records) {
       const charges = reservations.flatMap((reservation) => entryCharges(reservation, actual))
-      const entry = this.#entry(description, { outcome, answer, usage, atMs, admittedAtMs, charges })
+      const entry = callEntry(description, {
+        tenant: this.#tenant,
+        plans: this.#plans,
+        answer,
+        outcome,
+        usage,
+        responseModel: this.#responseModel(answer),
+        atMs,
+        admittedAtMs,
+        durationMs: this.#walk.clock() - this.#startedAtMs,
+        charges,
+        isOverage: this.#holds.isOverage,
+        withoutStore: this.#holds.withoutStore,
+      })
       await writer.write(entry)
       this.telemetry.recorded(description, entry)
     } else this.telemetry.ended()
@@ -590,36 +566,6 @@ export class Call {
     }
     this.#holds.settle(actual, atMs, ended)
     this.#walk.ended(this)
-  }
-
-  #entry({ callId, parentId, provider, operation, model }: CallDescription, ended: Ended): UsageEntry {
-    const { outcome, answer, usage, atMs, admittedAtMs, charges } = ended
-    const { withoutStore } = this.#holds
-    return {
-      kind: 'usage',
-      id: this.attemptId,
-      tenant: this.#tenant,
-      atMs,
-      callId,
-      parentId,
-      subject: this.#subject?.id ?? 'anonymous',
-      dimensions: this.#subject?.dimensions ?? {},
-      plans: this.#plans.plans.map(({ name, version }) => ({ name, version })),
-      provider,
-      operation,
-      model,
-      responseModel: this.#responseModel(answer),
-      providerRequestId: answer.providerRequestId,
-      status: answer.status,
-      outcome,
-      streamed: answer.isStream,
-      admittedAtMs,
-      durationMs: Math.max(0, Math.round(this.#walk.clock() - this.#startedAtMs)),
-      usage,
-      charges,
-      overage: this.#holds.isOverage,
-      ...(withoutStore === undefined ? {} : { withoutStore }),
-    }
   }
 
   #responseModel(answer: AnswerFacts): string | undefined {
@@ -684,13 +630,4 @@ export class Call {
 
 function flagged(usage: Usage | undefined, flag: UsageFlag): Usage | undefined {
   return usage === undefined ? undefined : { ...usage, flags: [...(usage.flags ?? []), flag] }
-}
-
-interface Ended {
-  readonly outcome: UsageOutcome
-  readonly answer: AnswerFacts
-  readonly usage: Usage | undefined
-  readonly atMs: number
-  readonly admittedAtMs: number
-  readonly charges: UsageEntry['charges']
 }
