@@ -172,7 +172,7 @@ describe('createQuota', () => {
   })
 
   it('refuses limits of middlewares that the store can not count', () => {
-    const store = { capabilities: new Set(['lifetime']) } as unknown as CounterStore
+    const store = Object.assign(new MemoryCounterStore(), { capabilities: new Set(['lifetime'] as const) })
     const quota = createQuota({ pepper: PEPPER, plans: [plan(1)], store })
     const window = { kind: 'sliding', durationMs: 60_000 } as const
     const limits = [{ name: 'calls', unit: 'requests', quota: 5, window }] as const
