@@ -79,6 +79,7 @@ export class LazyUsageReader implements UsageReader {
   }
 
   write(bytes: Buffer): number {
+    if (bytes.length === 0) return -1
     this.#kept = undefined
     this.#closing = undefined
     if (this.#pending.length > this.#peekAtBytes) this.#makeRoom()
