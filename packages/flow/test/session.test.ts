@@ -255,6 +255,8 @@ describe('Session', () => {
     expect(bed.isClosed).to.equal(true)
     expect(bed.closeCode).to.equal(1011)
     expect(session.isOver).to.equal(true)
+    // Or it is tried again for as long as the process runs, and keeps it running.
+    isAway = false
   })
 
   it('is closed where its limits can not be checked and refuse then, and goes on where they admit', async () => {
