@@ -5,7 +5,8 @@ import { pipeline } from 'node:stream'
 import type { Call } from '@tallygate/flow'
 import type { Request, Response } from 'express'
 import type { Forwarding } from './provider-forward.ts'
-import { cleanAnswer, failureOf, isForCallers } from './proxy-events.ts'
+import { isForCallers, passHead } from './provider-answer.ts'
+import { failureOf } from './proxy-events.ts'
 import { relay } from './session-relay.ts'
 import type { Upgrade } from './serve-sessions.ts'
 
@@ -34,7 +35,9 @@ export function forwardSession(
   res.once('close', hungUp)
   proxyReq.on('response', (proxyRes) => {
     early.stop()
-    answer(proxyRes, isSwapped, res)
+    // A provider that does not agree answers as to any request.
+    passHead(proxyRes, res, isSwapped)
+    pipeline(proxyRes, res, () => {})
     resolve()
   })
   proxyReq.on('upgrade', (proxyRes, provider: Socket, providerHead) => {
@@ -76,17 +79,6 @@ function handshake({ target, isSecure }: Forwarding, req: Request): ClientReques
     agent: false,
     headers: { ...headers, host: isUsual ? host : `${host}:${port}`, connection: 'Upgrade', upgrade: 'websocket' },
   })
-}
-
-/** A provider that does not agree answers as to any request. */
-function answer(proxyRes: IncomingMessage, isSwapped: boolean, res: Response): void {
-  cleanAnswer(proxyRes, isSwapped)
-  const { headers, statusCode = 502 } = proxyRes
-  for (const name in headers) {
-    if (name !== 'transfer-encoding' && name !== 'upgrade') res.setHeader(name, headers[name]!)
-  }
-  res.statusCode = statusCode
-  pipeline(proxyRes, res, () => {})
 }
 
 /** The head with which a provider agrees, as its caller gets it. */

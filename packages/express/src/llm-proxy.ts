@@ -1,10 +1,9 @@
-import { Agent as HttpAgent } from 'node:http'
-import { Agent as HttpsAgent } from 'node:https'
 import { assertMembers, assertOneOf, QuotaError, type Subject } from '@tallygate/core'
 import { warnOnce, type Logger, type ProblemKind } from '@tallygate/flow'
 import type { RequestHandler } from 'express'
 import { forwardSession } from './forward-session.ts'
 import { credentialOf, prepareHeaders, type OutboundCredential } from './outbound-headers.ts'
+import { ProviderConnections } from './provider-connections.ts'
 import { forward, type Forwarding } from './provider-forward.ts'
 import { refusalOfPath, UNMETERED, unmeteredPurpose, type Unmetered } from './proxied-path.ts'
 import { contextIn, required } from './quota-context.ts'
@@ -54,14 +53,6 @@ const OPTIONS = [
   'maxSockets',
 ] as const satisfies readonly (keyof LlmProxyOptions)[]
 
-/**
- * A connection that was not used for so long is closed by us, before its provider does just when the next call is on its
- * way. Where a provider announces a shorter time, a second less than that counts.
- */
-const MOST_IDLE_MS = 30_000
-/** Connections that are kept for calls to come. */
-const MOST_FREE = 64
-
 /** Forwards calls to one provider. */
 export interface LlmProxy extends RequestHandler {
   /** For a proxy that gets no more calls: keeps no connection from now on. Calls under way go on to their end. */
@@ -81,13 +72,13 @@ export function llmProxy(options: LlmProxyOptions): LlmProxy {
   const { timeoutMs = 600_000, maxSockets = Infinity, unmetered = 'refuse', unregistered = 'refuse' } = options
   const target = targetOf(options.target)
   const paysForAll = unregistered === 'pass' || credentialOf(options.credential) === undefined
-  const agentOptions = { keepAlive: true, maxSockets, maxFreeSockets: MOST_FREE, timeout: MOST_IDLE_MS }
+  const isSecure = target.protocol === 'https:'
   const forwarding: Forwarding = {
     target,
-    agent: target.protocol === 'https:' ? new HttpsAgent(agentOptions) : new HttpAgent(agentOptions),
+    connections: new ProviderConnections(isSecure, maxSockets),
     watch: new SilenceWatch(timeoutMs),
     isSwapped: credentialOf(options.credential) !== undefined,
-    isSecure: target.protocol === 'https:',
+    isSecure,
     timeoutMs,
   }
 
@@ -110,13 +101,7 @@ export function llmProxy(options: LlmProxyOptions): LlmProxy {
     }
     run().catch(next)
   }
-  return Object.assign(llmProxy, { close: () => closeConnections(forwarding.agent) })
-}
-
-/** Closes those that no call uses; the others are closed when their call ends. */
-function closeConnections(agent: HttpAgent): void {
-  agent.maxFreeSockets = 0
-  for (const socket of Object.values(agent.freeSockets).flat()) socket?.destroy()
+  return Object.assign(llmProxy, { close: () => forwarding.connections.close() })
 }
 
 function checkProxyOptions(options: LlmProxyOptions): void {

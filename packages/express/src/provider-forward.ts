@@ -1,14 +1,15 @@
-import type { Agent } from 'node:http'
 import type { Request, RequestHandler } from 'express'
 import { createProxyMiddleware, type Options, type Plugin } from 'http-proxy-middleware'
-import { bodyInMemory, cleanAnswer, failureOf } from './proxy-events.ts'
+import { passAnswer } from './provider-answer.ts'
+import type { ProviderConnections } from './provider-connections.ts'
+import { bodyInMemory, failureOf } from './proxy-events.ts'
 import type { SilenceWatch } from './silence-watch.ts'
 
 /** Where a request goes, and how. */
 export interface Forwarding {
   /** In parts, so that nobody parses it again for each request. */
   readonly target: NonNullable<Extract<Options['target'], { protocol?: unknown }>>
-  readonly agent: Agent
+  readonly connections: ProviderConnections
   readonly watch: SilenceWatch
   readonly isSwapped: boolean
   readonly isSecure: boolean
@@ -26,12 +27,13 @@ type Forwarded = Request & { [FORWARDING]: Forwarding }
 const proxy: RequestHandler = createProxyMiddleware<Request>({
   changeOrigin: true,
   xfwd: false,
+  selfHandleResponse: true,
   // Asked for each request: the place to hand on what is its own.
   router(req, _res, active) {
-    const { target, agent } = (req as Forwarded)[FORWARDING]
+    const { target, connections } = (req as Forwarded)[FORWARDING]
     const buffer = bodyInMemory(req)
     if (buffer !== undefined) (active as { buffer?: unknown }).buffer = buffer
-    active.agent = agent
+    active.agent = connections.agent
     return target
   },
   // The default ones log each request and answer errors with the name of the upstream.
@@ -54,7 +56,11 @@ export async function forward(
 function proxyEvents(...[events]: Parameters<Plugin<Request>>): void {
   const of = (req: Request): Forwarding => (req as Forwarded)[FORWARDING]
   events.on('proxyReq', (proxyReq, req) => of(req).watch.watch(proxyReq, req))
-  events.on('proxyRes', (proxyRes, req) => cleanAnswer(proxyRes, of(req).isSwapped))
+  events.on('proxyRes', (proxyRes, req, res) => {
+    const { connections, isSwapped } = of(req)
+    connections.announced(proxyRes)
+    passAnswer(proxyRes, res as NonNullable<Request['res']>, isSwapped)
+  })
   events.on('error', (error, req, res) => {
     if (req === undefined || res === undefined || !('setHeader' in res)) return
     void failureOf(error, req, res as NonNullable<Request['res']>, of(req).watch.wasSilent(req))

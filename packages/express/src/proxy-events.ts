@@ -1,4 +1,4 @@
-import type { ClientRequest, IncomingMessage } from 'node:http'
+import type { ClientRequest } from 'node:http'
 import type { Call, Denial } from '@tallygate/flow'
 import type { Request, Response } from 'express'
 import { contextIn } from './quota-context.ts'
@@ -19,13 +19,6 @@ const UNREACHED: ReadonlySet<string> = new Set([
   'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
   'ERR_TLS_CERT_ALTNAME_INVALID',
 ])
-/** What a provider says of its account, and cookies: not for callers who don't own that account. */
-const OF_THE_ACCOUNT =
-  /^(?:x-ratelimit-|anthropic-ratelimit-|openai-organization|openai-project|anthropic-organization-id|set-cookie)/
-
-/** What names the upstream, or is said to us. */
-const OF_THE_HOP: ReadonlySet<string> = new Set(['proxy-authenticate', 'location', 'content-location'])
-
 /** A body that was read already, in the shape in which a proxy takes one: it goes out in one piece with the head. */
 class BodyInMemory {
   readonly #body: Buffer
@@ -47,28 +40,6 @@ export function bodyInMemory(req: Request): BodyInMemory | undefined {
   if (headers['transfer-encoding'] !== undefined) delete headers['transfer-encoding']
   headers['content-length'] = String(body.length)
   return new BodyInMemory(body)
-}
-
-/** Whether a header of an answer is for callers, by its name in lower case. */
-export function isForCallers(name: string, isSwapped: boolean): boolean {
-  return !OF_THE_HOP.has(name) && !(isSwapped && OF_THE_ACCOUNT.test(name))
-}
-
-/** Takes out of an answer what is between two hops, or between us and the provider. */
-export function cleanAnswer({ headers }: IncomingMessage, isSwapped: boolean): void {
-  for (const name in headers) {
-    if (!isForCallers(name, isSwapped)) delete headers[name]
-  }
-  // Hidden and not deleted: the agent goes by them when it decides whether, and how long, a connection can be used again,
-  // and the proxy would make up what is missing. Of our own connection to the caller, the server tells by itself.
-  hide(headers, 'connection', 'keep-alive')
-  hide(headers, 'keep-alive', '')
-  // A proxy in front of us must not collect a stream before it passes it on.
-  if (headers['content-type']?.startsWith('text/event-stream') === true) headers['x-accel-buffering'] = 'no'
-}
-
-function hide(headers: IncomingMessage['headers'], name: 'connection' | 'keep-alive', otherwise: string): void {
-  Object.defineProperty(headers, name, { value: headers[name] ?? otherwise, enumerable: false })
 }
 
 /**

@@ -8,20 +8,30 @@ export type CalibratedCalls = Omit<CalibrationKey, 'part' | 'model'>
 export class CalibratedCounter {
   readonly #counter: TokenCounter
   readonly #calibration: Calibration
-  readonly #calls: CalibratedCalls
+  readonly #tenant: string | undefined
+  readonly #provider: string
+  /** Asked for its kind only when something is counted: that takes longer than all else of a call whose usage is stated. */
+  readonly #request: Pick<CalibratedCalls, 'kind'>
 
-  constructor(counter: TokenCounter, calibration: Calibration, calls: CalibratedCalls) {
+  constructor(
+    counter: TokenCounter,
+    calibration: Calibration,
+    { tenant, provider, request }: Omit<CalibratedCalls, 'kind'> & { readonly request: Pick<CalibratedCalls, 'kind'> },
+  ) {
     this.#counter = counter
     this.#calibration = calibration
-    this.#calls = calls
+    this.#tenant = tenant
+    this.#provider = provider
+    this.#request = request
   }
 
   /** Never rejects. */
   async count(task: TokenTask): Promise<TokenCount> {
-    const count = await this.#counter.count({ ...task, provider: this.#calls.provider })
+    const [tenant, provider] = [this.#tenant, this.#provider]
+    const count = await this.#counter.count({ ...task, provider })
     // Nothing was written, and no preamble is.
     if (count.tokens === 0) return count
-    const key = calibrationKey(this.#calls, task)
+    const key = calibrationKey({ tenant, provider, kind: this.#request.kind }, task)
     const { tokens } = this.#calibration.estimate(key, count.tokens)
     return { ...count, tokens, bound: Math.max(count.bound, tokens) }
   }

@@ -28,7 +28,7 @@ export function meteredUsage(
     new CalibratedCounter(walk.counter, walk.learned.calibration, {
       tenant,
       provider: provider ?? match.adapter.provider,
-      kind: metered.kind,
+      request: metered,
     }),
   )
   const { keepsRawUsage } = walk

@@ -63,5 +63,7 @@ function stream(res: ServerResponse, events: readonly Buffer[], at: number): voi
   setImmediate(stream, res, events, at + 1)
 }
 
+// A variant that waits for its turn must find its connections as they were.
+server.keepAliveTimeout = 60_000
 server.listen(0, '127.0.0.1', () => process.send?.({ port: (server.address() as AddressInfo).port }))
 process.once('disconnect', () => process.exit())

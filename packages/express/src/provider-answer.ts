@@ -1,0 +1,54 @@
+import type { IncomingMessage } from 'node:http'
+import type { Response } from 'express'
+
+/** What a provider says of its account, and cookies: not for callers who don't own that account. */
+const OF_THE_ACCOUNT =
+  /^(?:x-ratelimit-|anthropic-ratelimit-|openai-organization|openai-project|anthropic-organization-id|set-cookie)/
+/** What is said to us, or names the upstream. */
+const OF_THE_HOP: ReadonlySet<string> = new Set(['proxy-authenticate', 'location', 'content-location'])
+/** Of the connection to the provider. Of the one to the caller, the server tells by itself. */
+const OF_THE_CONNECTION: ReadonlySet<string> = new Set(['connection', 'keep-alive', 'upgrade'])
+const WITHOUT_BODY: ReadonlySet<number> = new Set([204, 304])
+
+/** Whether a header of an answer is for callers, by its name in lower case. */
+export function isForCallers(name: string, isSwapped: boolean): boolean {
+  return !OF_THE_HOP.has(name) && !(isSwapped && OF_THE_ACCOUNT.test(name))
+}
+
+/** Lets a provider's answer go on to the caller, byte for byte. */
+export function passAnswer(proxyRes: IncomingMessage, res: Response, isSwapped: boolean): void {
+  if (!res.headersSent) passHead(proxyRes, res, isSwapped)
+  // What came in one piece with its head is all there when the parser is done with that piece.
+  process.nextTick(passBody, proxyRes, res)
+}
+
+/**
+ * Makes the head of the answer that of the provider's, but for what is between two hops, or between us and the provider.
+ *
+ * @param isSwapped Whether the call is made on the host's account.
+ */
+export function passHead({ headers, statusCode, statusMessage }: IncomingMessage, res: Response, isSwapped: boolean): void {
+  res.statusCode = statusCode!
+  if (statusMessage !== undefined && statusMessage !== '') res.statusMessage = statusMessage
+  const takesChunks = res.req.httpVersion !== '1.0' && !WITHOUT_BODY.has(statusCode!)
+  for (const name in headers) {
+    if (OF_THE_CONNECTION.has(name) || !isForCallers(name, isSwapped)) continue
+    if (name !== 'transfer-encoding' || takesChunks) setHeader(res, name, headers[name]!)
+  }
+  // A proxy in front of us must not collect a stream before it passes it on.
+  if (headers['content-type']?.startsWith('text/event-stream') === true) res.setHeader('x-accel-buffering', 'no')
+}
+
+function setHeader(res: Response, name: string, value: string | string[]): void {
+  try {
+    res.setHeader(name, value)
+  } catch {
+    // Characters that no header may have: the rest of the answer is none the worse.
+  }
+}
+
+function passBody(proxyRes: IncomingMessage, res: Response): void {
+  if (res.writableEnded || res.destroyed) proxyRes.destroy()
+  else if (proxyRes.complete && proxyRes.readableLength > 0) res.end(proxyRes.read())
+  else proxyRes.pipe(res)
+}
