@@ -27,7 +27,11 @@ export function passAnswer(proxyRes: IncomingMessage, res: Response, isSwapped: 
  *
  * @param isSwapped Whether the call is made on the host's account.
  */
-export function passHead({ headers, statusCode, statusMessage }: IncomingMessage, res: Response, isSwapped: boolean): void {
+export function passHead(
+  { headers, statusCode, statusMessage }: IncomingMessage,
+  res: Response,
+  isSwapped: boolean,
+): void {
   res.statusCode = statusCode!
   if (statusMessage !== undefined && statusMessage !== '') res.statusMessage = statusMessage
   const takesChunks = res.req.httpVersion !== '1.0' && !WITHOUT_BODY.has(statusCode!)

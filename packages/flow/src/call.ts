@@ -1,5 +1,4 @@
 import {
-  DEFAULT_TENANT,
   NO_PLANS,
   type BoundLimit,
   type Dimensions,
@@ -8,19 +7,16 @@ import {
   type Refused,
   type Subject,
   type Usage,
-  type UsageFlag,
   type UsageOutcome,
 } from '@tallygate/core'
-import { fingerprint, type CredentialSource, type Identification } from '@tallygate/identity'
+import type { CredentialSource } from '@tallygate/identity'
 import {
   dialectOf,
   isFreeRoute,
   KeptOutput,
   pathOf,
   providerOf,
-  type Adapter,
   type Dialect,
-  type OutputKey,
   type ProblemKind,
   type Raw,
   type StreamFraming,
@@ -28,25 +24,26 @@ import {
 import type { CallDescription, CallTelemetry } from '@tallygate/telemetry'
 import { Answer, type AnswerFacts, type AnswerSink } from './answer.ts'
 import { attemptId } from './attempt-id.ts'
-import { actualAmounts, callEntry, entryCharges, recordedUsage, usedNothing, type RecordedUsage } from './call-entry.ts'
+import { CallEnd, type EndedCaller } from './call-end.ts'
+import type { RecordedUsage } from './call-entry.ts'
 import { CallHolds, type HoldRequest } from './call-holds.ts'
+import { CallIdentity, isReportable, type IdentityRefusal } from './call-identity.ts'
+import { outputKey } from './call-learning.ts'
 import { CallPricing } from './call-pricing.ts'
-import { learnFrom, outputKey } from './call-learning.ts'
 import type { CallerRules } from './caller-rules.ts'
 import { denialOf, problemDenial, wantsProblem, type Denial, type DenialContext } from './denial.ts'
 import { writeContext } from './hold-context.ts'
 import { LiveCut, type CutTarget } from './live-cut.ts'
-import { meteredUsage } from './metered-usage.ts'
 import { MeteredRequest, type CallRequest } from './metered-request.ts'
 import { rateLimitFields, type Fields, type RateLimitStyle } from './rate-limit-fields.ts'
 import { BODY_FAULTS, UNAUTHENTICATED } from './refusal-texts.ts'
 import { Session, type SessionSink } from './session.ts'
+import { SparedAttempt } from './spared-retries.ts'
 import type { Walk } from './walk.ts'
 import { watchStream } from './watch-stream.ts'
 
 /** Tells the caller how many output tokens each answer may have, where that was lowered. */
 const LOWERED_CEILING_FIELD = 'x-tallygate-max-tokens'
-const REPORTABLE = /^[A-Za-z0-9._:/-]{1,128}$/
 /** HTTP's word for that a connection becomes a WebSocket. */
 const SWITCHING = 101
 const UNANSWERED: AnswerFacts = {
@@ -75,26 +72,18 @@ export class Call {
   readonly #rules: CallerRules
   readonly #pricing: CallPricing
   readonly #holds: CallHolds
-  readonly #startedAtMs: number
+  readonly #identity: CallIdentity
+  readonly #end: CallEnd
   #styles: readonly RateLimitStyle[]
-  #subject: Subject | undefined
-  #credentialSource: CredentialSource | undefined
-  #isKeyRefused = false
   #plans: PlanSet = NO_PLANS
   #meters = false
   #provider: string | undefined
   /** Of the provider, where no name tells who that is. */
   #host: string | undefined
   #learnedAs: string | undefined
-  #records = false
-  #decidedAtMs: number | undefined
-  #recorded: RecordedUsage | undefined
   #used: Usage | undefined | Promise<Usage | undefined>
-  /** What other attempts of the same have in common; absent where none would be spared. */
-  #retryKey: string | undefined
-  #isSparedRetry = false
-  /** That of the session whose later call this is. */
-  #sessionId: string | undefined
+  /** Absent where no attempt is spared. */
+  readonly #retry: SparedAttempt | undefined
   /** Of a session; answers bring it by themselves. */
   #providerRequestId: string | undefined
   #outcome: Promise<void> | undefined
@@ -105,28 +94,31 @@ export class Call {
     this.#rules = walk.rules
     this.request = request
     this.metered = new MeteredRequest(request)
+    this.#identity = new CallIdentity(walk, this.#rules, request, this.attemptId)
     this.#pricing = new CallPricing(this.#rules.prices, this.metered, walk.unitEstimates)
     this.#holds = new CallHolds(walk, this.metered, this.#pricing)
     const asked = wantsProblem(request.headers) ? 'problem' : this.metered.match?.adapter.dialect
     this.dialect = asked ?? dialectOf(request.url)
     this.telemetry = walk.telemetry.start(this.metered.match !== undefined)
-    this.#startedAtMs = walk.clock()
+    const [parts, telemetry] = [{ request: this.metered, pricing: this.#pricing, holds: this.#holds }, this.telemetry]
+    this.#end = new CallEnd(walk, { ...parts, telemetry })
     this.#styles = walk.styles
+    this.#retry = walk.sparedRetries && new SparedAttempt(walk.sparedRetries)
   }
 
   /** Whom the call is attributed to; `undefined` before it was identified. */
   get subject(): Subject | undefined {
-    return this.#subject
+    return this.#identity.subject
   }
 
   /** Where the credential stood; `undefined` where there was none, or a function found it. */
   get credentialSource(): CredentialSource | undefined {
-    return this.#credentialSource
+    return this.#identity.credentialSource
   }
 
   /** Whether a key was presented that nobody has handed out: one that is malformed, unknown or disabled. */
   get hasUnknownKey(): boolean {
-    return this.#isKeyRefused || this.#subject?.standing === 'unregistered'
+    return this.#identity.hasUnknownKey
   }
 
   get plans(): PlanSet {
@@ -163,42 +155,33 @@ export class Call {
 
   /** The logical call: attempts of a subject with the same `Idempotency-Key` share it, and so do the calls of a session. */
   get callId(): string {
-    if (this.#sessionId !== undefined) return this.#sessionId
-    const key = this.request.headers['idempotency-key']
-    if (typeof key !== 'string' || key === '') return this.attemptId
-    return fingerprint(this.#walk.pepper, `${this.#subject?.tenant} ${this.#subject?.id} ${key}`, 'call')
+    return this.#identity.callId
   }
 
   /** The run that the call is part of, if its header says so in characters that can stand in a report. */
   get parentId(): string | undefined {
-    const parent = this.request.headers[this.#walk.parentHeader]
-    return typeof parent === 'string' && REPORTABLE.test(parent) ? parent : undefined
+    return this.#identity.parentId
   }
 
   /** Tells who calls by the credential. Returns the denial where nobody may. A promise only where that takes time. */
   identify(): Denial | undefined | Promise<Denial | undefined> {
-    const found = this.#rules.identifier.identify(this.request, this.dialect)
-    return found instanceof Promise ? found.then((late) => this.#identified(late)) : this.#identified(found)
+    const refusal = this.#identity.identify(this.dialect)
+    return refusal instanceof Promise ? refusal.then((late) => this.#refuseCaller(late)) : this.#refuseCaller(refusal)
   }
 
-  #identified(found: Identification): Denial | undefined {
-    if (found.outcome === 'refused') {
-      this.#isKeyRefused = found.reason !== 'missing'
-      return this.problem('unauthenticated', UNAUTHENTICATED[found.reason])
-    }
-    this.#subject = found.subject
-    this.#credentialSource = found.source
-    return undefined
+  #refuseCaller(reason: IdentityRefusal | undefined): Denial | undefined {
+    return reason && this.problem('unauthenticated', UNAUTHENTICATED[reason])
   }
 
   /** Takes a subject that the host vouches for. */
   identifyAs(subject: Subject): void {
-    this.#subject = subject
+    this.#identity.identifyAs(subject)
   }
 
   /** Finds the plans of the subject, or takes those that are given. A promise only where that takes time. */
   resolvePlans(plans?: PlanSet): undefined | Promise<void> {
-    const found = plans ?? (this.#subject === undefined ? NO_PLANS : this.#rules.planSource.plansOf(this.#subject))
+    const { subject } = this
+    const found = plans ?? (subject === undefined ? NO_PLANS : this.#rules.planSource.plansOf(subject))
     if (found instanceof Promise) {
       return found.then((late) => {
         this.#plans = late
@@ -245,7 +228,7 @@ export class Call {
    * @param hold Default: the limits of the caller's plans.
    */
   async admit(
-    hold: HoldRequest = { bound: this.bind(this.#plans), subject: this.#subject?.id },
+    hold: HoldRequest = { bound: this.bind(this.#plans), subject: this.subject?.id },
   ): Promise<Denial | undefined> {
     // The caller has hung up: nobody waits for a decision.
     if (this.#outcome !== undefined) return undefined
@@ -256,8 +239,8 @@ export class Call {
     this.#lookForFailure()
     const request = {
       ...hold,
-      isSparedRetry: this.#isSparedRetry,
-      tenant: this.#tenant,
+      isSparedRetry: this.#retry?.isSpared === true,
+      tenant: this.#identity.tenant,
       provider: this.#learnsAs,
       learnedOutput: this.#learnedOutput(),
     }
@@ -265,10 +248,17 @@ export class Call {
     // The caller hung up while the decision was under way.
     if (this.#outcome !== undefined) this.#holds.release()
     this.telemetry.decided(decision)
-    this.#decidedAtMs = decision.atMs
+    this.#end.decidedAtMs = decision.atMs
     if (!decision.admitted) return this.#refuse(decision)
     if (!this.#holds.isEmpty) this.#walk.began(this)
     return undefined
+  }
+
+  #lookForFailure(): void {
+    if (this.#retry === undefined) return
+    const { callId } = this
+    // Attempts that nothing connects are each a call of their own.
+    if (callId !== this.attemptId) this.#retry.look(callId, this.request.url, this.metered.body)
   }
 
   /** What was learned of the output of such calls, where the decision goes by it. */
@@ -276,11 +266,9 @@ export class Call {
     const { learned, outputEstimate } = this.#walk
     const { match, facts } = this.metered
     if (match === undefined || (facts.outputCeiling !== undefined && outputEstimate === 'ceiling')) return undefined
-    return learned.outputs.estimate(this.#outputKey(match.adapter), facts.answers)
-  }
-
-  get #tenant(): string {
-    return this.#subject?.tenant ?? DEFAULT_TENANT
+    const { operation } = match.adapter
+    const key = outputKey(this.subject, { provider: this.#learnsAs, operation, model: facts.model })
+    return learned.outputs.estimate(key, facts.answers)
   }
 
   /** Under which name of a provider the call learns: the one that was known when it was decided on. */
@@ -288,24 +276,8 @@ export class Call {
     return (this.#learnedAs ??= this.#provider ?? this.metered.match?.adapter.provider)
   }
 
-  #outputKey({ operation }: Pick<Adapter, 'operation'>): OutputKey {
-    const { model } = this.metered.facts
-    return outputKey(this.#subject, { provider: this.#learnsAs, operation, model })
-  }
-
-  /** Whether this attempt tries again what has failed; once its body is there to tell. */
-  #lookForFailure(): void {
-    const { sparedRetries } = this.#walk
-    const { body } = this.metered
-    if (sparedRetries === undefined || body === undefined || this.#retryKey !== undefined) return
-    const { callId } = this
-    if (callId === this.attemptId) return
-    this.#retryKey = sparedRetries.keyOf(callId, this.request.url, body)
-    this.#isSparedRetry = sparedRetries.spend(this.#retryKey)
-  }
-
   /** Limits of plans for this call, bound to the counters of a partition. */
-  bind(plans: PlanSet, dimensions: Dimensions = this.#subject?.dimensions ?? {}): readonly BoundLimit[] {
+  bind(plans: PlanSet, dimensions: Dimensions = this.#identity.dimensions): readonly BoundLimit[] {
     if (plans.plans.length === 0) return []
     return this.#walk.limits.of(plans, dimensions, {
       model: this.metered.facts.model,
@@ -351,7 +323,7 @@ export class Call {
 
   /** From now on the call is written to the ledger when it ends; draining waits for it. */
   recordAtEnd(): void {
-    this.#records = true
+    this.#end.isWritten = true
     if (this.#outcome === undefined) this.#walk.began(this)
   }
 
@@ -372,8 +344,7 @@ export class Call {
 
   /** A session over WebSocket, whose first call this is; its provider has agreed to it. */
   session(sink: SessionSink, providerRequestId?: string | string[]): Session {
-    if (typeof providerRequestId === 'string' && REPORTABLE.test(providerRequestId))
-      this.#providerRequestId = providerRequestId
+    if (isReportable(providerRequestId)) this.#providerRequestId = providerRequestId
     return new Session(this.#walk, this, sink)
   }
 
@@ -383,16 +354,15 @@ export class Call {
    */
   following(): Call {
     const next = new Call(this.#walk, this.request)
-    next.#sessionId = this.callId
+    next.#identity.follow(this.#identity)
     next.#pricing.isLater = true
-    next.#subject = this.#subject
     next.#plans = this.#plans
     if (this.#meters) next.meter(this.#provider, this.#host)
     next.#styles = this.#styles
     next.#providerRequestId = this.#providerRequestId
     next.metered.learnModel(this.metered.facts.model)
     this.#holds.handOver(next.#holds)
-    if (this.#records) next.recordAtEnd()
+    if (this.#end.isWritten) next.recordAtEnd()
     return next
   }
 
@@ -415,7 +385,7 @@ export class Call {
     if (unpriced !== undefined) return this.problem('unpriced-model', unpriced)
     if (!this.#plans.plans.some(({ dependsOn }) => dependsOn.model)) return undefined
     const bound = this.undecided(this.bind(this.#plans))
-    return bound.length === 0 ? undefined : this.admit({ bound, subject: this.#subject?.id })
+    return bound.length === 0 ? undefined : this.admit({ bound, subject: this.subject?.id })
   }
 
   /** As {@link finish}, for a call of a session. */
@@ -439,7 +409,7 @@ export class Call {
 
   /** Tells what the call has used, for a handler that knows; it goes before what is metered. The last word counts. */
   record(usage: RecordedUsage): void {
-    this.#recorded = usage
+    this.#end.recorded = usage
   }
 
   /** Says where limits stand in other fields than the quota's own. */
@@ -491,89 +461,37 @@ export class Call {
   }
 
   async #finish(ended: UsageOutcome, answer: AnswerFacts): Promise<void> {
-    if (this.metered.match === undefined && this.#recorded === undefined && this.#holds.isEmpty) {
+    if (this.metered.match === undefined && this.#end.recorded === undefined && this.#holds.isEmpty) {
       this.#walk.ended(this)
       this.telemetry.ended()
       return
     }
     const outcome = ended === 'complete' && (answer.status ?? 0) >= 400 ? 'failed' : ended
-    if (this.#retryKey !== undefined && outcome === 'failed') this.#walk.sparedRetries?.failed(this.#retryKey)
-    const usage = this.#usage(outcome, answer)
+    if (outcome === 'failed') this.#retry?.failed()
+    const caller = {
+      tenant: this.#identity.tenant,
+      subject: this.subject,
+      plans: this.#plans,
+      provider: this.#learnsAs,
+    }
+    const usage = this.#end.usage(answer, outcome, caller, this.#meters)
     this.#used = usage
     // A stream whose figures are there needs no turn of the event loop more than its entry.
     const written =
       usage instanceof Promise
-        ? usage.then((counted) => this.#close(outcome, answer, counted))
-        : this.#close(outcome, answer, usage)
+        ? usage.then((counted) => this.#close(answer, outcome, caller, counted))
+        : this.#close(answer, outcome, caller, usage)
     await this.#walk.endDelay.wait(written)
   }
 
-  /** What was used: as the handler says, as the provider says, or as counted. An error of the provider's used nothing. */
-  #usage(outcome: UsageOutcome, answer: AnswerFacts): Promise<Usage> | Usage | undefined {
-    if (this.#recorded !== undefined) return recordedUsage(this.#recorded)
-    if (!this.#meters || usedNothing(answer, outcome)) return undefined
-    return meteredUsage(this.#walk, this.metered, answer, {
-      isComplete: outcome === 'complete' && answer.cutFor === undefined,
-      tenant: this.#tenant,
-      provider: this.#learnsAs,
-    })
-  }
-
-  /** Writes the entry, then settles: durable first. */
-  async #close(outcome: UsageOutcome, answer: AnswerFacts, found: Usage | undefined): Promise<void> {
-    const { admission, writer, telemetry } = this.#walk
-    const lowered = this.metered.loweredCeiling === undefined ? found : flagged(found, 'ceiling-lowered')
-    const metered = answer.cutFor === undefined ? lowered : flagged(lowered, 'cut-at-quota')
-    for (const limit of answer.cutFor ?? []) telemetry.streamCut(limit, 'refuse')
-    const ended = { status: answer.status, outcome }
-    const reservations = this.#holds.ended(ended)
-    const [first] = reservations
-    const atMs = Math.floor(first === undefined ? admission.nowMs() : admission.settlementTime(first))
-    const description = this.#describe()
-    const admittedAtMs = Math.floor(this.#decidedAtMs ?? atMs)
-    const usage = metered === undefined ? undefined : this.#priced(metered, description, answer, admittedAtMs)
-    const { match } = this.metered
-    const actual = actualAmounts(usage, match !== undefined && usedNothing(answer, outcome))
-    this.#holds.watch(actual)
-    if (this.#records) {
-      const charges = reservations.flatMap((reservation) => entryCharges(reservation, actual))
-      const entry = callEntry(description, {
-        tenant: this.#tenant,
-        plans: this.#plans,
-        answer,
-        outcome,
-        usage,
-        responseModel: this.#responseModel(answer),
-        atMs,
-        admittedAtMs,
-        durationMs: this.#walk.clock() - this.#startedAtMs,
-        charges,
-        isOverage: this.#holds.isOverage,
-        withoutStore: this.#holds.withoutStore,
-      })
-      await writer.write(entry)
-      this.telemetry.recorded(description, entry)
-    } else this.telemetry.ended()
-    if (
-      usage !== undefined &&
-      outcome === 'complete' &&
-      this.#recorded === undefined &&
-      match !== undefined &&
-      answer.cutFor === undefined
-    ) {
-      const key = this.#outputKey(match.adapter)
-      learnFrom(this.#walk, { request: this.metered, answer, usage, key, counted: this.#holds.counted })
-    }
-    this.#holds.settle(actual, atMs, ended)
+  async #close(
+    answer: AnswerFacts,
+    outcome: UsageOutcome,
+    caller: EndedCaller,
+    usage: Usage | undefined,
+  ): Promise<void> {
+    await this.#end.close(answer, outcome, caller, this.#describe(), usage)
     this.#walk.ended(this)
-  }
-
-  #responseModel(answer: AnswerFacts): string | undefined {
-    return this.#recorded?.responseModel ?? answer.reading.model
-  }
-
-  #priced(usage: Usage, { provider, model }: CallDescription, answer: AnswerFacts, atMs: number): Usage {
-    return this.#pricing.priced(usage, { provider, model, responseModel: this.#responseModel(answer), atMs })
   }
 
   #refuse(decision: Refused): Denial {
@@ -587,8 +505,7 @@ export class Call {
   }
 
   #giveBack(): void {
-    if (this.#isSparedRetry) this.#walk.sparedRetries?.failed(this.#retryKey!)
-    this.#isSparedRetry = false
+    this.#retry?.givenBack()
     this.#outcome ??= Promise.resolve()
     this.#holds.release()
     this.#walk.ended(this)
@@ -606,7 +523,7 @@ export class Call {
 
   /** What the entry of this call will need if its process dies before it is settled. */
   #context(bound: readonly BoundLimit[]): string {
-    const { tenant = '', id = '', dimensions = {} } = this.#subject ?? {}
+    const { tenant = '', id = '', dimensions = {} } = this.subject ?? {}
     const { provider, operation } = this.metered.match?.adapter ?? {}
     const { callId, plans } = this
     const { model } = this.metered.facts
@@ -616,18 +533,15 @@ export class Call {
 
   #describe(): CallDescription {
     const { adapter } = this.metered.match ?? {}
+    const { recorded } = this.#end
     return {
       attemptId: this.attemptId,
       callId: this.callId,
       parentId: this.parentId,
-      operation: this.#recorded?.operation ?? adapter?.operation,
-      provider: this.#recorded?.provider ?? this.#provider ?? adapter?.provider,
-      model: this.#recorded?.model ?? this.metered.facts.model,
-      subject: this.#subject,
+      operation: recorded?.operation ?? adapter?.operation,
+      provider: recorded?.provider ?? this.#provider ?? adapter?.provider,
+      model: recorded?.model ?? this.metered.facts.model,
+      subject: this.subject,
     }
   }
-}
-
-function flagged(usage: Usage | undefined, flag: UsageFlag): Usage | undefined {
-  return usage === undefined ? undefined : { ...usage, flags: [...(usage.flags ?? []), flag] }
 }

@@ -48,3 +48,38 @@ export class SparedRetries {
     return this.#clock() - firstAtMs > this.#withinMs
   }
 }
+
+/** One attempt, as far as it tries again what has failed. */
+export class SparedAttempt {
+  readonly #retries: SparedRetries
+  /** What other attempts of the same have in common; absent before it is known. */
+  #key: string | undefined
+  #isSpared = false
+
+  constructor(retries: SparedRetries) {
+    this.#retries = retries
+  }
+
+  /** Whether it is charged no further request. */
+  get isSpared(): boolean {
+    return this.#isSpared
+  }
+
+  /** Looks for a failure of the same logical call; once, when its body is there to tell. */
+  look(callId: string, url: string, body: Buffer | undefined): void {
+    if (body === undefined || this.#key !== undefined) return
+    this.#key = this.#retries.keyOf(callId, url, body)
+    this.#isSpared = this.#retries.spend(this.#key)
+  }
+
+  /** It has failed: the next one may be spared. */
+  failed(): void {
+    if (this.#key !== undefined) this.#retries.failed(this.#key)
+  }
+
+  /** It was never made, and has spent nothing. */
+  givenBack(): void {
+    if (this.#isSpared) this.failed()
+    this.#isSpared = false
+  }
+}
