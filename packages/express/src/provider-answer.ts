@@ -1,4 +1,4 @@
-import type { IncomingMessage } from 'node:http'
+import { STATUS_CODES, type IncomingMessage } from 'node:http'
 import type { Response } from 'express'
 
 /** What a provider says of its account, and cookies: not for callers who don't own that account. */
@@ -9,10 +9,17 @@ const OF_THE_HOP: ReadonlySet<string> = new Set(['proxy-authenticate', 'location
 /** Of the connection to the provider. Of the one to the caller, the server tells by itself. */
 const OF_THE_CONNECTION: ReadonlySet<string> = new Set(['connection', 'keep-alive', 'upgrade'])
 const WITHOUT_BODY: ReadonlySet<number> = new Set([204, 304])
+/** What the line of a status may say (RFC 9112 section 4). */
+const REASON = /^[\t\x20-\x7e\x80-\xff]+$/
 
 /** Whether a header of an answer is for callers, by its name in lower case. */
 export function isForCallers(name: string, isSwapped: boolean): boolean {
   return !OF_THE_HOP.has(name) && !(isSwapped && OF_THE_ACCOUNT.test(name))
+}
+
+/** Whether an answer has a status that an answer can have. */
+export function isAnswer({ statusCode = 0 }: IncomingMessage): boolean {
+  return statusCode >= 200
 }
 
 /** Lets a provider's answer go on to the caller, byte for byte. */
@@ -33,7 +40,8 @@ export function passHead(
   isSwapped: boolean,
 ): void {
   res.statusCode = statusCode!
-  if (statusMessage !== undefined && statusMessage !== '') res.statusMessage = statusMessage
+  if (statusMessage !== STATUS_CODES[statusCode!] && REASON.test(statusMessage ?? ''))
+    res.statusMessage = statusMessage!
   const takesChunks = res.req.httpVersion !== '1.0' && !WITHOUT_BODY.has(statusCode!)
   for (const name in headers) {
     if (OF_THE_CONNECTION.has(name) || !isForCallers(name, isSwapped)) continue

@@ -1,6 +1,8 @@
-import type { Request, RequestHandler } from 'express'
+import type { ClientRequest } from 'node:http'
+import type { Socket } from 'node:net'
+import type { Request, RequestHandler, Response } from 'express'
 import { createProxyMiddleware, type Options, type Plugin } from 'http-proxy-middleware'
-import { passAnswer } from './provider-answer.ts'
+import { isAnswer, passAnswer } from './provider-answer.ts'
 import type { ProviderConnections } from './provider-connections.ts'
 import { bodyInMemory, failureOf } from './proxy-events.ts'
 import type { SilenceWatch } from './silence-watch.ts'
@@ -18,7 +20,9 @@ export interface Forwarding {
 }
 
 const FORWARDING = Symbol('tallygate forwarding')
+const REQUEST = Symbol('forwarded request')
 type Forwarded = Request & { [FORWARDING]: Forwarding }
+type Forwarder = ClientRequest & { [REQUEST]?: Request }
 
 /**
  * One proxy serves all providers of the process: each proxy of http-proxy-middleware listens to the end of the server as
@@ -45,7 +49,7 @@ const proxy: RequestHandler = createProxyMiddleware<Request>({
 export async function forward(
   forwarding: Forwarding,
   req: Request,
-  res: Parameters<RequestHandler>[1],
+  res: Response,
   next: Parameters<RequestHandler>[2],
 ): Promise<void> {
   const forwarded = req as Forwarded
@@ -55,15 +59,30 @@ export async function forward(
 
 function proxyEvents(...[events]: Parameters<Plugin<Request>>): void {
   const of = (req: Request): Forwarding => (req as Forwarded)[FORWARDING]
-  events.on('proxyReq', (proxyReq, req) => of(req).watch.watch(proxyReq, req))
+  events.on('proxyReq', (proxyReq: Forwarder, req) => {
+    of(req).watch.watch(proxyReq, req)
+    proxyReq[REQUEST] = req
+    proxyReq.on('upgrade', unasked)
+  })
   events.on('proxyRes', (proxyRes, req, res) => {
+    if (!isAnswer(proxyRes)) {
+      proxyRes.resume()
+      return void failureOf(new Error('a status that no answer has'), req, res as Response, false)
+    }
     const { connections, isSwapped } = of(req)
     connections.announced(proxyRes)
-    passAnswer(proxyRes, res as NonNullable<Request['res']>, isSwapped)
+    passAnswer(proxyRes, res as Response, isSwapped)
   })
   events.on('error', (error, req, res) => {
     if (req === undefined || res === undefined || !('setHeader' in res)) return
-    void failureOf(error, req, res as NonNullable<Request['res']>, of(req).watch.wasSilent(req))
+    void failureOf(error, req, res as Response, of(req).watch.wasSilent(req))
   })
   events.on('econnreset', () => {})
+}
+
+/** The provider speaks another protocol from here on, which nobody has asked for. */
+function unasked(this: Forwarder, _proxyRes: unknown, socket: Socket): void {
+  socket.destroy()
+  const req = this[REQUEST]!
+  void failureOf(new Error('a switch of protocols that was not asked for'), req, req.res!, false)
 }
