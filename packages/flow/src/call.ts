@@ -100,8 +100,12 @@ export class Call {
     const asked = wantsProblem(request.headers) ? 'problem' : this.metered.match?.adapter.dialect
     this.dialect = asked ?? dialectOf(request.url)
     this.telemetry = walk.telemetry.start(this.metered.match !== undefined)
-    const [parts, telemetry] = [{ request: this.metered, pricing: this.#pricing, holds: this.#holds }, this.telemetry]
-    this.#end = new CallEnd(walk, { ...parts, telemetry })
+    this.#end = new CallEnd(walk, {
+      request: this.metered,
+      pricing: this.#pricing,
+      holds: this.#holds,
+      telemetry: this.telemetry,
+    })
     this.#styles = walk.styles
     this.#retry = walk.sparedRetries && new SparedAttempt(walk.sparedRetries)
   }
