@@ -3,7 +3,9 @@ import { sseDocuments, SseFramer } from '@tallygate/metering'
 /** Without its first quote: a search for a rarer byte is five times as fast. */
 const USAGE = Buffer.from('usage"')
 const QUOTE = 0x22
-const NULL = Buffer.from('null')
+const NULL_BYTES = 4
+/** So few are copied sooner than a call for it takes. */
+const FEW_BYTES = 32
 const LF = 0x0a
 const CR = 0x0d
 const COMMA = 0x2c
@@ -35,33 +37,63 @@ export class UsageChunkFilter {
  * it, and the member `"usage":null` of all others. The caller gets the bytes it would have got without us.
  */
 export function withoutUsage(events: Buffer): Buffer {
-  let kept: Buffer[] | undefined
+  let kept: Buffer | undefined
+  let length = 0
   let from = 0
   for (let found = events.indexOf(USAGE); found !== -1; found = events.indexOf(USAGE, found + USAGE.length)) {
     const span = events[found - 1] === QUOTE ? spanToRemove(events, found - 1) : undefined
     if (span === undefined || span.from < from) continue
-    kept ??= []
-    kept.push(events.subarray(from, span.from))
+    kept ??= Buffer.allocUnsafe(events.length)
+    length = copyTo(kept, length, events, from, span.from)
     from = span.to
+    // Most pieces are one event.
+    if (span.isLast) break
   }
   if (kept === undefined) return events
-  if (from === events.length && kept.length === 1) return kept[0]!.length === 0 ? NOTHING : kept[0]!
-  kept.push(events.subarray(from))
-  return Buffer.concat(kept)
+  length = copyTo(kept, length, events, from, events.length)
+  return length === 0 ? NOTHING : kept.subarray(0, length)
+}
+
+/** Copies bytes from one index up to another. Returns where those end that were copied to. */
+function copyTo(target: Buffer, at: number, source: Buffer, from: number, to: number): number {
+  if (to - from > FEW_BYTES) return at + source.copy(target, at, from, to)
+  for (let index = from; index < to; index += 1) target[at + index - from] = source[index]!
+  return at + to - from
+}
+
+/** What is to go; nothing may follow the event that it is in. */
+interface Removal {
+  readonly from: number
+  readonly to: number
+  readonly isLast: boolean
 }
 
 /** What of the events a `"usage"` at `found` stands for, if it is to go. */
-function spanToRemove(events: Buffer, found: number): { from: number; to: number } | undefined {
+function spanToRemove(events: Buffer, found: number): Removal | undefined {
   const colon = skipSpace(events, found + 1 + USAGE.length)
   if (events[colon] !== COLON) return undefined
   const value = skipSpace(events, colon + 1)
   if (events[value] === OPEN_BRACE) {
     const event = eventAround(events, found)
-    return isUsageChunk(events.toString('utf8', event.from, event.to)) ? event : undefined
+    if (!isUsageChunk(events.toString('utf8', event.from, event.to))) return undefined
+    return { ...event, isLast: event.to === events.length }
   }
-  const end = value + NULL.length
-  if (!events.subarray(value, end).equals(NULL) || !isTopMember(events, found, end)) return undefined
-  return memberAround(events, found, end)
+  if (!isNull(events, value)) return undefined
+  const end = value + NULL_BYTES
+  const brace = closingBrace(events, end)
+  if (brace === 'nested' || (brace === 'unknown' && !isNullInDocument(events, found))) return undefined
+  return memberAround(events, found, end, brace !== 'unknown' && isEndOf(events, brace + 1))
+}
+
+function isNull(events: Buffer, at: number): boolean {
+  return events[at] === 0x6e && events[at + 1] === 0x75 && events[at + 2] === 0x6c && events[at + 3] === 0x6c
+}
+
+/** Whether nothing but the ends of lines follows. */
+function isEndOf(events: Buffer, from: number): boolean {
+  let at = from
+  while (isLineEnd(events[at])) at += 1
+  return at === events.length
 }
 
 /** A chunk with usage and without choices, as OpenAI sends it last; one with choices belongs to the answer. */
@@ -76,22 +108,26 @@ function isUsageChunk(event: string): boolean {
 }
 
 /**
- * Whether a member belongs to the document itself: what follows it then ends with the brace that ends the line. Where data
- * is on several lines, the document is asked.
+ * Index of the brace that ends the document, of a member at its top: it ends the line. Where data is on several lines, only
+ * the document can tell.
  */
-function isTopMember(events: Buffer, from: number, to: number): boolean {
+function closingBrace(events: Buffer, from: number): number | 'nested' | 'unknown' {
   let depth = 0
-  for (let at = to; at < events.length; at += 1) {
+  for (let at = from; at < events.length; at += 1) {
     const byte = events[at]!
     if (byte === QUOTE) at = endOfString(events, at)
     else if (byte === OPEN_BRACE || byte === OPEN_BRACKET) depth += 1
     else if (byte === CLOSE_BRACE || byte === CLOSE_BRACKET) {
       depth -= 1
-      if (depth < 0 && isLineEnd(events[at + 1])) return byte === CLOSE_BRACE
-      if (depth < 0) return false
+      if (depth < 0) return byte === CLOSE_BRACE && isLineEnd(events[at + 1]) ? at : 'nested'
     } else if (isLineEnd(byte)) break
   }
-  const event = eventAround(events, from)
+  return 'unknown'
+}
+
+/** Whether the document that an index lies in says at its top that usage is null. */
+function isNullInDocument(events: Buffer, at: number): boolean {
+  const event = eventAround(events, at)
   const [document] = sseDocuments(events.toString('utf8', event.from, event.to)) as { usage?: unknown }[]
   return document?.usage === null
 }
@@ -103,12 +139,13 @@ function endOfString(events: Buffer, from: number): number {
   return at
 }
 
-function memberAround(events: Buffer, from: number, to: number): { from: number; to: number } {
+/** A member with the comma that parts it from the others. */
+function memberAround(events: Buffer, from: number, to: number, isLast: boolean): Removal {
   let before = from - 1
   while (isBlank(events[before])) before -= 1
-  if (events[before] === COMMA) return { from: before, to }
+  if (events[before] === COMMA) return { from: before, to, isLast }
   const after = skipSpace(events, to)
-  return events[after] === COMMA ? { from, to: after + 1 } : { from, to }
+  return events[after] === COMMA ? { from, to: after + 1, isLast } : { from, to, isLast }
 }
 
 /** The event that an index lies in, with the blank line that ends it. */
