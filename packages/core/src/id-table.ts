@@ -10,6 +10,7 @@ const WORDS = MOST_PACKED / 4 + 1
 const LENGTH = WORDS - 1
 /** In place of the length: an id that is too long, or not of ASCII alone. The string itself is kept. */
 const UNPACKED = -1
+
 interface Encoder {
   encodeInto(text: string, into: Uint8Array): { readonly read: number; readonly written: number }
 }
