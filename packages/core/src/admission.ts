@@ -129,7 +129,8 @@ export class Admission {
       const held = { id, owner, bound, charges, amounts, lifetimeMs, context }
       let reply: ReserveReply
       try {
-        reply = await this.store.reserve({ id, owner, charges, lifetimeMs, context })
+        const answer = this.store.reserve({ id, owner, charges, lifetimeMs, context })
+        reply = answer instanceof Promise ? await answer : answer
         while (reply.outcome === 'unknown') {
           const { unknown, fence, nowMs } = reply
           seeds += 1
