@@ -31,11 +31,14 @@ export class QuickCounters {
   haveRoom(charges: readonly Charge[], nowMs: number): boolean {
     for (let index = 0; index < charges.length; index += 1) {
       const charge = charges[index]!
-      const record = this.#recordOf(charge)
-      if (record === undefined) return false
-      let used = this.#usedOf(charge.counter)
+      const chunk = this.#chunkOf(charge.counter)
+      if (chunk === undefined) return false
+      const at = charge.counter.slot! & MASK
+      const record = this.#records.at(chunk.record[at]!)
+      if (record.window !== charge.window) return false
+      let used = chunk.used[at]!
       if (record.kind === 'sliding') {
-        const state = this.#read(charge.counter, record)
+        const state = this.#read(record, used)
         if (isForgettable(state, nowMs)) return false
         // With what has left since: where that is in the way, the long way finds out.
         used = state.used
@@ -51,20 +54,22 @@ export class QuickCounters {
     const statuses = new Array<CounterStatus>(charges.length)
     for (let index = 0; index < charges.length; index += 1) {
       const { counter, amount, quota } = charges[index]!
-      const record = this.#at(counter)
+      const chunk = this.#chunks[counter.slot! >>> BITS]!
+      const at = counter.slot! & MASK
+      const record = this.#records.at(chunk.record[at]!)
       if (record.kind === 'sliding') {
-        const state = this.#read(counter, record)
+        const state = this.#read(record, chunk.used[at]!)
         const bucket = Math.floor(nowMs / record.bucketMs)
         const resetAtMs = slidingResetAt(state, bucket)
         addToBucket(state, bucket, amount)
-        record.pool!.write(this.#usedOf(counter), state)
+        record.pool!.write(chunk.used[at]!, state)
         buckets[index] = bucket
         statuses[index] = { used: state.used, quota, startMs: null, tripped: false, resetAtMs, roomAtMs: nowMs }
         continue
       }
       const { startMs, endMs } = record
-      const used = this.#usedOf(counter) + amount
-      this.#setUsed(counter, used)
+      const used = chunk.used[at]! + amount
+      chunk.used[at] = used
       buckets[index] = startMs
       statuses[index] = { used, quota, startMs, tripped: false, resetAtMs: endMs, roomAtMs: nowMs }
     }
@@ -78,52 +83,41 @@ export class QuickCounters {
     place: number,
     { atMs, nowMs }: SettlementTimes,
   ): boolean {
-    const record = this.#recordOf(charge)
-    if (record === undefined) return false
-    const { counter } = charge
+    const chunk = this.#chunkOf(charge.counter)
+    if (chunk === undefined) return false
+    const at = charge.counter.slot! & MASK
+    const record = this.#records.at(chunk.record[at]!)
+    if (record.window !== charge.window) return false
     const held = charges[place]!
     const bucket = buckets[place]!
     const by = actual - held.amount
     if (record.kind === 'sliding') {
-      const state = this.#read(counter, record)
+      const state = this.#read(record, chunk.used[at]!)
       if (held.window !== charge.window || isForgettable(state, nowMs)) return false
       if (by < 0) takeFromBucket(state, bucket, -by)
       else addToBucket(state, Math.floor(atMs / record.bucketMs), by)
-      record.pool!.write(this.#usedOf(counter), state)
+      record.pool!.write(chunk.used[at]!, state)
       return true
     }
     if (record.startMs !== bucket || record.quota !== charge.quota) return false
     if (atMs < record.startMs || Math.max(atMs, nowMs) >= record.endMs) return false
-    this.#setUsed(counter, Math.max(0, this.#usedOf(counter) + by))
+    chunk.used[at] = Math.max(0, chunk.used[at]! + by)
     return true
   }
 
-  /** The record of a charge's counter, where the charge comes with its bucket; `undefined`: it may have one all the same. */
-  #recordOf({ counter, window }: Charge): BucketRecord | undefined {
-    const { slot, stamp } = counter
-    if (slot === undefined || slot < 0 || this.#chunks[slot >>> BITS]?.stamp[slot & MASK] !== stamp) return undefined
-    const record = this.#at(counter)
-    return record.window === window ? record : undefined
-  }
-
-  #at({ slot }: Counter): BucketRecord {
-    return this.#records.at(this.#chunks[slot! >>> BITS]!.record[slot! & MASK]!)
-  }
-
-  #usedOf({ slot }: Counter): number {
-    return this.#chunks[slot! >>> BITS]!.used[slot! & MASK]!
-  }
-
-  #setUsed({ slot }: Counter, used: number): void {
-    this.#chunks[slot! >>> BITS]!.used[slot! & MASK] = used
+  /** Where the slot of a counter is that knows it; `undefined`: it may have one all the same. */
+  #chunkOf({ slot, stamp }: Counter): SlotChunk | undefined {
+    if (slot === undefined || slot < 0) return undefined
+    const chunk = this.#chunks[slot >>> BITS]
+    return chunk !== undefined && chunk.stamp[slot & MASK] === stamp ? chunk : undefined
   }
 
   /** Lent until the next one is read. */
-  #read(counter: Counter, { bucketMs, pool }: BucketRecord): SlabState {
+  #read({ bucketMs, pool }: BucketRecord, ring: number): SlabState {
     const state = this.#sliding
     state.kind = 'sliding'
     state.bucketMs = bucketMs
-    pool!.read(this.#usedOf(counter), state)
+    pool!.read(ring, state)
     return state
   }
 }
