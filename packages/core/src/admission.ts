@@ -129,8 +129,7 @@ export class Admission {
       const held = { id, owner, bound, charges, amounts, lifetimeMs, context }
       let reply: ReserveReply
       try {
-        const answer = this.store.reserve({ id, owner, charges, lifetimeMs, context })
-        reply = answer instanceof Promise ? await answer : answer
+        reply = await this.store.reserve({ id, owner, charges, lifetimeMs, context })
         while (reply.outcome === 'unknown') {
           const { unknown, fence, nowMs } = reply
           seeds += 1
