@@ -1,5 +1,5 @@
 /**
- * The store in memory beside those of rate-limiter-flexible and express-rate-limit, with four fixed limits:
+ * The store in memory beside those of rate-limiter-flexible and express-rate-limit, with four limits:
  * `node --expose-gc --max-old-space-size=8000 packages/core/bench/memory-store.ts`. CPU of the process a decision,
  * medians of interleaved rounds; then bytes a key. All limits have room.
  */
@@ -25,10 +25,13 @@ const CALLS_PER_SECOND = 1_000
 
 const HOURS = [1, 2, 3, 4]
 const FIXED: readonly Window[] = HOURS.map((hours) => ({ kind: 'fixed', durationMs: hours * HOUR }))
+const HALF_SLIDING: readonly Window[] = FIXED.map((window, index) =>
+  index % 2 === 0 ? window : { kind: 'sliding', durationMs: HOURS[index]! * HOUR },
+)
 
-function boundOf(keys: number, windows: readonly Window[]): readonly (readonly BoundLimit[])[] {
+function boundOf(keys: number, windows: readonly Window[], name = 'plan'): readonly (readonly BoundLimit[])[] {
   const limits = windows.map((window, index) => ({ name: `l${index}`, unit: 'requests', quota: 1e9, window }) as const)
-  const plans = [new CompiledPlan({ name: 'plan', limits })]
+  const plans = [new CompiledPlan({ name, limits })]
   const bind = (index: number): readonly BoundLimit[] =>
     bindLimits({ plans, combine: 'all' }, { tenant: 'default', key: `key-${index}` }, {}, ['tenant', 'key'])
   return Array.from({ length: keys }, (_, index) => bind(index))
@@ -54,6 +57,7 @@ async function decisions(keys: number): Promise<void> {
   // The clock is read as the default one is, and moved on so that calls come as often as said.
   const store = new MemoryCounterStore({ clock: () => nowMs + performance.now() * 1e-9 })
   const charges = bound.map((each) => chargesOf(each, {}, startMs))
+  const sliding = boundOf(keys, HALF_SLIDING, 'sliding').map((each) => chargesOf(each, {}, startMs))
   const names = bound.map((_, index) => `key-${index}`)
   const flexible = HOURS.map(
     (hours) => new RateLimiterMemory({ keyPrefix: `l${hours}`, points: 1e9, duration: hours * 3_600 }),
@@ -66,9 +70,9 @@ async function decisions(keys: number): Promise<void> {
   const reserve = (id: string, made: readonly Charge[]): void => {
     void store.reserve({ id, owner: made[0]!.counter.owner, charges: made, lifetimeMs: 60_000, context: '' })
   }
-  const settle = (picks: readonly number[], ids: readonly string[]): void => {
+  const settle = (picks: readonly number[], ids: readonly string[], of = charges): void => {
     for (let index = 0; index < ids.length; index += 1) {
-      const settled = charges[picks[index]!]!.map((charge) => ({ charge, actual: 1 }))
+      const settled = of[picks[index]!]!.map((charge) => ({ charge, actual: 1 }))
       void store.settle({ id: ids[index]!, owner: 'o', charges: settled, atMs: Math.floor(nowMs) })
     }
     nowMs += (UNDER_WAY / CALLS_PER_SECOND) * 1_000
@@ -95,6 +99,14 @@ async function decisions(keys: number): Promise<void> {
       run: (picks, ids) => {
         each(picks, ids, (pick, id) => reserve(id, charges[pick]!))
         settle(picks, ids)
+      },
+      ns: [],
+    },
+    {
+      name: 'reserve and settle, 2 of 4 sliding',
+      run: (picks, ids) => {
+        each(picks, ids, (pick, id) => reserve(id, sliding[pick]!))
+        settle(picks, ids, sliding)
       },
       ns: [],
     },
@@ -153,7 +165,7 @@ async function decisions(keys: number): Promise<void> {
   }
   const base = median(variants[0]!.ns)
   process.stdout.write(
-    `\n| ${keys.toLocaleString('en')} keys, 4 fixed limits | CPU ns a decision | × reserve | first call |\n`,
+    `\n| ${keys.toLocaleString('en')} keys, 4 limits | CPU ns a decision | × reserve | first call |\n`,
   )
   process.stdout.write('|---|---|---|---|\n')
   for (const [number, { name, ns }] of variants.entries()) {

@@ -1,5 +1,4 @@
 import { monotonicClock, type Clock } from './clock.ts'
-import { tenantOf } from './counter-reading.ts'
 import { CounterRebuild, type RebuildOptions, type UnknownCounters } from './counter-rebuild.ts'
 import type {
   AdjustRequest,
@@ -8,16 +7,16 @@ import type {
   CounterStore,
   Eventually,
   ReserveReply,
-  SettledCharge,
   SettleOutcome,
   SettleRequest,
 } from './counter-store.ts'
-import type { Decision, LimitStatus, Refused, Reservation } from './decision.ts'
+import type { Decision, LimitStatus, Reservation } from './decision.ts'
 import { LocalShare } from './local-share.ts'
 import { isQuotaError, QuotaError } from './quota-error.ts'
 import { chargesOf, type BoundLimit } from './plan.ts'
+import { refusal } from './refusal.ts'
 import type { Amounts } from './unit.ts'
-import { keepsItsStart, windowStart } from './window-start.ts'
+import { WindowStarts } from './window-start.ts'
 
 export interface AdmissionOptions {
   readonly store: CounterStore
@@ -75,7 +74,8 @@ export class Admission {
   readonly #clock: Clock
   readonly #lifetimeMs: number
   readonly #rebuild: CounterRebuild | undefined
-  readonly #recordStart: RebuildOptions['record']
+  /** Absent where no ledger has to know. */
+  readonly #starts: WindowStarts | undefined
   /** The store's clock minus ours, as last seen. */
   #offsetMs = 0
   #failedAtMs = -Infinity
@@ -86,7 +86,7 @@ export class Admission {
     this.#clock = clock
     this.#lifetimeMs = lifetimeMs
     this.#rebuild = rebuild === undefined ? undefined : new CounterRebuild(store, rebuild)
-    this.#recordStart = rebuild?.record
+    this.#starts = rebuild?.record && new WindowStarts(rebuild.record)
     const isRebuilt = rebuild !== undefined && store.capabilities.has('rebuild')
     this.rebuildsFromMs = isRebuilt ? store.rebuildsFromMs : Infinity
   }
@@ -153,7 +153,7 @@ export class Admission {
       }
       const statuses = reply.statuses.map((status, index) => limitStatus(bound[index]!, status))
       if (reply.outcome === 'refused') return refusal(charges, statuses, atMs)
-      if (this.#recordStart !== undefined) this.#recordStarts(charges, reply.statuses, atMs)
+      this.#starts?.reserved(charges, reply.statuses, atMs)
       return {
         admitted: true,
         reservation: { ...held, admittedAtMs: atMs, learnedAtMs },
@@ -190,7 +190,7 @@ export class Admission {
       actual: spared?.[index] === true ? 0 : (actual[bound[index]!.limit.definition.unit] ?? charge.amount),
     }))
     reservation.localShare?.settle(reservation, actual, atMs)
-    if (!isSameBucket && this.#recordStart !== undefined) this.#recordCrossings(reservation, settled)
+    if (!isSameBucket) this.#starts?.settled(charges, settled)
     const request = { id, owner, charges: settled, atMs }
     const gate = this.#rebuild?.gate
     if (gate?.isOpen === false && gate.holds(reservation)) return this.#settleLater(reservation, request)
@@ -205,12 +205,7 @@ export class Admission {
    */
   adjust({ id, bound, adjustment, amount, atMs }: CounterAdjustment): Eventually<boolean> {
     const charge = this.#chargesOf([bound], {}, atMs)[0]!
-    const { window, quota } = charge
-    // A top-up can be what a bucket begins with.
-    if (adjustment === 'top-up' && window.kind === 'fixed' && keepsItsStart(charge)) {
-      const start = { startMs: window.startMs, endMs: window.endMs, quota, toppedUp: 0 }
-      this.#recordStart?.(windowStart(charge, tenantOf(charge.counter.partition), start))
-    }
+    if (adjustment === 'top-up') this.#starts?.uncalled(charge)
     return this.store.adjust({ id, charge, adjustment, amount, atMs })
   }
 
@@ -267,30 +262,6 @@ export class Admission {
     return this.store.settle(request)
   }
 
-  /** An excess can be what a bucket begins with. */
-  #recordCrossings({ charges }: Reservation, settled: readonly SettledCharge[]): void {
-    for (const [index, { charge, actual }] of settled.entries()) {
-      const { window, counter, quota } = charge
-      if (window.kind !== 'fixed' || window === charges[index]!.window || actual <= charge.amount) continue
-      if (!keepsItsStart(charge)) continue
-      const start = { startMs: window.startMs, endMs: window.endMs, quota, toppedUp: 0 }
-      this.#recordStart?.(windowStart(charge, tenantOf(counter.partition), start))
-    }
-  }
-
-  /** Writes down which windows have begun with this call, where only this call can tell. */
-  #recordStarts(charges: readonly Charge[], statuses: readonly CounterStatus[], nowMs: number): void {
-    for (const [index, charge] of charges.entries()) {
-      if (!keepsItsStart(charge)) continue
-      const { startMs, used, quota, resetAtMs } = statuses[index]!
-      const isFirst = charge.window.kind === 'first-use' ? startMs === nowMs : used === charge.amount
-      if (!isFirst || startMs === null) continue
-      const toppedUp = charge.window.kind === 'first-use' ? (quota ?? 0) - (charge.quota ?? 0) : 0
-      const start = { startMs, endMs: resetAtMs, quota: charge.quota, toppedUp }
-      this.#recordStart?.(windowStart(charge, tenantOf(charge.counter.partition), start))
-    }
-  }
-
   /** @param mayHold Whether the store may have reserved all the same. */
   async #withoutStore(
     held: Held,
@@ -327,7 +298,7 @@ function isUnavailable(error: unknown): error is QuotaError {
 type Held = Omit<Reservation, 'admittedAtMs' | 'learnedAtMs'>
 
 /** What limits say together for when the store can't be reached: one that refuses is enough, then one that is `local`. */
-function whileUnavailable(bound: readonly BoundLimit[]): 'refuse' | 'admit' | 'local' {
+export function whileUnavailable(bound: readonly BoundLimit[]): 'refuse' | 'admit' | 'local' {
   const enforced = bound.filter(({ limit: { definition } }) => definition.mode === 'enforce')
   const all = enforced.map(({ limit: { definition } }) => definition.onUnavailable)
   if (all.includes('refuse')) return 'refuse'
@@ -347,37 +318,4 @@ function limitStatus(bound: BoundLimit, status: CounterStatus): LimitStatus {
   const { used, quota, startMs, tripped, resetAtMs, roomAtMs } = status
   const remaining = quota === null ? null : Math.max(0, quota - used)
   return { used, quota, startMs, tripped, resetAtMs, roomAtMs, bound, remaining }
-}
-
-/** The refusal that a store's answer means. At least one limit that refuses has no room. */
-export function refusal(charges: readonly Charge[], statuses: readonly LimitStatus[], atMs: number): Refused {
-  const inTheWay = statuses.filter(({ tripped }, index) => tripped && charges[index]!.effect === 'refuse')
-  const full = Map.groupBy(inTheWay, ({ bound }) => bound.alternative)
-  const always = full.get(0) ?? []
-  full.delete(0)
-  const alternatives = new Set(charges.map(({ alternative }) => alternative).filter((alternative) => alternative > 0))
-  // One alternative with room is enough; of those that are all full, the one that has room first.
-  const soonest = full.size === alternatives.size ? [...full.values()].map(latest).sort(byRoom)[0] : undefined
-  const decisive = [...always, ...(soonest === undefined ? [] : [soonest])]
-  const tooLarge = decisive.find((status) => neverFits(charges[statuses.indexOf(status)]!, status))
-  const binding = tooLarge ?? latest(decisive)
-  const reason = tooLarge === undefined ? 'no-room' : 'never-fits'
-  return { admitted: false, reason, binding, statuses, retryAtMs: binding.roomAtMs, atMs }
-}
-
-/** The status whose room returns last; `null` is later than any time. */
-function latest(statuses: readonly LimitStatus[]): LimitStatus {
-  return statuses.toSorted(byRoom).at(-1)!
-}
-
-function byRoom(one: LimitStatus, other: LimitStatus): number {
-  const left = one.roomAtMs ?? Infinity
-  const right = other.roomAtMs ?? Infinity
-  return left === right ? 0 : left - right
-}
-
-/** Too much at once even for an empty window. A quota of 0 is a block, not a size. */
-function neverFits({ trip, quota, amount }: Charge, status: LimitStatus): boolean {
-  const most = quota === null || status.quota === null ? null : Math.max(quota, status.quota)
-  return trip === 'fits' && most !== null && most > 0 && amount > most
 }

@@ -13,7 +13,10 @@ export interface BucketRecord extends Readonly<
   readonly pool: RingPool | undefined
   /** Counters that point here. */
   counters: number
-  /** The window of charges whose current bucket this is, if nothing was topped up: what most calls come with. */
+  /**
+   * The window of charges whose current bucket this is, if nothing was topped up, or whose steps these are: what most
+   * calls come with.
+   */
   window: ChargeWindow | undefined
 }
 

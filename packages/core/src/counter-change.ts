@@ -1,7 +1,8 @@
 import type { Charge, SeededCounter } from './counter-store.ts'
 import type { CounterSlab } from './counter-slab.ts'
-import { amountIn, hasShape, NOT_BEGUN, type CounterState, type CounterView } from './counter-view.ts'
+import { NOT_BEGUN, type CounterState, type CounterView } from './counter-view.ts'
 import type { SlabState } from './slab-state.ts'
+import { addToBucket, advance, hasShape, takeFromBucket } from './sliding-steps.ts'
 
 /** How long a first-use window that has not begun is remembered as such; for as long as it has a top-up. */
 const NOT_BEGUN_FOR_MS = 3_600_000
@@ -17,12 +18,8 @@ export function add(
   const { counter, window } = charge
   if (window.kind === 'sliding') {
     const state = known?.kind === 'sliding' && hasShape(known, window) ? known : newState(slab, charge, view)
-    advance(state, view.bucket)
-    if (view.bucket > state.latest - state.places) {
-      state.ring[state.ringAt + (view.bucket % state.places)]! += amount
-      state.used += amount
-    }
-    slab.save(counter.name, state)
+    addToBucket(state, view.bucket, amount)
+    slab.save(counter.name, state).window = window
     return
   }
   let state = known
@@ -51,11 +48,7 @@ export function giveBack(
   const state = slab.load(counter, nowMs)
   if (state === undefined || state.kind !== window.kind) return
   if (window.kind === 'sliding') {
-    const kept = hasShape(state, window) ? amountIn(state, bucket) : 0
-    if (kept === 0) return
-    const left = Math.max(0, kept - amount)
-    state.ring[state.ringAt + (bucket % state.places)] = left
-    state.used -= kept - left
+    if (!hasShape(state, window) || takeFromBucket(state, bucket, amount) === 0) return
   } else {
     if (state.startMs !== bucket || atMs >= state.endMs) return
     state.used = Math.max(0, state.used - amount)
@@ -89,10 +82,7 @@ export function refund(slab: CounterSlab, charge: Charge, state: SlabState, view
     // From the newest step on, so that what leaves the window first stays.
     let left = Math.min(amount, state.used)
     for (let step = state.latest; left > 0 && step > state.latest - state.places; step -= 1) {
-      const taken = Math.min(left, amountIn(state, step))
-      state.ring[state.ringAt + (step % state.places)]! -= taken
-      state.used -= taken
-      left -= taken
+      left -= takeFromBucket(state, step, left)
     }
   } else {
     if (state.startMs !== view.bucket) return
@@ -156,16 +146,4 @@ function notBegun(state: CounterState, nowMs: number): void {
   state.startMs = NOT_BEGUN
   state.endMs = state.toppedUp > 0 ? Infinity : nowMs + NOT_BEGUN_FOR_MS
   state.used = 0
-}
-
-/** Makes `bucket` the latest of a sliding counter, emptying the places of those that left. */
-function advance(state: CounterState, bucket: number): void {
-  if (bucket <= state.latest) return
-  const { places, ring, ringAt } = state
-  const first = Math.max(state.latest + 1, bucket - places + 1)
-  for (let emptied = first; emptied <= bucket; emptied += 1) {
-    state.used -= ring[ringAt + (emptied % places)]!
-    ring[ringAt + (emptied % places)] = 0
-  }
-  state.latest = bucket
 }

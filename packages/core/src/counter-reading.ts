@@ -2,8 +2,8 @@ import { CounterHistory } from './counter-history.ts'
 import type { Charge, SeededCounter } from './counter-store.ts'
 import { within } from './deadline.ts'
 import type { CounterEvent, CounterEventPage, CounterEventQuery, Ledger, WindowStartEvent } from './ledger.ts'
+import { hasKey, tenantOf } from './partition.ts'
 import { QuotaError } from './quota-error.ts'
-import { DEFAULT_TENANT } from './subject.ts'
 import { keepsItsStart } from './window-start.ts'
 
 export interface ReadingOptions {
@@ -192,17 +192,6 @@ export function inTime<T>(work: Promise<T>, ms: number): Promise<T> {
   return within(ms, work, late)
 }
 
-/** Tenant of a partition, which is always the first of its dimensions. */
-export function tenantOf(partition: string): string {
-  const comma = partition.indexOf(',')
-  const value = partition.slice('tenant='.length, comma === -1 ? undefined : comma)
-  return value === '' ? DEFAULT_TENANT : decodeURIComponent(value)
-}
-
 function groupOf(partition: string, subject: string | undefined): string {
   return `${subject !== undefined && hasKey(partition, subject)} ${tenantOf(partition)}`
-}
-
-function hasKey(partition: string, subject: string): boolean {
-  return partition.split(',').includes(`key=${encodeURIComponent(subject.toWellFormed())}`)
 }

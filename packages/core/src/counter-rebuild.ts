@@ -1,12 +1,5 @@
 import { monotonicClock } from './clock.ts'
-import {
-  ENTRIES_LATE_BY_MS,
-  inTime,
-  readingsOf,
-  tenantOf,
-  type CounterReading,
-  type Standing,
-} from './counter-reading.ts'
+import { ENTRIES_LATE_BY_MS, inTime, readingsOf, type CounterReading, type Standing } from './counter-reading.ts'
 import type { Charge, CounterStore, SeedRequest } from './counter-store.ts'
 import { within } from './deadline.ts'
 import type { WindowStartEntry } from './entry.ts'
@@ -209,8 +202,7 @@ export class CounterRebuild {
   #recordStart({ seeded, isStartKnown }: Standing): void {
     const { charge, startMs, endMs, used, quota, toppedUp } = seeded
     if (isStartKnown || startMs === null || used === 0 || !keepsItsStart(charge)) return
-    const tenant = tenantOf(charge.counter.partition)
-    this.#options.record?.(windowStart(charge, tenant, { startMs, endMs, quota, toppedUp }))
+    this.#options.record?.(windowStart(charge, { startMs, endMs, quota, toppedUp }))
   }
 }
 

@@ -1,8 +1,8 @@
 import { BucketRecords, isOf, type BucketRecord } from './bucket-records.ts'
-import type { Charge, Counter, CounterStatus } from './counter-store.ts'
-import { isForgettable, isOver, type CounterState } from './counter-view.ts'
+import type { Counter } from './counter-store.ts'
+import { isForgettable, type CounterState } from './counter-view.ts'
 import { PartitionRows } from './partition-rows.ts'
-import type { RingPool } from './ring-pool.ts'
+import { QuickCounters } from './quick-counters.ts'
 import { newState, type SlabState } from './slab-state.ts'
 import { BITS, MASK, newChunk, newStamp, remember, type SlotChunk } from './slot-chunk.ts'
 
@@ -16,6 +16,7 @@ export class CounterSlab {
   readonly records = new BucketRecords()
   readonly #rows = new PartitionRows()
   readonly #chunks: SlotChunk[] = []
+  readonly quick = new QuickCounters(this.#chunks, this.records)
   readonly #states: SlabState[] = []
   #lent = 0
   #made = 0
@@ -28,56 +29,6 @@ export class CounterSlab {
   /** Counters that are kept, and how many there is room for without more memory. */
   get size(): { readonly counters: number; readonly slots: number; readonly partitions: number } {
     return { counters: this.#live, slots: this.#made, partitions: this.#rows.size }
-  }
-
-  /** The record of a counter that remembers its slot; `undefined`: it may have one all the same. */
-  quickRecord({ slot, stamp }: Counter): BucketRecord | undefined {
-    if (slot === undefined || slot < 0) return undefined
-    const chunk = this.#chunks[slot >>> BITS]
-    const index = slot & MASK
-    return chunk !== undefined && chunk.stamp[index] === stamp ? this.records.at(chunk.record[index]!) : undefined
-  }
-
-  /**
-   * Whether the counters of these charges are all in the fixed buckets that the charges come with, and all have room:
-   * what is true of most calls. Then {@link quickAdd} does the rest.
-   */
-  haveRoom(charges: readonly Charge[], nowMs: number): boolean {
-    for (let index = 0; index < charges.length; index += 1) {
-      const charge = charges[index]!
-      const { slot = NOWHERE, stamp } = charge.counter
-      if (slot < 0) return false
-      const chunk = this.#chunks[slot >>> BITS]
-      const at = slot & MASK
-      if (chunk === undefined || chunk.stamp[at] !== stamp) return false
-      const record = this.records.at(chunk.record[at]!)
-      if (record.window !== charge.window || record.quota !== charge.quota) return false
-      if (nowMs < record.startMs || nowMs >= record.endMs || isOver(chunk.used[at]!, charge.quota, charge)) return false
-    }
-    return true
-  }
-
-  /** Counts charges that {@link haveRoom}, and notes their buckets. */
-  quickAdd(charges: readonly Charge[], buckets: number[], nowMs: number): readonly CounterStatus[] {
-    // oxlint-disable-next-line unicorn/no-new-array -- of its length at once: a list that grows is four times as large
-    const statuses = new Array<CounterStatus>(charges.length)
-    for (let index = 0; index < charges.length; index += 1) {
-      const { counter, amount, quota } = charges[index]!
-      const chunk = this.#chunks[counter.slot! >>> BITS]!
-      const at = counter.slot! & MASK
-      const { startMs, endMs } = this.records.at(chunk.record[at]!)
-      const used = chunk.used[at]! + amount
-      chunk.used[at] = used
-      buckets[index] = startMs
-      statuses[index] = { used, quota, startMs, tripped: false, resetAtMs: endMs, roomAtMs: nowMs }
-    }
-    return statuses
-  }
-
-  /** Changes what is used of a counter that {@link quickRecord} has found, down to 0; not of a sliding one. */
-  quickChange({ slot }: Counter, by: number): void {
-    const { used } = this.#chunks[slot! >>> BITS]!
-    used[slot! & MASK] = Math.max(0, used[slot! & MASK]! + by)
   }
 
   /** Takes back all states that were lent: to be called once, at the beginning of each operation. */
@@ -120,14 +71,14 @@ export class CounterSlab {
     if (kind === 'sliding') {
       const pool = this.records.poolOf(places)
       chunk.used[slot & MASK] = pool.take(latest)
-      this.#readRing(slot, pool, state)
+      pool.read(chunk.used[slot & MASK]!, state)
     }
     return state
   }
 
   /** Writes a state back, and returns the record of its bucket. */
   save(name: string, state: SlabState): BucketRecord {
-    const { slot, used, latest } = state
+    const { slot, used } = state
     const chunk = this.#chunks[slot >>> BITS]!
     const index = chunk.record[slot & MASK]!
     let record = index === NOWHERE ? undefined : this.records.at(index)
@@ -141,12 +92,7 @@ export class CounterSlab {
     if (pool === undefined) {
       chunk.used[slot & MASK] = used
       if (state.kind === 'concurrent' && used === 0) this.#endsAt(state)
-    } else {
-      const ring = chunk.used[slot & MASK]!
-      const { sum, latest: latests } = pool.chunkOf(ring)
-      sum[pool.indexOf(ring)] = used
-      latests[pool.indexOf(ring)] = latest
-    }
+    } else pool.write(chunk.used[slot & MASK]!, state)
     return record
   }
 
@@ -236,8 +182,7 @@ export class CounterSlab {
       const { used, record: records } = this.#chunks[slot >>> BITS]!
       const { kind, lasts, pool, bucketMs, endMs: recordEndMs } = this.records.at(records[slot & MASK]!)
       const ring = used[slot & MASK]!
-      if (pool !== undefined)
-        endMs = Math.max(endMs, (pool.chunkOf(ring).latest[pool.indexOf(ring)]! + pool.places) * bucketMs)
+      if (pool !== undefined) endMs = Math.max(endMs, (pool.latestOf(ring) + pool.places) * bucketMs)
       else if (kind === 'concurrent') endMs = ring === 0 ? endMs : Infinity
       else endMs = lasts ? Infinity : Math.max(endMs, recordEndMs)
     }
@@ -277,17 +222,6 @@ export class CounterSlab {
     state.lasts = record.lasts
     state.bucketMs = record.bucketMs
     state.places = 0
-    if (record.pool !== undefined) this.#readRing(slot, record.pool, state)
-  }
-
-  #readRing(slot: number, pool: RingPool, state: SlabState): void {
-    const ring = this.#chunks[slot >>> BITS]!.used[slot & MASK]!
-    const { amounts, sum, latest } = pool.chunkOf(ring)
-    const index = pool.indexOf(ring)
-    state.used = sum[index]!
-    state.latest = latest[index]!
-    state.places = pool.places
-    state.ring = amounts
-    state.ringAt = index * pool.places
+    record.pool?.read(chunk.used[slot & MASK]!, state)
   }
 }

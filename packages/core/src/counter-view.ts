@@ -1,4 +1,5 @@
 import type { Charge, ChargeWindow, CounterStatus } from './counter-store.ts'
+import { amountIn, hasShape, oldestBucket, slidingResetAt, slidingUsed } from './sliding-steps.ts'
 
 /**
  * What a store remembers of one counter. Kinds with one bucket at a time use `startMs`, `endMs` and `used`; a sliding
@@ -103,17 +104,6 @@ export function statusOf(
   }
 }
 
-/** Amount in a bucket of a sliding counter; 0 outside what is kept. */
-export function amountIn(state: CounterState, bucket: number): number {
-  if (bucket > state.latest || bucket <= state.latest - state.places) return 0
-  return state.ring[state.ringAt + (bucket % state.places)]!
-}
-
-/** Whether a sliding counter still has the shape of the window; another shape begins anew. */
-export function hasShape(state: CounterState, window: ChargeWindow & { kind: 'sliding' }): boolean {
-  return state.bucketMs === window.bucketMs && state.places === window.buckets + 1
-}
-
 /** Whether a charge has no room where so much of a quota is used: what every counter store must answer alike. */
 export function isOver(used: number, quota: number | null, { trip, amount }: Charge): boolean {
   if (quota === null) return false
@@ -154,19 +144,6 @@ function everyAlternativeIsFull(
     if (statuses[index]!.tripped && effect === 'refuse') full.add(alternative)
   }
   return full.size === alternatives.size
-}
-
-/** Sum of a sliding counter's buckets that are counted when bucket `latest` is current: that one and a whole ring before it. */
-function slidingUsed(state: CounterState, latest: number): number {
-  let { used } = state
-  const left = Math.min(latest - state.latest, state.places)
-  for (let gone = 0; gone < left; gone += 1) used -= amountIn(state, state.latest - state.places + 1 + gone)
-  return used
-}
-
-/** First bucket that is both kept and still counted when `latest` is current. */
-function oldest(state: CounterState, latest: number): number {
-  return Math.max(latest, state.latest) - state.places + 1
 }
 
 function viewFixed(
@@ -227,13 +204,8 @@ function toppedUp(quota: number | null, known: CounterState | undefined): number
 
 function resetAt(state: CounterState | undefined, view: CounterView, { window }: Charge): number | null {
   if (window.kind !== 'sliding') return Number.isFinite(view.endMs) && !view.ended ? view.endMs : null
-  const places = window.buckets + 1
-  if (state !== undefined && state.kind === 'sliding' && hasShape(state, window)) {
-    for (let bucket = oldest(state, view.bucket); bucket < view.bucket; bucket += 1) {
-      if (amountIn(state, bucket) > 0) return (bucket + places) * window.bucketMs
-    }
-  }
-  return (view.bucket + places) * window.bucketMs
+  const isKnown = state !== undefined && state.kind === 'sliding' && hasShape(state, window)
+  return isKnown ? slidingResetAt(state, view.bucket) : (view.bucket + window.buckets + 1) * window.bucketMs
 }
 
 function roomAt(state: CounterState | undefined, view: CounterView, charge: Charge, nowMs: number): number | null {
@@ -252,7 +224,7 @@ function roomAt(state: CounterState | undefined, view: CounterView, charge: Char
     case 'sliding': {
       if (state === undefined) return null
       let { used } = view
-      for (let bucket = oldest(state, view.bucket); bucket <= view.bucket; bucket += 1) {
+      for (let bucket = oldestBucket(state, view.bucket); bucket <= view.bucket; bucket += 1) {
         used -= amountIn(state, bucket)
         if (!isOver(used, view.quota, charge)) return (bucket + window.buckets + 1) * window.bucketMs
       }

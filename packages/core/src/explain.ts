@@ -1,10 +1,12 @@
-import { refusal, type Admission } from './admission.ts'
+import { whileUnavailable, type Admission } from './admission.ts'
 import type { PlanOrigin } from './assignment.ts'
 import { unmetCondition } from './condition.ts'
 import type { Charge } from './counter-store.ts'
+import { refuses } from './counter-view.ts'
 import type { LimitStatus, RefusalReason, Refused } from './decision.ts'
 import { overshootOf, type Overshoot, type OvershootConditions } from './overshoot.ts'
 import { bindLimits, chargesOf, type BoundLimit, type CompiledLimit, type CompiledPlan, type PlanSet } from './plan.ts'
+import { refusal } from './refusal.ts'
 import type { CallFacts, Dimensions } from './subject.ts'
 import type { Amounts } from './unit.ts'
 
@@ -73,7 +75,7 @@ export async function explain(admission: Admission, request: ExplainRequest): Pr
     const own = bound[index]!
     const charges = chargesOf(own, amounts, nowMs)
     const stand = statuses.slice(from, (from += own.length))
-    const refused = isRefused(charges, stand) ? refusal(charges, stand, nowMs) : undefined
+    const refused = refuses(charges, stand) ? refusal(charges, stand, nowMs) : undefined
     return { set, bound: own, charges, statuses: stand, refused }
   })
   const first = decided.find(({ refused }) => refused !== undefined)?.refused
@@ -93,7 +95,7 @@ function limitsOf(
   rebuildsFromMs: number,
   binding: LimitStatus | undefined,
 ): ExplainedLimit[] {
-  const whileUnavailable = refusesWhileUnavailable(bound) ? 'refuse' : undefined
+  const refusesUnseen = whileUnavailable(bound) === 'refuse'
   const isAlternative = new Set(bound.map(({ alternative }) => alternative).filter((number) => number > 0)).size > 1
   return set.plans.flatMap((plan, index) =>
     plan.limits.map((limit): ExplainedLimit => {
@@ -107,7 +109,7 @@ function limitsOf(
         onExpiry: plan.onExpiry,
         callsAtOnce: isAlternative ? undefined : callsAtOnce(limit, bound),
         ...(amount === 0 ? {} : { mostPerCall: amount }),
-        ...(whileUnavailable === undefined ? {} : { whileUnavailable }),
+        ...(refusesUnseen ? { whileUnavailable: 'refuse' } : {}),
       })
       const status = isFor ? statuses[at] : undefined
       const because = isFor ? undefined : unmetCondition(limit.definition.when, facts)
@@ -115,16 +117,6 @@ function limitsOf(
       return { plan, limit, origin: set.origins?.[index], because, status, amount, isBinding, overshoot }
     }),
   )
-}
-
-/** As a store decides. */
-function isRefused(charges: readonly Charge[], statuses: readonly LimitStatus[]): boolean {
-  const full = new Set<number>()
-  for (const [index, { effect, alternative }] of charges.entries())
-    if (effect === 'refuse' && statuses[index]!.tripped) full.add(alternative)
-  if (full.has(0)) return true
-  const alternatives = new Set(charges.map(({ alternative }) => alternative).filter((alternative) => alternative > 0))
-  return alternatives.size > 0 && full.size === alternatives.size
 }
 
 /** The limit that the fewest further calls like this one fit into. */
@@ -153,10 +145,4 @@ function callsAtOnce({ definition: { per } }: CompiledLimit, bound: readonly Bou
     return trip === 'exceeded' ? quota + 1 : quota
   })
   return quotas.length === 0 ? undefined : Math.min(...quotas)
-}
-
-function refusesWhileUnavailable(bound: readonly BoundLimit[]): boolean {
-  return bound.some(
-    ({ limit: { definition } }) => definition.onUnavailable === 'refuse' && definition.mode === 'enforce',
-  )
 }

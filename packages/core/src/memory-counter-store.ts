@@ -23,7 +23,7 @@ import {
 import { isStale, refuses, statusOf, viewCounter } from './counter-view.ts'
 import { isHeld, NOT_HELD, placeIn, type HeldCharges } from './held-charges.ts'
 import { Reservations } from './reservations.ts'
-import { settleHeld, settleQuickly, settleUnheld } from './settle-charge.ts'
+import { settleHeld, settleUnheld } from './settle-charge.ts'
 import type { SlabState } from './slab-state.ts'
 
 export interface MemoryCounterStoreOptions {
@@ -101,7 +101,7 @@ export class MemoryCounterStore implements CounterStore {
     for (let index = 0; index < charges.length; index += 1) {
       const settled = charges[index]!
       const place = placeIn(held, settled.charge, index)
-      if (place !== -1 && settleQuickly(this.#slab, settled, held!, place, times)) continue
+      if (place !== -1 && this.#slab.quick.settle(settled, held!, place, times)) continue
       if (this.#isUnknown(settled.charge, this.#load(settled.charge, nowMs), times.atMs)) {
         this.#fence.skip(settled.charge, nowMs)
       } else if (place === -1) settleUnheld(this.#slab, settled, times)
@@ -203,9 +203,9 @@ export class MemoryCounterStore implements CounterStore {
     { id, owner, charges, lifetimeMs, context }: ReserveRequest,
     nowMs: number,
   ): ReserveReply | undefined {
-    if (!this.#slab.haveRoom(charges, nowMs) || this.#reservations.find(id) !== -1) return undefined
+    if (!this.#slab.quick.haveRoom(charges, nowMs) || this.#reservations.find(id) !== -1) return undefined
     const { buckets } = this.#reservations.make(id, -1, owner, context, charges, nowMs, lifetimeMs)
-    return { outcome: 'granted', nowMs, statuses: this.#slab.quickAdd(charges, buckets, nowMs) }
+    return { outcome: 'granted', nowMs, statuses: this.#slab.quick.add(charges, buckets, nowMs) }
   }
 
   #reserve({ id, owner, charges, lifetimeMs, context }: ReserveRequest, nowMs: number): ReserveReply {

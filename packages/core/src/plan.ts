@@ -7,6 +7,7 @@ import { completeCountRule, type CompleteCountRule, type CountRule } from './cou
 import { assertName, completeLimit, type CompleteLimit, type Limit } from './limit.ts'
 import { digest } from './digest.ts'
 import type { Override } from './override.ts'
+import { partitionOf } from './partition.ts'
 import type { Unpriced } from './price-book.ts'
 import { QuotaError } from './quota-error.ts'
 import type { CallFacts, Dimensions } from './subject.ts'
@@ -303,20 +304,6 @@ function counterOf(plan: CompiledPlan, limit: CompiledLimit, values: Dimensions,
     : partition
   const name = `${plan.name}/${limit.name}`
   return { slot: -1, stamp: 0, owner, partition, name, key: `${owner} ${partition} ${name}` }
-}
-
-/** `tenant=acme,user=7`: always with the tenant, which nothing crosses; an absent dimension has an empty value. */
-function partitionOf(values: Dimensions, per: readonly string[]): string {
-  let partition = `tenant=${escaped(values['tenant'])}`
-  for (const name of per) {
-    if (name !== 'tenant') partition += `,${name}=${Object.hasOwn(values, name) ? escaped(values[name]) : ''}`
-  }
-  return partition
-}
-
-/** Lone surrogates, which a JSON body can carry, would make `encodeURIComponent` throw. */
-function escaped(value = ''): string {
-  return encodeURIComponent(value.toWellFormed())
 }
 
 /** Facts of a call by which its counters can be told apart, beside the dimensions of its caller. */

@@ -3,28 +3,8 @@ import type { CounterSlab } from './counter-slab.ts'
 import type { Charge, SettledCharge } from './counter-store.ts'
 import { viewCounter, type CounterView } from './counter-view.ts'
 import type { HeldCharges } from './held-charges.ts'
+import type { SettlementTimes } from './quick-counters.ts'
 import type { SlabState } from './slab-state.ts'
-
-/** When a settlement happened, by the store's clock, and the store's time now, which is not before. */
-export interface SettlementTimes {
-  readonly atMs: number
-  readonly nowMs: number
-}
-
-/** As {@link settleHeld}, where the call ends in the fixed bucket that it began in; `false`: it did not. */
-export function settleQuickly(
-  slab: CounterSlab,
-  { charge, actual }: SettledCharge,
-  { charges, buckets }: HeldCharges,
-  place: number,
-  { atMs, nowMs }: SettlementTimes,
-): boolean {
-  const record = slab.quickRecord(charge.counter)
-  if (record === undefined || record.window !== charge.window || record.startMs !== buckets[place]) return false
-  if (record.quota !== charge.quota || atMs < record.startMs || Math.max(atMs, nowMs) >= record.endMs) return false
-  slab.quickChange(charge.counter, actual - charges[place]!.amount)
-  return true
-}
 
 /** Replaces what is held of a charge: an excess goes to the bucket of settlement, a surplus back to that of admission. */
 export function settleHeld(

@@ -21,9 +21,9 @@ export interface SlotChunk {
 
 /**
  * Stamps are drawn by all slabs together, so that what a counter remembers of one slab never fits another. The beginning
- * tells two copies of this module apart.
+ * tells two copies of this module apart. `| 0`: what V8 once takes for a fraction, each counter would keep in a box.
  */
-let lastStamp = Math.floor(monotonicClock() * 1_000) % 0x3fffffff
+let lastStamp = (Math.floor(monotonicClock() * 1_000) % 0x3fffffff) | 0
 
 export function newStamp(): number {
   lastStamp = (lastStamp % 0x3fffffff) + 1

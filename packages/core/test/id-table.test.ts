@@ -8,7 +8,13 @@ const NOBODY = { delete: (): void => {} }
 
 describe('IdTable', () => {
   it('does what a Map does, whatever is added, opened, closed and forgotten', () => {
-    const id = fc.oneof(fc.constantFrom('', 'a', 'b', '__proto__', 'constructor', 'ä🙂'), fc.nat(40).map(String))
+    const long = fc.tuple(fc.constantFrom(40, 43, 44, 45, 127), fc.constantFrom('', 'x', 'y', 'ä', '🙂', '\ud800'))
+    const id = fc.oneof(
+      fc.constantFrom('', 'a', 'b', '\0', 'a\0', '__proto__', 'constructor', 'ä🙂', '\ud800', '\udc00', '\ufffd'),
+      fc.nat(40).map(String),
+      long.map(([length, end]) => `${'a'.repeat(length)}${end}`),
+      long.map(([length, start]) => `${start}${'a'.repeat(length)}`),
+    )
     const step = fc.record({ what: fc.constantFrom('open', 'close', 'wait'), id, value: fc.nat(9) })
     const property = fc.property(fc.array(step, { minLength: 1, maxLength: 200 }), (steps) => {
       const table = new IdTable(FOR)
@@ -75,6 +81,33 @@ describe('IdTable', () => {
       }
     }
   })
+
+  const kept = [
+    { what: 'no characters', id: '' },
+    { what: 'a UUID', id: '01936b2e-0000-7000-8000-00000000beef' },
+    { what: '44 characters', id: 'x'.repeat(44) },
+    { what: '45 characters', id: 'x'.repeat(45) },
+    { what: 'a letter of two bytes, and as many bytes as there is room for', id: `ä${'x'.repeat(43)}` },
+    { what: 'half a letter', id: '\ud800' },
+    { what: 'nothing that can be seen', id: 'a\0\n' },
+  ]
+
+  for (const { what, id } of kept) {
+    it(`gives back an id of ${what} as it was, also after others were added and forgotten`, () => {
+      const table = new IdTable(FOR)
+      close(table, `${id.slice(0, -1)}?`, -1, 0)
+      table.find(id)
+      const entry = table.add(id, 5)
+      for (let i = 0; i < 5_000; i += 1) close(table, `${i}${id}`, -1, 0)
+      expect(table.idOf(entry)).to.equal(id)
+      expect(table.find(id)).to.equal(entry)
+      table.forget(FOR, 10_000, 0, NOBODY)
+      for (let i = 0; i < 5_000; i += 1) close(table, `again ${i}`, -1, FOR)
+      expect(table.idOf(entry)).to.equal(id)
+      expect(table.find(`${id}?`)).to.equal(-1)
+      expect(table.find(id)).to.equal(entry)
+    })
+  }
 
   it('tells which of those that it forgets had a number', () => {
     const table = new IdTable(FOR)

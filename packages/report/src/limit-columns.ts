@@ -16,14 +16,12 @@ export function overrideText(override: Override | undefined): string | null {
   return `${by} ${value}`
 }
 
-/** An exact decimal: no number has room for nine places of many dollars. */
-export function costText(nanos: number): string {
-  return decimalText(nanos)
-}
-
-/** Units as reports tell them: cost as a decimal of dollars, everything else as the number that it is. */
+/**
+ * Units as reports tell them: cost as a decimal of dollars, as no number has room for nine places of many of them, and
+ * everything else as the number that it is.
+ */
 export function amountText<T extends number | null | undefined>(unit: Unit, amount: T): T | string {
-  return unit === 'cost' && typeof amount === 'number' ? costText(amount) : amount
+  return unit === 'cost' && typeof amount === 'number' ? decimalText(amount) : amount
 }
 
 export function windowText(window: Window): string {

@@ -1,6 +1,8 @@
 import {
+  decimalText,
   latestPrices,
   NO_USAGE,
+  planLabel,
   QuotaError,
   USAGE_GROUPS,
   type EntryPage,
@@ -10,7 +12,6 @@ import {
   type UsageRow,
   type UsageSum,
 } from '@tallygate/core'
-import { costText } from './limit-columns.ts'
 import { keyFor, type ReportAccess } from './report-access.ts'
 import { assertParameters } from './report-parameters.ts'
 import { reportRange } from './report-range.ts'
@@ -58,7 +59,7 @@ export async function usageReport(
 
 /** With the cost as an exact decimal of whole dollars, which no number would be. */
 function inMoney({ costNanos, ...figures }: UsageSum): Readonly<Record<string, unknown>> {
-  return { ...figures, cost: costText(costNanos) }
+  return { ...figures, cost: decimalText(costNanos) }
 }
 
 /** Single calls, newest first: `?from=…&to=…&key=…&limit=100`; `before`, in the link to the next page, names the last seen. */
@@ -98,10 +99,10 @@ export async function callsReport(
         group: dimensions['group'] ?? null,
         at: iso(atMs),
         admittedAt: iso(admittedAtMs),
-        plan: plans.map(({ name }) => name).join('+') || null,
+        plan: planLabel({ plans }),
         ...figures,
-        ...(costNanos === undefined ? {} : { cost: costText(costNanos) }),
-        ...(reportedCostNanos === undefined ? {} : { reportedCost: costText(reportedCostNanos) }),
+        ...(costNanos === undefined ? {} : { cost: decimalText(costNanos) }),
+        ...(reportedCostNanos === undefined ? {} : { reportedCost: decimalText(reportedCostNanos) }),
         flags: usage?.flags?.join(' '),
       }
     },

@@ -1,4 +1,4 @@
-import type { Charge, Counter, ReserveRequest, SettleRequest } from '@tallygate/core'
+import type { Charge, ChargeWindow, Counter, ReserveRequest, SettleRequest } from '@tallygate/core'
 import { LIMITS, windowOf, type ModelLimit, type ModelSequence } from './model-command.ts'
 
 /** A call of the model. It is charged by the limits as they were when it began. */
@@ -22,6 +22,7 @@ export class ModelCalls {
   readonly #calls: ModelCall[] = []
   /** The same objects again and again, as those who keep what they have bound. */
   readonly #counters: readonly Counter[]
+  readonly #windows = new Map<string, ChargeWindow>()
   readonly #lifetimeMs: number
   #ids = 0
 
@@ -90,9 +91,17 @@ export class ModelCalls {
       ...rest,
       onChange: { ...limit.onChange, duration },
       counter: this.#counters[number]!,
-      window: windowOf(limit, counter, atMs),
+      window: this.#kept(windowOf(limit, counter, atMs)),
       amount,
       isRebuilt: counter.isRebuilt && kind !== 'concurrent',
     }
+  }
+
+  #kept(window: ChargeWindow): ChargeWindow {
+    if (!this.#sequence.keepsWindows) return window
+    const key = JSON.stringify(window)
+    const kept = this.#windows.get(key) ?? window
+    this.#windows.set(key, kept)
+    return kept
   }
 }

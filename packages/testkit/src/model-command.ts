@@ -55,6 +55,8 @@ export interface ModelSequence {
   readonly counters: readonly ModelCounter[]
   readonly limits: readonly ModelLimit[]
   readonly commands: readonly ModelCommand[]
+  /** Equal windows are the same object, as those of a plan's limits are. */
+  readonly keepsWindows: boolean
 }
 
 /** Limits of a sequence. */
@@ -71,6 +73,7 @@ export function modelSequences(capabilities: ReadonlySet<CounterStoreCapability>
     counters: fc.array(counter, each),
     limits: fc.array(limit, each),
     commands: fc.array(command(capabilities), { minLength: 5, maxLength: 40 }),
+    keepsWindows: fc.boolean(),
   })
 }
 
