@@ -38,12 +38,27 @@ export function eventAround(events: Buffer, at: number): { readonly from: number
 export function startOfLastEvent(events: Buffer): number {
   let end = events.length
   while (end > 0 && isLineEnd(events[end - 1])) end -= 1
+  if (end === 0) return 0
+  // Most lines end in LF, and are long: a search from line to line is quicker than a look at each byte.
+  let lf = events.lastIndexOf(LF, end - 1)
+  while (lf > 0 && !isLineEnd(events[lf - 1])) lf = events.lastIndexOf(LF, lf - 1)
+  if ((lf <= 0 || events[lf - 1] === LF) && !hasCr(events, lf + 1, end)) return lf <= 0 ? 0 : lf + 1
   for (let at = end - 1; at > 0; at -= 1) {
     if (!isLineEnd(events[at])) continue
     const lineEnd = events[at] === LF && events[at - 1] === CR ? at - 2 : at - 1
     if (isLineEnd(events[lineEnd])) return at + 1
   }
   return 0
+}
+
+/** Whether some bytes end in a blank line of LF, as most events do. */
+export function endsInBlankLine(bytes: Buffer): boolean {
+  return bytes.length > 1 && bytes[bytes.length - 1] === LF && bytes[bytes.length - 2] === LF
+}
+
+function hasCr(bytes: Buffer, from: number, to: number): boolean {
+  const at = bytes.indexOf(CR, from)
+  return at !== -1 && at < to
 }
 
 function isLineEnd(byte: number | undefined): boolean {
