@@ -153,6 +153,23 @@ describe('LazyUsageReader', () => {
       )
     })
 
+    it(`arrives at the same figures of ${shape}, whatever its lines end in`, () => {
+      const lineEnds = fc.array(fc.constantFrom('\n', '\r\n', '\r'), { minLength: 1, maxLength: 5 })
+      fc.assert(
+        fc.property(documents, lineEnds, anyCuts, (each, ends, cuts) => {
+          let line = 0
+          const body = events(...each).replaceAll('\n', () => ends[line++ % ends.length]!)
+          const collector = new UsageCollector(shape)
+          for (const document of sseDocuments(body)) collector.absorb(document as Raw)
+          const reader = readerOf(shape)
+          for (const piece of cutAt(Buffer.from(body), cuts)) reader.write(piece)
+          reader.end()
+          expect(figuresOf(reader)).to.deep.equal(figuresOf(collector))
+        }),
+        { numRuns: runs(300) },
+      )
+    })
+
     it(`knows of ${shape} what was stated by then, when the stream stops after each of its events`, () => {
       fc.assert(
         fc.property(documents, (each) => {

@@ -67,9 +67,17 @@ function isLineEnd(byte: number | undefined): boolean {
 
 /** Index behind the first event that ends after an index; -1 if none does. A CR at the very end may be half of a CRLF. */
 export function endOfEventAt(bytes: Buffer, at: number): number {
-  for (let end = bytes.indexOf(LF, at); end !== -1; end = bytes.indexOf(LF, end + 1))
-    if (isLineEnd(bytes[end + 1])) return bytes[end + 1] === CR && bytes[end + 2] === LF ? end + 3 : end + 2
-  for (let end = bytes.indexOf(CR, at); end !== -1; end = bytes.indexOf(CR, end + 1))
-    if (bytes[end + 1] === CR) return bytes[end + 2] === LF ? end + 3 : end + 2
-  return -1
+  let end = bytes.indexOf(LF, at)
+  while (end !== -1 && !isLineEnd(bytes[end + 1])) end = bytes.indexOf(LF, end + 1)
+  const cr = blankLineOfCr(end === -1 ? bytes : bytes.subarray(0, end), at)
+  if (cr !== -1) end = cr
+  if (end === -1) return -1
+  return bytes[end + 1] === CR && bytes[end + 2] === LF ? end + 3 : end + 2
+}
+
+/** Index of the first CR that another follows; -1 if none does. */
+function blankLineOfCr(bytes: Buffer, from: number): number {
+  let cr = bytes.indexOf(CR, from)
+  while (cr !== -1 && bytes[cr + 1] !== CR) cr = bytes.indexOf(CR, cr + 1)
+  return cr
 }
