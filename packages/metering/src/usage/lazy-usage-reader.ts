@@ -7,8 +7,9 @@ import { isRaw } from './reported-usage.ts'
 import { isNoEnd, lastInk, mayClose, mayEndWith } from './piece-end.ts'
 import { StreamUsageReader } from './stream-usage-reader.ts'
 import type { UsageCollector, UsageReading } from './usage-collector.ts'
-import { closingValues, endsStream, isTerminal, TAIL_BYTES, terminalMark } from './usage-marks.ts'
+import { endsStream, isTerminal, TAIL_BYTES, terminalMark } from './usage-marks.ts'
 import type { UsageReader } from './usage-reader.ts'
+import { USAGE_SHAPES } from './usage-shapes.ts'
 
 /** So much is kept by reference, not looked at; what is more is read as it passes. */
 const MOST_PENDING_BYTES = 1_048_576
@@ -46,7 +47,7 @@ export class LazyUsageReader implements UsageReader {
   constructor(collector: UsageCollector) {
     this.#collector = collector
     this.#mark = terminalMark(collector.shape)
-    this.#closings = closingValues(collector.shape)
+    this.#closings = USAGE_SHAPES[collector.shape].closings
     this.#markEnd = this.#mark?.at(-1) ?? -1
   }
 

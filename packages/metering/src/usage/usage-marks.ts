@@ -6,7 +6,6 @@ export const TAIL_BYTES = 192
 
 /** So far back a search for the last of several places begins. */
 const FIRST_SEARCH_BYTES = 320
-const QUOTE = 0x22
 const OPEN_BRACE = 0x7b
 
 /** Shapes whose streams state figures of which later ones take the place of earlier ones. */
@@ -16,18 +15,6 @@ const CUMULATIVE: ReadonlySet<UsageShape> = new Set<UsageShape>([
   'anthropic',
   'gemini',
 ])
-
-/** Needles without the quote that they begin with: a search for a rarer byte is five times as fast. */
-const QUICK = new Map<Needle, Buffer>()
-
-function quick(needle: Needle): Buffer {
-  let bytes = QUICK.get(needle)
-  if (bytes === undefined) {
-    bytes = needle.bytes[0] === QUOTE ? needle.bytes.subarray(1) : needle.bytes
-    QUICK.set(needle, bytes)
-  }
-  return bytes
-}
 
 /** Whether a stream of this shape can be read from its end. */
 export function isCumulative(shape: UsageShape): boolean {
@@ -43,7 +30,7 @@ export function mayStateUsage(bytes: Buffer, shape: UsageShape): boolean {
 export function usageAt(bytes: Buffer, shape: UsageShape, from: number): number {
   let first = -1
   for (const needle of USAGE_SHAPES[shape].needles) {
-    const text = quick(needle)
+    const { bytes: text } = needle
     let found = bytes.indexOf(text, from)
     while (found !== -1 && !isFollowed(bytes, found + text.length, needle))
       found = bytes.indexOf(text, found + text.length)
@@ -61,7 +48,7 @@ export function lastUsageAt(bytes: Buffer, shape: UsageShape, before: number): n
 
 /** Searches forwards, from ever farther back: a search backwards takes ten times as long for a byte. */
 function lastNeedle(bytes: Buffer, needle: Needle, before: number): number {
-  const text = quick(needle)
+  const { bytes: text } = needle
   let last = -1
   for (let far = FIRST_SEARCH_BYTES, from = before; last === -1 && from > 0; far *= 4) {
     const end = from
@@ -88,24 +75,6 @@ function isGap(byte: number | undefined): boolean {
 /** Whether a document is the last of its stream, by its members. */
 export function endsStream(document: Raw, shape: UsageShape): boolean {
   return USAGE_SHAPES[shape].end.members?.some(([member, value]) => document[member] === value) === true
-}
-
-const CLOSINGS = new Map<UsageShape, readonly Buffer[]>()
-
-/** Bytes of which the document has some that ends its stream by its members; empty where none does. */
-export function closingValues(shape: UsageShape): readonly Buffer[] {
-  let values = CLOSINGS.get(shape)
-  if (values === undefined) {
-    const { members = [] } = USAGE_SHAPES[shape].end
-    values = members.flatMap(([, value]) => (typeof value === 'string' ? [quickValue(value)] : []))
-    CLOSINGS.set(shape, values)
-  }
-  return values
-}
-
-/** The end of a value, from its dot on: there are fewer dots in a document than quotes. */
-function quickValue(value: string): Buffer {
-  return Buffer.from(`${value.slice(Math.max(0, value.lastIndexOf('.')))}"`)
 }
 
 /** Bytes that stand near the end of a stream's last event; `undefined` where it has no such line. */
