@@ -3,7 +3,7 @@ import { createUsageReader, sseDocuments, SseFramer, type UsageShape } from '@ta
 
 /** What forwarding one event costs a proxy, in ns of CPU: measured in `docs/benchmarks.md`, What quotas cost. */
 const EVENT_NS = 11_000
-const ROUNDS = Number(process.env['BENCH_ROUNDS'] ?? 60)
+const ROUNDS = Number(process.env['BENCH_ROUNDS'] ?? 200)
 const STREAMS_A_ROUND = 40
 const EVENTS = 202
 

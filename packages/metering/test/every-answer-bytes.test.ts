@@ -36,9 +36,13 @@ function readerOf(answer: EndpointAnswer): UsageReader {
   return createUsageReader({ shape, contentType: TYPES[answer.framing], header })
 }
 
-function read(answer: EndpointAnswer, pieces: readonly Buffer[]): UsageReading {
+/** @param asks Whether it is asked after each piece: then it must not wait for more. */
+function read(answer: EndpointAnswer, pieces: readonly Buffer[], asks = false): UsageReading {
   const reader = readerOf(answer)
-  for (const piece of pieces) reader.write(piece)
+  for (const piece of pieces) {
+    reader.write(piece)
+    if (asks) expect(reader.reading).to.be.an('object')
+  }
   reader.end()
   return reader.reading
 }
@@ -76,9 +80,11 @@ describe('createUsageReader, of every provider, operation and framing', () => {
     it(`${provider} ${method} ${path}: reads ${framing}, ${pieces === undefined ? 'cut anywhere' : 'message by message'}`, () => {
       const expected = stated(answer.usage === undefined ? undefined : readAnswer(answer, 'absorbed').reported)
       const expectRight = (each: readonly Buffer[]): void => {
-        const { reported, model } = read(answer, each)
-        expect(stated(reported)).to.deep.equal(expected)
-        expect(model).to.equal(answer.model)
+        for (const asks of framing === 'json' ? [false, true] : [false]) {
+          const { reported, model } = read(answer, each, asks)
+          expect(stated(reported)).to.deep.equal(expected)
+          expect(model).to.equal(answer.model)
+        }
       }
       if (pieces !== undefined) return expectRight(pieces)
       expectRight([body])

@@ -1,5 +1,6 @@
 import { UsageCollector, usageReaderFor, type UsageReader, type UsageShape } from '@tallygate/metering'
 import { expect } from 'chai'
+import { cutAt } from './cuts.ts'
 
 function readerOf(shape: UsageShape): {
   readonly reader: UsageReader
@@ -34,6 +35,52 @@ describe('JsonUsageReader', () => {
     expect(write('\n[{"candidates":[1]}')).to.equal('\n[{"candidates":[1]}')
     expect(write(',{"usageMetadata":{"promptTokenCount":3,"candidatesTokenCount":4}}')).to.equal('')
     expect(write(',{"candidates":[2]}')).to.equal(',{"candidates":[2]}')
+    expect(reader.reading.reported).to.include({ input: 3, output: 4 })
+  })
+
+  it('keeps the same of an array that nobody asks for in between', () => {
+    const stated = '{"usageMetadata":{"promptTokenCount":3,"candidatesTokenCount":4}}'
+    for (const [one, other, kept] of [
+      [`[${stated}`, ',{"candidates":[2]}]', ',{"candidates":[2]}]'],
+      ['[{"candidates":[2]}', `,${stated}]`, ''],
+    ] as const) {
+      const { reader } = readerOf('gemini')
+      reader.write(Buffer.from(one))
+      reader.write(Buffer.from(other))
+      expect(Buffer.from(reader.kept.body).toString()).to.equal(kept)
+    }
+  })
+
+  const usage = '"usage":{"prompt_tokens":3,"completion_tokens":4}'
+  const BODIES = [
+    { what: 'small', body: `{"choices":[{"message":{"content":"é"}}],${usage}}`, keeps: '' },
+    { what: 'small, without usage', body: '{"choices":[{"message":{"content":"é"}}]}', keeps: 'all' },
+    { what: 'small, and no JSON', body: `{"choices":[],${usage},}`, keeps: '' },
+    { what: 'small, and cut off', body: '{"choices":[{"message":{"content":"é', keeps: 'all' },
+    { what: 'longer than is waited for', body: `{"choices":["${'x'.repeat(20_000)}"],${usage}}`, keeps: '' },
+  ] as const
+  for (const { what, body, keeps } of BODIES) {
+    it(`reads a body that is ${what}, in one piece or several, asked at its end or before`, () => {
+      const bytes = Buffer.from(body)
+      for (const cuts of [[], [1], [9, 30], [bytes.length - 2]])
+        for (const asks of [false, true]) {
+          const { reader } = readerOf('openai-chat')
+          for (const piece of cutAt(bytes, cuts)) {
+            reader.write(piece)
+            if (asks) expect(reader.reading.model).to.equal(undefined)
+          }
+          reader.end()
+          expect(reader.reading.reported?.output).to.equal(body.includes(usage) ? 4 : undefined)
+          expect(Buffer.from(reader.kept.body).toString()).to.equal(keeps === 'all' ? body : '')
+        }
+    })
+  }
+
+  it('reads what follows a body that it was asked for', () => {
+    const { reader } = readerOf('gemini')
+    reader.write(Buffer.from('[{"candidates":[1]}]'))
+    expect(reader.reading.reported).to.equal(undefined)
+    reader.write(Buffer.from('{"usageMetadata":{"promptTokenCount":3,"candidatesTokenCount":4}}'))
     expect(reader.reading.reported).to.include({ input: 3, output: 4 })
   })
 

@@ -137,6 +137,39 @@ describe('LazyUsageReader', () => {
       )
     })
 
+    it(`arrives at the same of ${shape} in pieces of whole events, alone or joined, with what is cut between them`, () => {
+      fc.assert(
+        fc.property(documents, fc.array(fc.constantFrom('alone', 'joined', 'cut'), { minLength: 1 }), (each, ways) => {
+          const pieces: Buffer[] = []
+          for (const [index, document] of each.entries()) {
+            const event = Buffer.from(events(document))
+            const way = ways[index % ways.length]
+            if (way === 'joined' && pieces.length > 0) pieces.push(Buffer.concat([pieces.pop()!, event]))
+            else pieces.push(...cutAt(event, way === 'cut' ? [event.length - 9] : []))
+          }
+          expectSame(shape, events(...each), pieces)
+        }),
+        { numRuns: runs(300) },
+      )
+    })
+
+    it(`arrives at the same figures of ${shape}, whatever its lines end in`, () => {
+      const lineEnds = fc.array(fc.constantFrom('\n', '\r\n', '\r'), { minLength: 1, maxLength: 5 })
+      fc.assert(
+        fc.property(documents, lineEnds, anyCuts, (each, ends, cuts) => {
+          let line = 0
+          const body = events(...each).replaceAll('\n', () => ends[line++ % ends.length]!)
+          const collector = new UsageCollector(shape)
+          for (const document of sseDocuments(body)) collector.absorb(document as Raw)
+          const reader = readerOf(shape)
+          for (const piece of cutAt(Buffer.from(body), cuts)) reader.write(piece)
+          reader.end()
+          expect(figuresOf(reader)).to.deep.equal(figuresOf(collector))
+        }),
+        { numRuns: runs(300) },
+      )
+    })
+
     it(`knows of ${shape} what was stated by then, when the stream stops after each of its events`, () => {
       fc.assert(
         fc.property(documents, (each) => {

@@ -27,13 +27,10 @@ export function lineAround(lines: Buffer, at: number): { readonly from: number; 
   return { from: at === 0 ? 0 : lines.lastIndexOf(LF, at - 1) + 1, to: end === -1 ? lines.length : end + 1 }
 }
 
-/**
- * The JSON documents in a text of a document a line; lines that are none are passed over, as are those that hold none
- * of the candidates, where some are given.
- */
-export function lineDocuments(text: string, candidates?: readonly string[]): unknown[] {
+/** The JSON documents in a text of a document a line; lines that are none are passed over. */
+export function lineDocuments(text: string): unknown[] {
   return text.split('\n').flatMap((line) => {
-    if (line.trim() === '' || candidates?.some((candidate) => line.includes(candidate)) === false) return []
+    if (line.trim() === '') return []
     try {
       return [JSON.parse(line.startsWith('\ufeff') ? line.slice(1) : line)]
     } catch {

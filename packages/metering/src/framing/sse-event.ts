@@ -1,4 +1,7 @@
 const COLON = ':'
+const DATA = 'data:'
+/** A line's end and a blank line. */
+const MOST_BLANK_LINE = 3
 
 /** The `data` of each event in a piece of an event stream that holds whole events; lines of one event joined by LF. */
 export function sseData(text: string): string[] {
@@ -35,4 +38,17 @@ export function sseDocuments(text: string, candidates?: readonly string[]): unkn
       return []
     }
   })
+}
+
+/** The document of an event. The usual event has one line of data, after one that names it or none. */
+export function eventDocument(event: string): unknown {
+  const at = event.startsWith(DATA) ? 0 : event.indexOf(`\n${DATA}`) + 1
+  const lineEnd = event.indexOf('\n', at)
+  const isUsual = event.startsWith(DATA, at) && lineEnd !== -1 && event.length - lineEnd <= MOST_BLANK_LINE
+  if (!isUsual) return sseDocuments(event)[0]
+  try {
+    return JSON.parse(event.slice(at + DATA.length, lineEnd))
+  } catch {
+    return undefined
+  }
 }

@@ -38,6 +38,11 @@ export function eventAround(events: Buffer, at: number): { readonly from: number
 export function startOfLastEvent(events: Buffer): number {
   let end = events.length
   while (end > 0 && isLineEnd(events[end - 1])) end -= 1
+  if (end === 0) return 0
+  // Most lines end in LF, and are long: a search from line to line is quicker than a look at each byte.
+  let lf = events.lastIndexOf(LF, end - 1)
+  while (lf > 0 && !isLineEnd(events[lf - 1])) lf = events.lastIndexOf(LF, lf - 1)
+  if ((lf <= 0 || events[lf - 1] === LF) && !hasCr(events, lf + 1, end)) return lf <= 0 ? 0 : lf + 1
   for (let at = end - 1; at > 0; at -= 1) {
     if (!isLineEnd(events[at])) continue
     const lineEnd = events[at] === LF && events[at - 1] === CR ? at - 2 : at - 1
@@ -46,15 +51,33 @@ export function startOfLastEvent(events: Buffer): number {
   return 0
 }
 
+/** Whether some bytes end in a blank line of LF, as most events do. */
+export function endsInBlankLine(bytes: Buffer): boolean {
+  return bytes.length > 1 && bytes[bytes.length - 1] === LF && bytes[bytes.length - 2] === LF
+}
+
+function hasCr(bytes: Buffer, from: number, to: number): boolean {
+  const at = bytes.indexOf(CR, from)
+  return at !== -1 && at < to
+}
+
 function isLineEnd(byte: number | undefined): boolean {
   return byte === LF || byte === CR
 }
 
 /** Index behind the first event that ends after an index; -1 if none does. A CR at the very end may be half of a CRLF. */
 export function endOfEventAt(bytes: Buffer, at: number): number {
-  for (let end = bytes.indexOf(LF, at); end !== -1; end = bytes.indexOf(LF, end + 1))
-    if (isLineEnd(bytes[end + 1])) return bytes[end + 1] === CR && bytes[end + 2] === LF ? end + 3 : end + 2
-  for (let end = bytes.indexOf(CR, at); end !== -1; end = bytes.indexOf(CR, end + 1))
-    if (bytes[end + 1] === CR) return bytes[end + 2] === LF ? end + 3 : end + 2
-  return -1
+  let end = bytes.indexOf(LF, at)
+  while (end !== -1 && !isLineEnd(bytes[end + 1])) end = bytes.indexOf(LF, end + 1)
+  const cr = blankLineOfCr(end === -1 ? bytes : bytes.subarray(0, end), at)
+  if (cr !== -1) end = cr
+  if (end === -1) return -1
+  return bytes[end + 1] === CR && bytes[end + 2] === LF ? end + 3 : end + 2
+}
+
+/** Index of the first CR that another follows; -1 if none does. */
+function blankLineOfCr(bytes: Buffer, from: number): number {
+  let cr = bytes.indexOf(CR, from)
+  while (cr !== -1 && bytes[cr + 1] !== CR) cr = bytes.indexOf(CR, cr + 1)
+  return cr
 }

@@ -55,36 +55,30 @@ const OPENAI_UNMETERED: readonly ProviderRoute[] = [
 ]
 const CHAT = ['openai-chat'] as const
 const OPENAI_COMPATIBLE = ['openai-chat', 'openai-completions', 'openai-embeddings'] as const
+/** OpenAI's own, which Azure serves as well. */
+const OPENAI_OPERATIONS = [
+  ...OPENAI_COMPATIBLE,
+  'openai-responses',
+  'openai-compact',
+  'openai-images',
+  'openai-transcription',
+  'openai-speech',
+  'openai-realtime',
+] as const
 
 /** Providers and hosts, in no order that matters. */
 export const PROVIDERS: readonly Provider[] = [
   {
     id: 'openai',
     hosts: ['api.openai.com'],
-    serves: [
-      ...OPENAI_COMPATIBLE,
-      'openai-responses',
-      'openai-compact',
-      'openai-images',
-      'openai-transcription',
-      'openai-speech',
-      'openai-realtime',
-    ],
+    serves: OPENAI_OPERATIONS,
     unmetered: OPENAI_UNMETERED,
   },
   {
     id: 'azure.ai.openai',
     alias: ['azure', 'azure.openai', 'azure.ai.inference'],
     hosts: ['openai.azure.com', 'services.ai.azure.com', 'cognitiveservices.azure.com', 'models.ai.azure.com'],
-    serves: [
-      ...OPENAI_COMPATIBLE,
-      'openai-responses',
-      'openai-compact',
-      'openai-images',
-      'openai-transcription',
-      'openai-speech',
-      'openai-realtime',
-    ],
+    serves: OPENAI_OPERATIONS,
     unmetered: OPENAI_UNMETERED,
   },
   {

@@ -1,39 +1,25 @@
 import { KeptOutput } from '../framing/kept-output.ts'
 import { PendingBytes } from '../framing/pending-bytes.ts'
-import { sseDocuments } from '../framing/sse-event.ts'
-import { endOfEventAt, endOfLastEvent, startOfLastEvent } from '../framing/sse-framer.ts'
-import { isRaw, type Raw } from './reported-usage.ts'
-import { lastInk, mayClose, mayEndWith } from './stream-ending.ts'
+import { eventDocument } from '../framing/sse-event.ts'
+import { endOfLastEvent, endsInBlankLine, startOfLastEvent } from '../framing/sse-framer.ts'
+import { LookBack, NEAR_BYTES, type ReadEvent } from './look-back.ts'
+import { isRaw } from './reported-usage.ts'
+import { isNoEnd, lastInk, mayClose, mayEndWith } from './piece-end.ts'
 import { StreamUsageReader } from './stream-usage-reader.ts'
-import { UsageCollector, type UsageReading } from './usage-collector.ts'
-import { closingValues, endsStream, isTerminal, lastUsageAt, TAIL_BYTES, terminalMark } from './usage-marks.ts'
+import type { UsageCollector, UsageReading } from './usage-collector.ts'
+import { endsStream, isTerminal, TAIL_BYTES, terminalMark } from './usage-marks.ts'
 import type { UsageReader } from './usage-reader.ts'
+import { USAGE_SHAPES } from './usage-shapes.ts'
 
 /** So much is kept by reference, not looked at; what is more is read as it passes. */
 const MOST_PENDING_BYTES = 1_048_576
 /** So often the latest events are looked at, so that what figures cover can go. */
 const PEEK_EVERY_BYTES = 65_536
-/** How far from its ends a stream is looked at first: less than what Node takes from its pool of memory, which is fast. */
-const NEAR_BYTES = 1_200
-const MOST_HEAD_BYTES = 4_000
-/** So many events at the head of a stream are looked at. */
-const MOST_HEAD_EVENTS = 4
-const DATA = 'data:'
+const SPACE = 0x20
 /** A line's end and a blank line. */
 const MOST_BLANK_LINE = 3
 /** How far back the beginning of an event is looked for first that may end the stream by what it says. */
 const NEAR_CLOSING_BYTES = 256
-
-/** Something that an event says. */
-interface Statement {
-  readonly document: Raw
-  /** Has taken this document, */
-  readonly collector: UsageCollector
-  /** and so many that follow it. */
-  knowsOthers: number
-  /** Where it ends, if its figures cover all output so far; else 0. */
-  readonly coversTo: number
-}
 
 /**
  * Reads the usage of an event stream at its end: until then it keeps references to the bytes and looks at the last few
@@ -47,8 +33,10 @@ export class LazyUsageReader implements UsageReader {
   readonly #mark: Buffer | undefined
   /** One of them is in the event that ends the stream by what it says; empty where none does. */
   readonly #closings: readonly Buffer[]
+  /** Last byte of the mark; -1: there is none. */
+  readonly #markEnd: number
   /** The event that ends the stream by what it says, if it came last: it need not be parsed again. */
-  #closing: { readonly document: Raw; readonly from: number; readonly to: number } | undefined
+  #closing: ReadEvent | undefined
   /** What came since figures covered it; begins with an event. */
   readonly #pending = new PendingBytes()
   #peekAtBytes = PEEK_EVERY_BYTES
@@ -59,7 +47,8 @@ export class LazyUsageReader implements UsageReader {
   constructor(collector: UsageCollector) {
     this.#collector = collector
     this.#mark = terminalMark(collector.shape)
-    this.#closings = closingValues(collector.shape)
+    this.#closings = USAGE_SHAPES[collector.shape].closings
+    this.#markEnd = this.#mark?.at(-1) ?? -1
   }
 
   get reading(): UsageReading {
@@ -86,6 +75,11 @@ export class LazyUsageReader implements UsageReader {
     // What has begun there can end there.
     if (this.#eager !== undefined && this.#closings.length > 0) return this.#eager.write(bytes)
     this.#pending.push(bytes)
+    return isNoEnd(bytes, this.#markEnd, this.#closings.length > 0) ? -1 : this.#endAt(bytes)
+  }
+
+  /** Index in the latest piece from which it belongs to the event that ends the stream; -1: it does not end there. */
+  #endAt(bytes: Buffer): number {
     const last = lastInk(bytes)
     // Where network or provider send a few bytes at a time, the last ones alone tell most.
     if (last < 2 && !this.#endsEvent()) return -1
@@ -146,105 +140,11 @@ export class LazyUsageReader implements UsageReader {
    * @param most Look no farther back than so many bytes, and take nothing where that is not enough.
    */
   #lookBack(isOver: boolean, most: number): number {
-    const length = this.#pending.length
-    let found: readonly Statement[] = []
-    let before = length
-    let head: Statement | undefined
-    let isEnough = false
-    if (this.#closing?.to === length) {
-      before = this.#closing.from
-      const statement = this.#said(this.#closing.document, length)!
-      if (statement.coversTo > 0) {
-        found = [statement]
-        isEnough = this.#isEnough(found)
-      }
-    }
-    for (let near = NEAR_BYTES; !isEnough; near *= 4) {
-      const bytes = this.#pending.tail(near)
-      const start = length - bytes.length
-      for (let event = this.#eventBefore(bytes, before - start); event !== undefined;) {
-        // An event whose beginning is not among these bytes is seen in the next round.
-        if (event.from === 0 && start > 0) break
-        before = start + event.from
-        const end = event.to === -1 ? bytes.length : event.to
-        const isEvent = event.to !== -1 || isOver
-        const statement = isEvent ? this.#statement(bytes, event.from, end, start + end) : undefined
-        if (statement !== undefined) {
-          found = [statement, ...found]
-          isEnough = this.#isEnough(found)
-        }
-        event = isEnough ? undefined : this.#eventBefore(bytes, before - start)
-      }
-      if (isEnough || start === 0 || near >= most) break
-      if (found.length === 0 || head !== undefined) continue
-      head = this.#atHead(before)
-      isEnough = head !== undefined && this.#isEnough([head, ...found])
-      if (isEnough) break
-    }
-    if (most !== Infinity && !isEnough) return 0
-    if (this.#collector.reading.model === undefined && found[0]?.collector.reading.model === undefined)
-      head ??= this.#atHead(before)
-    this.#absorb(head === undefined ? found : [head, ...found])
-    return found.findLast(({ coversTo }) => coversTo > 0)?.coversTo ?? 0
-  }
-
-  /** Whether statements, with what is known, have an input, and an output that covers them: nothing before can matter. */
-  #isEnough(statements: readonly Statement[]): boolean {
-    const { collector } = statements[0]!
-    // The first one takes what the others say as well: then it knows all.
-    for (const { document } of statements.slice(1)) collector.absorb(document)
-    statements[0]!.knowsOthers = statements.length - 1
-    const { reported, coversOutput } = collector.reading
-    const input = reported?.input ?? this.#collector.reading.reported?.input
-    return coversOutput && reported?.output !== undefined && input !== undefined
-  }
-
-  #absorb(statements: readonly Statement[]): void {
-    const [first, ...rest] = statements
-    if (first === undefined) return
-    const { reported, model } = this.#collector.reading
-    // Where nothing was known, what knows these statements takes the place of what knows nothing.
-    const isNew = reported === undefined && model === undefined
-    if (isNew) this.#collector = first.collector
-    if (isNew && first.knowsOthers === rest.length) return
-    for (const { document } of isNew ? rest : statements) this.#collector.absorb(document)
-  }
-
-  /** The last event that begins before an index and can state usage. Its end is -1 where it is not complete. */
-  #eventBefore(bytes: Buffer, before: number): { readonly from: number; readonly to: number } | undefined {
-    const at = lastUsageAt(bytes, this.#collector.shape, before)
-    if (at === -1) return undefined
-    return { from: startOfLastEvent(bytes.subarray(0, at)), to: endOfEventAt(bytes, at) }
-  }
-
-  /** What the event at some bytes states. @param to Where it ends among what is pending. */
-  #statement(bytes: Buffer, from: number, end: number, to: number): Statement | undefined {
-    return this.#said(eventDocument(bytes.toString('utf8', from, end)), to)
-  }
-
-  #said(document: unknown, to: number): Statement | undefined {
-    if (!isRaw(document)) return undefined
-    const collector = new UsageCollector(this.#collector.shape)
-    return { document, collector, knowsOthers: 0, coversTo: collector.absorb(document) ? to : 0 }
-  }
-
-  /** What the stream's first document says, if its event ends before an index and is near. */
-  #atHead(before: number): Statement | undefined {
-    // The first piece alone needs no copy.
-    const piece = this.#pending.head(Math.min(this.#pending.pieces[0]?.length ?? 0, MOST_HEAD_BYTES, before))
-    return this.#firstIn(piece) ?? this.#firstIn(this.#pending.head(Math.min(MOST_HEAD_BYTES, before)))
-  }
-
-  #firstIn(bytes: Buffer): Statement | undefined {
-    let from = 0
-    for (let count = 0; count < MOST_HEAD_EVENTS; count += 1) {
-      const to = endOfEventAt(bytes, from)
-      if (to === -1) return undefined
-      const statement = this.#statement(bytes, from, to, 0)
-      if (statement !== undefined) return statement
-      from = to
-    }
-    return undefined
+    const back = new LookBack(this.#pending, this.#collector, isOver)
+    back.run(this.#closing?.to === this.#pending.length ? this.#closing : undefined, most)
+    if (most !== Infinity && !back.isEnough) return 0
+    this.#collector = back.absorbed()
+    return back.coveredTo
   }
 
   #endsEvent(): boolean {
@@ -252,44 +152,38 @@ export class LazyUsageReader implements UsageReader {
     return endOfLastEvent(tail) === tail.length
   }
 
+  /** The last of whole events; `undefined` where it begins farther back than so many bytes. */
+  #lastEvent(near: number): Buffer | undefined {
+    const { length } = this.#pending
+    const piece = this.#pending.before(0)!
+    const from = startOfLastEvent(piece)
+    // Most pieces are one whole event or several, and need no copy.
+    if (from > 0) return piece.subarray(from)
+    const before = this.#pending.before(1)
+    if (before === undefined || (piece[0]! > SPACE && endsInBlankLine(before))) return piece
+    const tail = this.#pending.tail(near)
+    const start = startOfLastEvent(tail)
+    return start === 0 && tail.length < length ? undefined : tail.subarray(start)
+  }
+
   /** Index in the latest piece at which the last event begins, if it ends the stream; else -1. */
   #terminalAt(pieceBytes: number): number {
-    const tail = this.#pending.tail(TAIL_BYTES)
-    if (endOfLastEvent(tail) !== tail.length) return -1
-    const start = startOfLastEvent(tail)
-    // Before it, there must be nothing or the end of an event.
-    if (start === 0 && tail.length < this.#pending.length) return -1
-    if (!isTerminal(tail.toString('latin1', start), this.#collector.shape)) return -1
-    return Math.max(0, pieceBytes - (tail.length - start))
+    if (!this.#endsEvent()) return -1
+    const event = this.#lastEvent(TAIL_BYTES)
+    if (event === undefined || event.length > TAIL_BYTES) return -1
+    return isTerminal(event.toString('latin1'), this.#collector.shape) ? Math.max(0, pieceBytes - event.length) : -1
   }
 
   /** As {@link #terminalAt}, where what the last event says ends the stream. It can be long. */
   #closingAt(pieceBytes: number): number {
     if (!this.#endsEvent()) return -1
-    for (let near = NEAR_CLOSING_BYTES; ; near *= 16) {
-      const tail = this.#pending.tail(near)
-      const start = startOfLastEvent(tail)
-      if (start === 0 && tail.length < this.#pending.length) continue
-      const event = tail.subarray(start)
-      if (!this.#closings.some((value) => event.includes(value))) return -1
-      const document = eventDocument(event.toString('utf8'))
-      if (!isRaw(document) || !endsStream(document, this.#collector.shape)) return -1
-      const to = this.#pending.length
-      this.#closing = { document, from: to - event.length, to }
-      return Math.max(0, pieceBytes - event.length)
-    }
-  }
-}
-
-/** The document of an event. The usual event has one line of data, after one that names it or none. */
-function eventDocument(event: string): unknown {
-  const at = event.startsWith(DATA) ? 0 : event.indexOf(`\n${DATA}`) + 1
-  const lineEnd = event.indexOf('\n', at)
-  const isUsual = event.startsWith(DATA, at) && lineEnd !== -1 && event.length - lineEnd <= MOST_BLANK_LINE
-  if (!isUsual) return sseDocuments(event)[0]
-  try {
-    return JSON.parse(event.slice(at + DATA.length, lineEnd))
-  } catch {
-    return undefined
+    let event: Buffer | undefined
+    for (let near = NEAR_CLOSING_BYTES; event === undefined; near *= 16) event = this.#lastEvent(near)
+    if (!this.#closings.some((value) => event.includes(value))) return -1
+    const document = eventDocument(event.toString('utf8'))
+    if (!isRaw(document) || !endsStream(document, this.#collector.shape)) return -1
+    const to = this.#pending.length
+    this.#closing = { document, from: to - event.length, to }
+    return Math.max(0, pieceBytes - event.length)
   }
 }

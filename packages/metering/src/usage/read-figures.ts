@@ -6,10 +6,17 @@ import { USAGE_WORDS, type FigureName, type UsageWords, type WordsName } from '.
 const DOLLARS_PER_TICK = 1e-10
 
 type Found = { -readonly [name in keyof ReportedUsage]: ReportedUsage[name] }
+/** A figure that a member states, and how many members come before this one that can. */
+interface Place {
+  readonly name: FigureName
+  readonly order: number
+  /** No other member can state it. */
+  readonly isOnly: boolean
+}
 /** What a member of a usage object is: a figure, or what holds some. */
 interface Entry {
   /** What it states. Of several members that state one figure, the first in its words counts. */
-  readonly figures: { readonly name: FigureName; readonly order: number }[]
+  readonly figures: Place[]
   inside?: Map<string, Entry>
 }
 interface Words extends UsageWords {
@@ -49,7 +56,7 @@ function entriesOf({ figures }: UsageWords): Map<string, Entry> {
       for (const [at, step] of steps.entries()) {
         const entry = inside.get(step) ?? { figures: [] }
         inside.set(step, entry)
-        if (at === steps.length - 1) entry.figures.push({ name: figure, order })
+        if (at === steps.length - 1) entry.figures.push({ name: figure, order, isOnly: places.length === 1 })
         else inside = entry.inside ??= new Map()
       }
     }
@@ -72,11 +79,11 @@ function collect(
     const value = raw[name]
     if (typeof value === 'number') {
       if (!Number.isFinite(value)) continue
-      for (const { name: figure, order } of figures) {
-        if (order > (orders[figure] ?? order)) continue
-        found[figure] = value
-        orders[figure] = order
+      for (const { name: figure, order, isOnly } of figures) {
         isFound = true
+        if (!isOnly && order > (orders[figure] ?? order)) continue
+        found[figure] = value
+        if (!isOnly) orders[figure] = order
       }
     } else if (inside !== undefined && typeof value === 'object' && value !== null) {
       const members = Array.isArray(value) ? inList(value, inside) : (value as Raw)

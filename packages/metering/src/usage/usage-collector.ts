@@ -26,7 +26,7 @@ export type HeaderValue = (name: string) => unknown
 
 /** Figures of one rank: merged objects, or the sum of objects that were read one by one. */
 interface Found {
-  readonly raw: Record<string, unknown>
+  readonly raw: Raw
   readonly words: WordsName | undefined
   readonly sum: ReportedUsage | undefined
 }
@@ -184,8 +184,8 @@ export class UsageCollector implements JsonPickTarget {
       const all = [before?.sum, readFigures(stated, words)].filter((each) => each !== undefined)
       this.#found[rank] = { raw: stated, words, sum: sumOf(all) }
     } else if (take === 'replace' || before === undefined) {
-      this.#found[rank] = { raw: keepFigures({}, raw), words, sum: undefined }
-    } else keepFigures(before.raw, raw, take === 'max')
+      this.#found[rank] = { raw: isClean(raw) ? raw : keepFigures({}, raw), words, sum: undefined }
+    } else this.#found[rank] = { ...before, raw: keepFigures({ ...before.raw }, raw, take === 'max') }
   }
 
   /** Forgets what a document has said of itself. */
@@ -222,20 +222,29 @@ export class UsageCollector implements JsonPickTarget {
   }
 
   #absorbNames(document: Raw): void {
-    // What an event says of its status is of that moment: its stream goes on.
-    const status = document['event_type'] === undefined ? document['status'] : undefined
-    const nested = this.shape === 'anthropic' ? document['message'] : (document['response'] ?? document['message'])
-    const model = document['model'] ?? document['modelVersion'] ?? modelIn(nested) ?? modelIn(document['session'])
-    const whole = model ?? modelIn(document['interaction'])
-    if (typeof whole === 'string' && whole !== '') this.#model = whole.slice(0, MOST_MODEL_CHARACTERS)
-    if (typeof status === 'string' && (this.shape === 'openai-responses' || this.shape === 'interactions'))
-      this.#isPending = status === 'queued' || status === 'in_progress'
+    const { shape } = this
+    const nested = shape === 'anthropic' ? document['message'] : (document['response'] ?? document['message'])
+    const model = document['model'] ?? document['modelVersion'] ?? modelIn(nested) ?? modelIn(this.#holder(document))
+    if (typeof model === 'string' && model !== '') this.#model = model.slice(0, MOST_MODEL_CHARACTERS)
+    if (shape === 'openai-responses' || shape === 'interactions') this.#absorbStatus(document)
     const tier = document['service_tier'] ?? (isRaw(nested) ? nested['service_tier'] : undefined)
     if (typeof tier === 'string' && tier !== 'auto') {
       this.#tier = tier.slice(0, MOST_TEXT_CHARACTERS)
       this.#isRead = false
     }
-    if (this.shape === 'media') this.#absorbMedia(document)
+    if (shape === 'media') this.#absorbMedia(document)
+  }
+
+  /** What else can name the model. */
+  #holder(document: Raw): unknown {
+    if (this.shape === 'realtime') return document['session']
+    return this.shape === 'interactions' ? document['interaction'] : undefined
+  }
+
+  #absorbStatus({ event_type: event, status }: Raw): void {
+    // What an event says of its status is of that moment: its stream goes on.
+    if (event === undefined && typeof status === 'string')
+      this.#isPending = status === 'queued' || status === 'in_progress'
   }
 
   #absorbMedia({ data, type, duration }: Raw): void {
@@ -287,13 +296,23 @@ function figuresOnly(value: unknown): unknown {
 function keepFigures(kept: Record<string, unknown>, raw: Raw, isLarger = false): Record<string, unknown> {
   for (const name in raw) {
     const value = raw[name]
-    if (value === null || value === undefined || name === '__proto__') continue
-    if (typeof value === 'string' && value.length > MOST_TEXT_CHARACTERS) continue
+    if (!isKept(name, value)) continue
     const before = kept[name]
     const isLess = isLarger && typeof before === 'number' && typeof value === 'number' && value < before
     if (!isLess) kept[name] = value
   }
   return kept
+}
+
+/** Whether all members of an object are kept, so that it needs no copy. */
+function isClean(raw: Raw): boolean {
+  for (const name in raw) if (!isKept(name, raw[name])) return false
+  return true
+}
+
+function isKept(name: string, value: unknown): boolean {
+  if (value === null || value === undefined || name === '__proto__') return false
+  return typeof value !== 'string' || value.length <= MOST_TEXT_CHARACTERS
 }
 
 /** `a.b` and a value as `{a: {b: value}}`. */
