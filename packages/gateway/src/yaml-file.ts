@@ -4,7 +4,7 @@ import { isScalar, LineCounter, parseDocument, visit, type Document } from 'yaml
 import { z } from 'zod'
 import type { Mistake } from './contradictions.ts'
 import { expanded, type Environment } from './environment.ts'
-import { mistakesOf } from './schema-mistakes.ts'
+import { mistakesOf, whatToWrite } from './schema-mistakes.ts'
 
 const WHOLE = /^\$\{[^}]+\}$/
 const NUMBER = /^-?(?:0|[1-9]\d{0,14})$/
@@ -69,13 +69,17 @@ export function readYaml<T>(text: string, file: string, environment: Environment
   if (broken.length > 0) throw new ConfigError(file, broken)
   const unset = expand(document, environment, place)
   if (unset.length > 0) throw new ConfigError(file, unset)
-  const parsed = schema.safeParse(valueOf(document, file))
+  const parsed = schema.safeParse(valueOf(document, file), { error: whatToWrite })
   const at = ({ path, message }: Mistake): ConfigMistake => ({
     ...place(offsetOf(document, path)),
     key: path.map(String).join('.'),
     message,
   })
-  const error = (mistakes: readonly Mistake[]): ConfigError => new ConfigError(file, mistakes.map(at))
+  const error = (mistakes: readonly Mistake[]): ConfigError =>
+    new ConfigError(
+      file,
+      mistakes.map(at).toSorted((one, other) => one.line - other.line || one.column - other.column),
+    )
   if (!parsed.success) throw error(parsed.error.issues.flatMap((issue) => mistakesOf(issue)))
   return { value: parsed.data, error }
 }

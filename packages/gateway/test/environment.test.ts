@@ -49,7 +49,7 @@ describe('variables in quota.yaml', () => {
   }
 
   it('takes a number in quotes for a text', () => {
-    expect(mistakeOf(`${LEAST}bodyLimitBytes: "\${SIZE}"`, { SIZE: '4096' })).to.include('expected number')
+    expect(mistakeOf(`${LEAST}bodyLimitBytes: "\${SIZE}"`, { SIZE: '4096' })).to.include('use a number, without quotes')
   })
 
   it('reads a secret from the file that NAME_FILE names, and trusts no default where that can not be read', () => {

@@ -29,16 +29,12 @@ function mistakesOf(read: () => unknown): readonly string[] {
 
 describe('parsePrices', () => {
   const MISTAKES: readonly [mistake: string, text: string, says: string][] = [
-    ['nothing', '', 'p.yaml:1:1: Invalid input: expected object'],
-    ['no prices', 'currency: USD', 'p.yaml:1:1: prices: Invalid input: expected array'],
+    ['nothing', '', 'p.yaml:1:1: use a map of keys and values'],
+    ['no prices', 'currency: USD', 'p.yaml:1:1: prices: it is not there: use a list'],
     ['an unknown key', 'prices: []\npricess: []', 'p.yaml:2:1: pricess: there is no such key'],
     ['a misspelt rate', 'prices:\n  - { model: a, inptu: 1 }', 'p.yaml:2:17: prices.0.inptu: there is no such key'],
-    ['a rate below nothing', 'prices:\n  - { model: a, input: -1 }', 'p.yaml:2:17: prices.0.input: Too small'],
-    [
-      'a rate that is a text',
-      'prices:\n  - { model: a, input: $1 }',
-      'p.yaml:2:17: prices.0.input: Invalid input: expected number',
-    ],
+    ['a rate below nothing', 'prices:\n  - { model: a, input: -1 }', 'p.yaml:2:17: prices.0.input: use at least 0'],
+    ['a rate that is a text', 'prices:\n  - { model: a, input: $1 }', 'p.yaml:2:17: prices.0.input: use a number'],
     [
       'a rate that is too fine',
       'prices:\n  - { model: a, input: 0.00000000001 }',
