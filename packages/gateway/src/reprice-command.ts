@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { moneyText, QuotaError, reprice, type PriceBook, type RepriceSummary, type Unpriced } from '@tallygate/core'
 import { SqliteLedger } from '@tallygate/store-sql'
@@ -37,7 +38,11 @@ export async function repriceCommand(options: RepriceCommandOptions): Promise<st
   const fromMs = instantOf(options.from, '--from')
   const toMs = instantOf(options.to, '--to') + (DATE.test(options.to) ? DAY_MS : 0)
   if (fromMs >= toMs) throw new QuotaError('ERR_QUOTA_CONFIG', 'the range is empty: --from must be before --to')
-  const ledger = await SqliteLedger.open({ file: resolve(folder, config.ledger ?? '.tallygate/usage.db') })
+  const file = resolve(folder, config.ledger ?? '.tallygate/usage.db')
+  // Opened, it would be made, and be empty.
+  if (!existsSync(file))
+    throw new QuotaError('ERR_QUOTA_CONFIG', `there is no ledger ${file}: name the configuration of its gateway`)
+  const ledger = await SqliteLedger.open({ file })
   try {
     const summary = await reprice({
       ledger,

@@ -1,12 +1,9 @@
 import { execFile } from 'node:child_process'
-import { renameSync, writeFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { existsSync, renameSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { loadConfig, startGateway } from '@tallygate/gateway'
 import { expect } from 'chai'
-import { chat, closeAll, get, onClose, run, SECRETS, writeConfig, type Setting } from './running-gateway.ts'
-
-const COMMAND = join(dirname(fileURLToPath(import.meta.resolve('@tallygate/gateway'))), '../bin/tallygate.js')
+import { chat, closeAll, COMMAND, get, onClose, run, SECRETS, writeConfig, type Setting } from './running-gateway.ts'
 
 /** A configuration whose one plan has a budget, and what else a test says. */
 const text = (url: string, plan: string, prices = './prices.yaml'): string => `listen: { port: 0 }
@@ -152,9 +149,11 @@ describe('a budget in quota.yaml', () => {
       [['--to', '2019-01-01'], /the range is empty/],
       [['--unpriced', 'free'], /--unpriced is free/],
       [['--prices', 'none.yaml'], /none\.yaml:1:1: can't be read/],
+      [['--prices', 'starter'], /^there is no ledger [^\n]*usage\.db: name the configuration of its gateway\n$/],
     ] as const) {
       const { status, stderr } = await reprice(...args)
       expect([status, says.test(stderr)], stderr).to.deep.equal([1, true])
     }
+    expect(existsSync(join(setting.folder, '.tallygate'))).to.equal(false)
   })
 })

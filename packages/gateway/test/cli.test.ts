@@ -4,13 +4,13 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { get as httpGet, request, type IncomingMessage } from 'node:http'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { join } from 'node:path'
 import { SqliteLedger } from '@tallygate/store-sql'
 import { expect } from 'chai'
 import {
   chat,
   closeAll,
+  COMMAND,
   get,
   onClose,
   PROMPT,
@@ -19,11 +19,6 @@ import {
   writeSetting,
   type Setting,
 } from './running-gateway.ts'
-
-const manifest = join(dirname(fileURLToPath(import.meta.resolve('@tallygate/gateway'))), '../package.json')
-const { bin } = JSON.parse(readFileSync(manifest, 'utf8')) as { bin: Record<string, string> }
-/** The command of the package, as `npx tallygate` finds it. */
-const COMMAND = join(dirname(manifest), bin['tallygate']!)
 
 describe('tallygate check-config', () => {
   const LEAST = 'providers: { openai: { target: https://api.openai.com } }\n'
@@ -75,6 +70,12 @@ describe('tallygate schema', () => {
     const out = join(folder, 'quota.schema.json')
     expect(spawnSync(process.execPath, [COMMAND, 'schema', '--out', out], { encoding: 'utf8' }).stdout).to.equal('')
     expect(readFileSync(out, 'utf8')).to.equal(printed.stdout)
+  })
+
+  it('exits 1 with one line for a file that can not be written', () => {
+    const { status, stderr } = spawnSync(process.execPath, [COMMAND, 'schema', '--out', folder], { encoding: 'utf8' })
+    expect(status).to.equal(1)
+    expect(stderr).to.match(/^error: --out can't be written: EISDIR[^\n]*\n$/)
   })
 })
 
@@ -219,51 +220,6 @@ describe('tallygate serve', () => {
     while (!output.includes('can not be put into force')) await once(child.stdout!, 'data')
     expect(output).to.match(/quota\.yaml:\d+:1: plnas: there is no such key/)
     expect((await chat(url)).status).to.equal(429)
-  })
-
-  it('explains what would become of a call, as the counters of the running gateway stand', async () => {
-    await start('overrides: [{ for: { key: caller }, limit: trial/requests, quota: 2 }]')
-    await chat(url)
-    const explain = async (...args: string[]): Promise<{ code: number | null; out: string }> => {
-      const asking = spawn(
-        process.execPath,
-        [COMMAND, 'explain', '--config', setting.file, '--url', administrationUrl, ...args],
-        { cwd: setting.folder },
-      )
-      let out = ''
-      for (const stream of [asking.stdout, asking.stderr])
-        stream.setEncoding('utf8').on('data', (chunk: string) => (out += chunk))
-      const [code] = (await once(asking, 'close')) as [number | null]
-      return { code, out }
-    }
-    const admitted = await explain('--key', 'caller', '--model', 'gpt-4o')
-    expect(admitted.out).to.equal(
-      'It would be admitted.\n' +
-        '* trial/requests (from registry, quota of key caller)\n' +
-        '    1 of 2 requests, fixed 1 day UTC, fits, refuse\n' +
-        '    can be exceeded by 0\n',
-    )
-    expect(admitted.code).to.equal(0)
-    await chat(url)
-    const [refused, document, nobody, wrong, away] = await Promise.all([
-      explain('--key', 'caller'),
-      explain('--key', 'caller', '--json'),
-      explain('--key', 'nobody'),
-      explain('--key', 'caller', '--amount', 'bananas=5'),
-      explain('--key', 'caller', '--url', 'http://127.0.0.1:1'),
-    ])
-    expect(refused.out).to.match(
-      /^It would be refused: no-room, room at \d{4}-.*\n\* trial\/requests .*\n.*no room for this call/,
-    )
-    expect(JSON.parse(document.out)).to.include({ admitted: false })
-    expect(nobody.out).to.equal('It would be admitted.\nNo limit is for it.\n')
-    expect(wrong).to.deep.equal({
-      code: 1,
-      out: '--amount is bananas=5: use a unit and a number, such as tokens=1200\n',
-    })
-    expect(away.out).to.match(
-      /^no gateway answers at http:\/\/127\.0\.0\.1:1 \(.*\): start it, or name it with --url\n$/,
-    )
   })
 
   it('exits 1 with one line that says why it can not start', async () => {
