@@ -57,7 +57,9 @@ function proxyEvents(...[events]: Parameters<Plugin<Request>>): void {
   events.on('proxyRes', (proxyRes, req) => cleanAnswer(proxyRes, of(req).isSwapped))
   events.on('error', (error, req, res) => {
     if (req === undefined || res === undefined || !('setHeader' in res)) return
-    void failureOf(error, req, res as NonNullable<Request['res']>, of(req).watch.wasSilent(req))
+    const { watch, target } = of(req)
+    const failure = { error, host: target.hostname ?? '', wasSilent: watch.wasSilent(req) }
+    void failureOf(failure, req, res as NonNullable<Request['res']>)
   })
   events.on('econnreset', () => {})
 }

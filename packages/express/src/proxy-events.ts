@@ -71,18 +71,25 @@ function hide(headers: IncomingMessage['headers'], name: 'connection' | 'keep-al
   Object.defineProperty(headers, name, { value: headers[name] ?? otherwise, enumerable: false })
 }
 
-/**
- * Answers a call whose provider did not, in the caller's dialect.
- *
- * @param wasSilent The provider has said nothing for too long.
- */
-export async function failureOf(error: Error, req: Request, res: Response, wasSilent: boolean): Promise<void> {
+/** A call whose provider did not answer. */
+export interface Failure {
+  readonly error: Error
+  /** Of the provider: for the log, and for no caller. */
+  readonly host: string
+  /** The provider has said nothing for too long. */
+  readonly wasSilent: boolean
+}
+
+/** Answers a call whose provider did not, in the caller's dialect, and tells the log why. */
+export async function failureOf({ error, host, wasSilent }: Failure, req: Request, res: Response): Promise<void> {
   // The caller has hung up, or the answer was under way: it ends as it can.
   const context = contextIn(req)
   if (res.destroyed || req.socket.destroyed || res.headersSent || context === undefined) {
     res.destroy()
     return
   }
+  const cause = wasSilent ? 'it said nothing for too long' : error.message || (error as NodeJS.ErrnoException).code
+  context.quota.logger.warn('a provider did not answer a call', { host, cause, attempt: context.attemptId })
   await sendDenial(await denialOf(error, context.call, wasSilent), {}, req, res, () => {})
 }
 

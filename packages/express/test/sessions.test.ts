@@ -361,6 +361,7 @@ describe('sessions over WebSocket', () => {
       const other = await openSessionBed()
       other.provider.realtime = { extension: 'permessage-deflate' }
       expect((await openSession(other.port)).status).to.equal(502)
+      expect(other.logged.join()).to.match(/^a provider did not answer a call .*an extension that was not offered/)
     })
 
     it('get 504 where the provider says nothing', async () => {
