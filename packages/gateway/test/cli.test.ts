@@ -222,6 +222,47 @@ describe('tallygate serve', () => {
     expect((await chat(url)).status).to.equal(429)
   })
 
+  it('says of all that the docs name that only a start reads it, and of nothing else', async () => {
+    const docs = readFileSync(new URL('../../../docs/quota-yaml.md', import.meta.url), 'utf8')
+    const [, named = ''] = /Only a start reads ([^;]*);/.exec(docs) ?? []
+    await start('', { log: 'info' })
+    const changed = readFileSync(setting.file, 'utf8')
+      .replace('listen: { port: 0 }', 'listen: { port: 1 }')
+      .replace('administration: { port: 0', 'administration: { host: localhost, port: 1')
+      .replace(/pepper: .*/, `pepper: another-${SECRETS.pepper}`)
+    const further = `counters: redis://127.0.0.1:1
+ledger: elsewhere.db
+durability: power
+durableWithin: 1s
+onLateEntry: break
+decideWithin: 1s
+rateLimitHeaders: [x]
+exhaustedStatus: 402
+nodes: 2
+spareRetries: 1m
+estimates: { seconds: 1 }
+sampleCounts: never
+outputEstimate: learned
+bodyLimitBytes: 2048
+guards: { guesses: off }
+reportPath: /mine
+unregistered: pass
+trustProxy: loopback
+combine: any
+severalGroups: any
+defaultPlans: []
+shutdown: { delay: 0s }
+prices: starter
+overrides: []
+assignments: []`
+    writeFileSync(setting.file, `${changed.replaceAll(/, credential: \{[^}]*\}/g, '')}${further}\n`)
+    child.kill('SIGHUP')
+    while (!output.includes('was read again')) await once(child.stdout!, 'data')
+    const [, members = ''] = /"members":\[([^\]]*)\]/.exec(output) ?? []
+    const inDocs = [...named.matchAll(/`([^`]+)`/g)].map(([, member]) => member)
+    expect(members.split(',').map((member) => member.slice(1, -1))).to.have.members(inDocs)
+  })
+
   it('exits 1 with one line that says why it can not start', async () => {
     await start()
     const broken = readFileSync(setting.file, 'utf8').replace(
