@@ -148,3 +148,12 @@ function parsed(text: string): unknown {
     return undefined
   }
 }
+
+/** Waits for something, at most so long. */
+export async function until(holds: () => boolean | Promise<boolean>, withinMs = 3_000): Promise<void> {
+  const untilMs = performance.now() + withinMs
+  while (!(await holds())) {
+    if (performance.now() > untilMs) throw new Error(`it does not come about within ${withinMs} ms: ${String(holds)}`)
+    await new Promise((resolve) => setTimeout(resolve, 5))
+  }
+}
