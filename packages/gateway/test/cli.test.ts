@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { SqliteLedger } from '@tallygate/store-sql'
 import { expect } from 'chai'
+import { LEAST } from './config-mistakes.ts'
 import {
   chat,
   closeAll,
@@ -21,7 +22,6 @@ import {
 } from './running-gateway.ts'
 
 describe('tallygate check-config', () => {
-  const LEAST = 'providers: { openai: { target: https://api.openai.com } }\n'
   const folder = mkdtempSync(join(tmpdir(), 'tallygate-cli-'))
   after(() => rmSync(folder, { recursive: true, force: true }))
 

@@ -3,12 +3,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseConfig, type Config } from '@tallygate/gateway'
 import { expect } from 'chai'
+import { LEAST, SECRET } from './config-mistakes.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'tallygate-environment-'))
 after(() => rmSync(folder, { recursive: true, force: true }))
-
-const LEAST = 'providers: { openai: { target: https://api.openai.com } }\n'
-const SECRET = 'sk-a-secret-that-nobody-may-see'
 
 function mistakeOf(text: string, environment: Record<string, string>): string {
   try {
