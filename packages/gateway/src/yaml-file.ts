@@ -73,7 +73,7 @@ export function readYaml<T>(text: string, file: string, environment: Environment
   const at = ({ path, message }: Mistake): ConfigMistake => ({
     ...place(offsetOf(document, path)),
     key: path.map(String).join('.'),
-    message,
+    message: withoutPlace(message, path),
   })
   const error = (mistakes: readonly Mistake[]): ConfigError =>
     new ConfigError(
@@ -82,6 +82,12 @@ export function readYaml<T>(text: string, file: string, environment: Environment
     )
   if (!parsed.success) throw error(parsed.error.issues.flatMap((issue) => mistakesOf(issue)))
   return { value: parsed.data, error }
+}
+
+/** A message that begins with its place, as those of typed objects do: here the place stands before it already. */
+function withoutPlace(message: string, path: readonly PropertyKey[]): string {
+  const place = path.map((name) => (typeof name === 'number' ? `[${name}]` : `.${String(name)}`)).join('')
+  return message.startsWith(`${place.slice(1)} `) ? message.slice(place.length) : message
 }
 
 /** @throws ConfigError for aliases that would unfold to more than any configuration needs. */

@@ -43,12 +43,12 @@ describe('parsePrices', () => {
     [
       'a price without rates',
       'prices:\n  - { model: a }',
-      'p.yaml:2:5: prices.0: prices[0] has no rate: use at least one of input',
+      'p.yaml:2:5: prices.0: has no rate: use at least one of input',
     ],
     [
       'a day that there is none of',
       'prices:\n  - { model: a, from: 2026-02-30, input: 1 }',
-      'p.yaml:2:17: prices.0.from: prices[0].from is "2026-02-30"',
+      'p.yaml:2:17: prices.0.from: is "2026-02-30"',
     ],
     [
       'a date in other words',
@@ -58,7 +58,7 @@ describe('parsePrices', () => {
     [
       'a model twice',
       'prices:\n  - { model: a, input: 1 }\n  - { model: A, input: 2 }',
-      'p.yaml:3:7: prices.1.model: prices[1].model is "a": prices[0] has the same from the same day',
+      'p.yaml:3:7: prices.1.model: is "a": prices[0] has the same from the same day',
     ],
     [
       'a threshold that is none',
