@@ -1,6 +1,7 @@
 import { dollars, MAX_UNITS, UNITS } from '@tallygate/core'
 import { z } from 'zod'
 import { DURATION, durationMs } from './duration.ts'
+import { instantMs } from './instant.ts'
 
 const CALENDAR = ['second', 'minute', 'hour', 'day', 'week', 'month', 'year'] as const
 
@@ -122,10 +123,7 @@ const callers = { tenant: z.string().optional(), user: z.string().optional(), ke
 const match = z.strictObject({ ...callers, group: z.string().optional() })
 const date = z
   .string()
-  .refine(
-    (text) => /^\d{4}-\d{2}-\d{2}(?:T|$)/.test(text) && !Number.isNaN(Date.parse(text)),
-    'use a date such as 2027-01-31 or 2027-01-31T12:00:00Z',
-  )
+  .refine((text) => instantMs(text) !== undefined, 'use a date such as 2027-01-31, in UTC, or 2027-01-31T12:00:00Z')
 const assignment = z.strictObject({
   for: match,
   plans: z.array(z.string()),

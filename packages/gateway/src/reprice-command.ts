@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { moneyText, QuotaError, reprice, type PriceBook, type RepriceSummary, type Unpriced } from '@tallygate/core'
 import { SqliteLedger } from '@tallygate/store-sql'
+import { instantMs } from './instant.ts'
 import { loadConfig } from './load-config.ts'
 import { readPrices } from './price-files.ts'
 
@@ -18,8 +19,6 @@ export interface RepriceCommandOptions {
 }
 
 const DAY_MS = 86_400_000
-const DATE = /^\d{4}-\d{2}-\d{2}$/
-const INSTANT = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(?::\d{2}(?:\.\d{1,3})?)?Z$/
 const UNPRICED: readonly string[] = ['refuse', 'flag', 'family-max']
 
 /**
@@ -36,7 +35,7 @@ export async function repriceCommand(options: RepriceCommandOptions): Promise<st
   if (!UNPRICED.includes(unpriced))
     throw new QuotaError('ERR_QUOTA_CONFIG', `--unpriced is ${unpriced}: use ${UNPRICED.join(', ')}`)
   const fromMs = instantOf(options.from, '--from')
-  const toMs = instantOf(options.to, '--to') + (DATE.test(options.to) ? DAY_MS : 0)
+  const toMs = instantOf(options.to, '--to') + (options.to.includes('T') ? 0 : DAY_MS)
   if (fromMs >= toMs) throw new QuotaError('ERR_QUOTA_CONFIG', 'the range is empty: --from must be before --to')
   const file = resolve(folder, config.ledger ?? '.tallygate/usage.db')
   // Opened, it would be made, and be empty.
@@ -58,11 +57,9 @@ export async function repriceCommand(options: RepriceCommandOptions): Promise<st
   }
 }
 
-/** A date, at its beginning in UTC, or an instant. */
 function instantOf(text: string, option: string): number {
-  const ms = DATE.test(text) || INSTANT.test(text) ? Date.parse(text) : Number.NaN
-  // `Date.parse` takes a 30th of February for a day in March.
-  if (Number.isNaN(ms) || new Date(ms).toISOString().slice(0, 10) !== text.slice(0, 10))
+  const ms = instantMs(text)
+  if (ms === undefined)
     throw new QuotaError('ERR_QUOTA_CONFIG', `${option} is ${text}: use a date such as 2026-01-31, in UTC`)
   return ms
 }

@@ -148,6 +148,13 @@ describe('parseConfig', () => {
       keyed('{ id: two, secret: another-long-secret, expires: 31.01.2027 }'),
       'quota.yaml:5:45: keys.1.expires: use a date',
     ],
+    ...['2027-02-30', '2027-13-01', '2027-01-31T25:00Z', '2027-01-31T12:00:00', '2027-01-31 12:00Z'].map(
+      (date): MistakeCase => [
+        `${date}, which is no date that all agree on`,
+        keyed(`{ id: two, secret: another-long-secret, expires: ${date} }`),
+        'quota.yaml:5:45: keys.1.expires: use a date such as 2027-01-31, in UTC',
+      ],
+    ),
     [
       'a short key of an administrator',
       `${LEAST}administration: { keys: [admin] }`,
@@ -170,6 +177,11 @@ describe('parseConfig', () => {
     ['a reference that does not end', `${LEAST}pepper: "\${AB"`, 'quota.yaml:2:9: ${AB: use ${NAME}'],
   ]
   tellsPlaces(MISTAKES)
+
+  for (const date of ['2028-02-29', '2027-01-31T12:00Z', '2027-01-31T12:00:00.5Z', '2027-01-31T12:00:00+05:30'])
+    it(`takes ${date} for a date`, () => {
+      expect(mistakesOf(keyed(`{ id: two, secret: another-long-secret, expires: ${date} }`))).to.deep.equal([])
+    })
 
   it('tells all mistakes of a kind at once, as they stand in the file', () => {
     const text = `foo: 1\n${LEAST}log: loud\nlisten: { prot: 1, port: -1 }\nbar: 2`
