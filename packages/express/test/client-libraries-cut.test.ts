@@ -6,7 +6,7 @@ import { GoogleGenAI } from '@google/genai'
 import { streamText } from 'ai'
 import { expect } from 'chai'
 import OpenAI from 'openai'
-import { AHEAD, KEY, messages, proxied, QUOTA, tokensOf, under, type Read } from './cut-bed.ts'
+import { AHEAD, KEY, messages, streaming, QUOTA, tokensOf, under, type Read } from './cut-bed.ts'
 import { closeTestBeds, openTestBed, until } from './test-bed.ts'
 
 const openai = (url: string): OpenAI => new OpenAI({ apiKey: KEY, baseURL: `${url}/v1`, maxRetries: 0 })
@@ -144,7 +144,7 @@ describe('a stream that is cut at its quota', () => {
   for (const { library, read, reason, model } of LIBRARIES) {
     it(`${library}: ends as one that was too long, its provider is stopped, and the ledger holds what was sent`, async () => {
       const bed = await openTestBed(under())
-      const got = await read(await proxied(bed))
+      const got = await read(await streaming(bed))
       const endedAtMs = Date.now()
       expect(got.reason).to.equal(reason)
       const [entry, ...others] = await bed.entries()

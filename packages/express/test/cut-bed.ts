@@ -1,10 +1,8 @@
 import type { Limit } from '@tallygate/core'
-import { llmProxy, quotaMiddleware } from '@tallygate/express'
 import type { QuotaOptions } from '@tallygate/flow'
 import type { Script } from '@tallygate/testkit'
-import express from 'express'
 import { get_encoding } from 'tiktoken'
-import type { TestBed } from './test-bed.ts'
+import { proxied, type TestBed } from './test-bed.ts'
 
 export const KEY = 'sk-a-key'
 export const messages = [{ role: 'user' as const, content: 'Tell me of rivers.' }]
@@ -23,10 +21,10 @@ export const under = (limit: Partial<Limit> = {}): Partial<QuotaOptions> => ({
   defaultPlans: ['p'],
 })
 
-/** Serves a provider, which goes on and on unless told otherwise, through a proxy that meters it. */
-export async function proxied(bed: TestBed, script: Script = ENDLESS): Promise<string> {
+/** Serves the provider of a bed, which goes on and on unless told otherwise. */
+export function streaming(bed: TestBed, script: Script = ENDLESS): Promise<string> {
   bed.provider.script = script
-  return bed.serve(express().use(quotaMiddleware({ quota: bed.quota }), llmProxy({ target: bed.provider.url })))
+  return proxied(bed)
 }
 
 const encoding = get_encoding('o200k_base')

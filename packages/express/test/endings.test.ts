@@ -5,7 +5,7 @@ import { tokenFamily } from '@tallygate/metering'
 import { expect } from 'chai'
 import express from 'express'
 import { get_encoding } from 'tiktoken'
-import { ask, closeTestBeds, HELLO, openTestBed, type TestBed } from './test-bed.ts'
+import { ask, closeTestBeds, HELLO, openTestBed, proxied } from './test-bed.ts'
 
 /** A text whose tokens are easy to lose count of. */
 const TEXT = Array.from(
@@ -74,12 +74,6 @@ function tokensOf(text: string, model: string): number {
   // The encoding puts three digits into a token; some families count them one by one.
   const digits = [...text.matchAll(/\d+/g)].reduce((sum, [run]) => sum + run.length - Math.ceil(run.length / 3), 0)
   return (count + digits * (calibrated?.perDigit ?? 0)) * (calibrated?.output.factor ?? 1)
-}
-
-async function proxied(bed: TestBed): Promise<string> {
-  return bed.serve(
-    express().use(quotaMiddleware({ quota: bed.quota }), llmProxy({ target: bed.provider.url, credential: 'pass' })),
-  )
 }
 
 /** Sends a request and hangs up as soon as the answer is so many bytes long. Returns what it got of the body. */

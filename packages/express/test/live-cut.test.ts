@@ -4,7 +4,7 @@ import { RedisCounterStore } from '@tallygate/store-redis'
 import { startRedis } from '@tallygate/testkit'
 import { expect } from 'chai'
 import express from 'express'
-import { AHEAD, ENDLESS, KEY, messages, proxied, QUOTA, tokensOf, under, type Read } from './cut-bed.ts'
+import { AHEAD, ENDLESS, KEY, messages, streaming, QUOTA, tokensOf, under, type Read } from './cut-bed.ts'
 import { ask, closeTestBeds, openTestBed, until, type TestBed } from './test-bed.ts'
 
 const CHAT = { model: 'gpt-4o', messages, stream: true }
@@ -30,7 +30,7 @@ describe('quotas that streams use up', () => {
     const quota = 6_000
     const streams = 20
     const bed = await openTestBed(under({ quota, per: [] }))
-    const url = await proxied(bed)
+    const url = await streaming(bed)
     const answers = await Promise.all(
       Array.from({ length: streams }, (_, n) => ask(url, { key: `sk-key-${n}`, body: CHAT })),
     )
@@ -42,7 +42,7 @@ describe('quotas that streams use up', () => {
     const input = entries.reduce((sum, { usage }) => sum + usage!.inputTokens!, 0)
     expect(written + input).to.be.within(quota - 100, quota + admitted.length * AHEAD)
     expect(await bed.used('t', entries[0]!.subject)).to.equal(written + input)
-    for (const { brokenOffAtMs } of bed.provider.requests) expect(brokenOffAtMs).to.be.a('number')
+    await until(() => bed.provider.requests.every(({ brokenOffAtMs }) => brokenOffAtMs !== undefined))
     expect(await openHolds(bed, entries)).to.equal(0)
   }).timeout(60_000)
 
@@ -56,7 +56,7 @@ describe('quotas that streams use up', () => {
       )
       const answers = await Promise.all(
         nodes.map(async (bed, node) => {
-          const url = await proxied(bed)
+          const url = await streaming(bed)
           return Promise.all([0, 1, 2].map((n) => ask(url, { key: `sk-key-${node}-${n}`, body: CHAT })))
         }),
       )
@@ -74,7 +74,7 @@ describe('quotas that streams use up', () => {
 
   it('let a stream go on that is topped up', async () => {
     const bed = await openTestBed(under())
-    const url = await proxied(bed, { ...ENDLESS, text: ENDLESS.text.slice(0, 6_000) })
+    const url = await streaming(bed, { ...ENDLESS, text: ENDLESS.text.slice(0, 6_000) })
     const response = await fetch(`${url}/v1/chat/completions`, {
       method: 'POST',
       headers: { 'content-type': 'application/json', authorization: `Bearer ${KEY}` },
@@ -95,7 +95,7 @@ describe('quotas that streams use up', () => {
   for (const limit of [{ onStream: 'finish' }, { mode: 'shadow' }, { onTrip: 'flag' }] as const) {
     it(`cut nothing with ${JSON.stringify(limit)}`, async () => {
       const bed = await openTestBed(under({ ...limit, quota: 300 }))
-      const url = await proxied(bed, { ...ENDLESS, text: ENDLESS.text.slice(0, 4_000) })
+      const url = await streaming(bed, { ...ENDLESS, text: ENDLESS.text.slice(0, 4_000) })
       const { text } = await ask(url, { body: CHAT })
       expect(readChat(text)).to.deep.equal({ text: ENDLESS.text.slice(0, 4_000).trimEnd(), reason: 'stop' })
       const [entry] = await bed.entries()
@@ -145,7 +145,7 @@ describe('quotas that streams use up', () => {
 
   it('are counted once where the caller hangs up just when it is cut', async () => {
     const bed = await openTestBed(under())
-    const url = await proxied(bed)
+    const url = await streaming(bed)
     await Promise.all(
       [0, 40, 80, 90, 95, 100].map(async (share, n) => {
         const abort = new AbortController()
@@ -179,7 +179,7 @@ describe('quotas that streams use up', () => {
 
   it('cut an array of JSON behind a whole document, and a compressed stream in plain bytes', async () => {
     const bed = await openTestBed(under())
-    const url = await proxied(bed)
+    const url = await streaming(bed)
     const body = {
       contents: [{ role: 'user', parts: [{ text: 'Hello!' }] }],
       generationConfig: { maxOutputTokens: 50 },
@@ -198,7 +198,7 @@ describe('quotas that streams use up', () => {
 
   it('cut at the quota what may reserve more than that', async () => {
     const bed = await openTestBed(under({ trip: 'reached' }))
-    const url = await proxied(bed)
+    const url = await streaming(bed)
     const { text } = await ask(url, { body: { ...CHAT, max_tokens: 50_000 } })
     expect(readChat(text).reason).to.equal('length')
     expect(await bed.used('t')).to.be.within(QUOTA - 10, QUOTA + AHEAD)
@@ -225,7 +225,7 @@ describe('quotas that streams use up', () => {
 
   it('leave answers alone that are no streams', async () => {
     const bed = await openTestBed(under({ quota: 300 }))
-    const url = await proxied(bed, { text: ENDLESS.text.slice(0, 4_000) })
+    const url = await streaming(bed, { text: ENDLESS.text.slice(0, 4_000) })
     const { status, json } = await ask(url, { body: { ...CHAT, stream: false } })
     expect([status, json.choices[0].finish_reason]).to.deep.equal([200, 'stop'])
     expect((await bed.entries())[0]!.usage!.flags ?? []).to.not.include('cut-at-quota')

@@ -3,6 +3,7 @@ import { createServer, type RequestListener, type Server } from 'node:http'
 import { createRequire } from 'node:module'
 import type { AddressInfo } from 'node:net'
 import { MemoryCounterStore, MemoryLedger, type UsageEntry } from '@tallygate/core'
+import { llmProxy, quotaMiddleware, type QuotaMiddlewareOptions } from '@tallygate/express'
 import { createQuota, type Quota, type QuotaOptions } from '@tallygate/flow'
 import { SettableClock, startScriptedProvider, type ScriptedProvider } from '@tallygate/testkit'
 import express5 from 'express'
@@ -113,6 +114,12 @@ export async function openTestBed(options: Partial<QuotaOptions> = {}): Promise<
       return statuses.find(({ bound }) => bound.limit.name === limit)!.used
     },
   }
+}
+
+/** Serves the provider of a bed as most hosts do, and metered. */
+export function proxied(bed: TestBed, options: Omit<QuotaMiddlewareOptions, 'quota'> = {}): Promise<string> {
+  const { quota, provider } = bed
+  return bed.serve(express5().use(quotaMiddleware({ quota, ...options }), llmProxy({ target: provider.url })))
 }
 
 /** For `afterEach`: closes whatever tests have opened. */
