@@ -1,4 +1,5 @@
 import { QuotaError, UNITS } from '@tallygate/core'
+import { refusesUnregistered } from './caller-options.ts'
 import type { Config } from './config-schema.ts'
 import { loadConfig } from './load-config.ts'
 
@@ -43,14 +44,12 @@ export async function explainCommand(options: ExplainOptions): Promise<string> {
 }
 
 /** The tenant of the key. Of a key that nobody has handed out, the gateway would say that no limit is for it. */
-function tenantOf({ keys = [], unregistered }: Config, { config, key, tenant }: ExplainOptions): string | undefined {
+function tenantOf(config: Config, { config: file, key, tenant }: ExplainOptions): string | undefined {
+  const { keys = [] } = config
   const found = keys.find(({ id }) => id === key)
-  const refusesOthers = (unregistered ?? (keys.length === 0 ? 'pass' : 'refuse')) === 'refuse'
   const wrong = (what: string): QuotaError => new QuotaError('ERR_QUOTA_CONFIG', what)
-  if (found === undefined && refusesOthers)
-    throw wrong(
-      `${config} has no key ${key}, and others are refused: name one of ${keys.map(({ id }) => id).join(', ')}`,
-    )
+  if (found === undefined && refusesUnregistered(config))
+    throw wrong(`${file} has no key ${key}, and others are refused: name one of ${keys.map(({ id }) => id).join(', ')}`)
   const own = found === undefined ? undefined : (found.tenant ?? 'default')
   if (own !== undefined && tenant !== undefined && tenant !== own)
     throw wrong(`--tenant is ${tenant}, and the key ${key} is of ${own}: leave --tenant out`)

@@ -1,9 +1,8 @@
 import { existsSync } from 'node:fs'
-import { resolve } from 'node:path'
 import { moneyText, QuotaError, reprice, type PriceBook, type RepriceSummary, type Unpriced } from '@tallygate/core'
 import { SqliteLedger } from '@tallygate/store-sql'
 import { instantMs } from './instant.ts'
-import { loadConfig } from './load-config.ts'
+import { ledgerFile, loadConfig } from './load-config.ts'
 import { readPrices } from './price-files.ts'
 
 /** Options of `tallygate reprice`. */
@@ -27,7 +26,8 @@ const UNPRICED: readonly string[] = ['refuse', 'flag', 'family-max']
  * @throws QuotaError where options, files or the ledger are not what they must be; the message says what to do.
  */
 export async function repriceCommand(options: RepriceCommandOptions): Promise<string> {
-  const { config, folder, prices } = loadConfig(options.config)
+  const loaded = loadConfig(options.config)
+  const { prices } = loaded
   const book = options.prices === undefined ? prices : readPrices(options.prices, process.cwd(), process.env).book
   if (book === undefined)
     throw new QuotaError('ERR_QUOTA_CONFIG', `${options.config} names no prices: name some with --prices`)
@@ -37,7 +37,7 @@ export async function repriceCommand(options: RepriceCommandOptions): Promise<st
   const fromMs = instantOf(options.from, '--from')
   const toMs = instantOf(options.to, '--to') + (options.to.includes('T') ? 0 : DAY_MS)
   if (fromMs >= toMs) throw new QuotaError('ERR_QUOTA_CONFIG', 'the range is empty: --from must be before --to')
-  const file = resolve(folder, config.ledger ?? '.tallygate/usage.db')
+  const file = ledgerFile(loaded)
   // Opened, it would be made, and be empty.
   if (!existsSync(file))
     throw new QuotaError('ERR_QUOTA_CONFIG', `there is no ledger ${file}: name the configuration of its gateway`)
