@@ -24,6 +24,7 @@ interface Explained {
 
 const WITHIN_MS = 10_000
 const MOST_SHOWN = 200
+const MOST_NAMED = 10
 
 /**
  * Asks the running gateway what would become of a call: only it knows its counters. Returns what to print.
@@ -48,8 +49,11 @@ function tenantOf(config: Config, { config: file, key, tenant }: ExplainOptions)
   const { keys = [] } = config
   const found = keys.find(({ id }) => id === key)
   const wrong = (what: string): QuotaError => new QuotaError('ERR_QUOTA_CONFIG', what)
-  if (found === undefined && refusesUnregistered(config))
-    throw wrong(`${file} has no key ${key}, and others are refused: name one of ${keys.map(({ id }) => id).join(', ')}`)
+  if (found === undefined && refusesUnregistered(config)) {
+    const some = keys.slice(0, MOST_NAMED).map(({ id }) => id)
+    const others = keys.length > some.length ? ' …' : ''
+    throw wrong(`${file} has no key ${key}, and others are refused: name one of ${some.join(', ') || 'none'}${others}`)
+  }
   const own = found === undefined ? undefined : (found.tenant ?? 'default')
   if (own !== undefined && tenant !== undefined && tenant !== own)
     throw wrong(`--tenant is ${tenant}, and the key ${key} is of ${own}: leave --tenant out`)
