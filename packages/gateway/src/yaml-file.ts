@@ -20,6 +20,8 @@ export interface ConfigMistake {
 
 /** Everything that is wrong with a configuration, one line each: `quota.yaml:12:7: plans.pro: …`. */
 export class ConfigError extends QuotaError {
+  /** Of all of them. */
+  readonly file: string
   readonly mistakes: readonly ConfigMistake[]
 
   constructor(file: string, mistakes: readonly ConfigMistake[]) {
@@ -27,6 +29,7 @@ export class ConfigError extends QuotaError {
       ({ line, column, key, message }) => `${file}:${line}:${column}: ${key === '' ? '' : `${key}: `}${message}`,
     )
     super('ERR_QUOTA_CONFIG', lines.join('\n'))
+    this.file = file
     this.mistakes = mistakes
   }
 }
