@@ -79,6 +79,27 @@ describe('tallygate schema', () => {
   })
 })
 
+describe('tallygate on an old Node', () => {
+  const { engines } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
+    engines: { node: string }
+  }
+  for (const { version, is } of [
+    { version: '20.20.2', is: 'old' },
+    { version: '22.14.9', is: 'old' },
+    { version: `${engines.node.slice(2)}.0`, is: 'new' },
+    { version: '26.0.0', is: 'new' },
+  ]) {
+    it(`takes ${version} for ${is}`, () => {
+      const versions = `Object.defineProperty(process, 'versions', { value: { ...process.versions, node: '${version}' } })`
+      const args = ['--import', `data:text/javascript,${encodeURIComponent(versions)}`, COMMAND, '--version']
+      const { status, stdout, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' })
+      const says = `tallygate takes Node.js 22.15 or later, and this is ${version}: install that, and run it again\n`
+      if (is === 'old') expect([status, stdout, stderr]).to.deep.equal([1, '', says])
+      else expect([status, stderr]).to.deep.equal([0, ''])
+    })
+  }
+})
+
 describe('tallygate serve', () => {
   let setting: Setting
   let child: ChildProcess
