@@ -1,4 +1,5 @@
 // A budget in dollars for each key. The prices are yours to look up; the gateway brings some to start with.
+import { tellAddress } from './tell-address.ts'
 // #region budget
 import { dollars, PriceBook } from '@tallygate/core'
 import { quotaMiddleware } from '@tallygate/express'
@@ -28,4 +29,4 @@ app.use(
 // #endregion budget
 
 const server = app.listen(Number(process.env['PORT'] ?? 3000))
-server.on('listening', () => console.log(`listening on ${JSON.stringify(server.address())}`))
+tellAddress(server)

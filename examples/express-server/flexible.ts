@@ -1,3 +1,4 @@
+import { tellAddress } from './tell-address.ts'
 // #region flexible
 import { quotaMiddleware } from '@tallygate/express'
 import { createQuota } from '@tallygate/flow'
@@ -25,4 +26,4 @@ app.use(
 const server = app.listen(Number(process.env['PORT'] ?? 3000))
 // #endregion flexible
 
-server.on('listening', () => console.log(`listening on ${JSON.stringify(server.address())}`))
+tellAddress(server)

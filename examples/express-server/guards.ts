@@ -1,3 +1,4 @@
+import { tellAddress } from './tell-address.ts'
 // #region guards
 import { floodGuard, guessGuard, quotaMiddleware } from '@tallygate/express'
 import express from 'express'
@@ -16,4 +17,4 @@ app.use(
 // #endregion guards
 
 const server = app.listen(Number(process.env['PORT'] ?? 3000))
-server.on('listening', () => console.log(`listening on ${JSON.stringify(server.address())}`))
+tellAddress(server)

@@ -1,3 +1,4 @@
+import { tellAddress } from './tell-address.ts'
 // #region limiters
 import { allOf, estimateUsage, fixedWindow, quotaMiddleware, slidingWindow } from '@tallygate/express'
 import express from 'express'
@@ -17,4 +18,4 @@ app.use(
 // #endregion limiters
 
 const server = app.listen(Number(process.env['PORT'] ?? 3000))
-server.on('listening', () => console.log(`listening on ${JSON.stringify(server.address())}`))
+tellAddress(server)

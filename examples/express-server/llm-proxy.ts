@@ -1,3 +1,4 @@
+import { tellAddress } from './tell-address.ts'
 // #region llm-proxy
 import { MemoryKeyRegistry } from '@tallygate/core'
 import { llmProxy, quotaMiddleware } from '@tallygate/express'
@@ -23,4 +24,4 @@ app.use(
 // #endregion llm-proxy
 
 const server = app.listen(Number(process.env['PORT'] ?? 3000))
-server.on('listening', () => console.log(`listening on ${JSON.stringify(server.address())}`))
+tellAddress(server)

@@ -1,3 +1,4 @@
+import { tellAddress } from './tell-address.ts'
 // #region node-http
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { createQuota } from '@tallygate/flow'
@@ -36,4 +37,4 @@ async function handle(req: IncomingMessage, res: ServerResponse): Promise<void> 
 
 const server = createServer((req, res) => void handle(req, res).catch(() => res.destroy()))
 server.listen(Number(process.env['PORT'] ?? 3000))
-server.on('listening', () => console.log(`listening on ${JSON.stringify(server.address())}`))
+tellAddress(server)

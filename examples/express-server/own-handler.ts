@@ -1,3 +1,4 @@
+import { tellAddress } from './tell-address.ts'
 // #region own-handler
 import { fixedWindow, identifyKey, settleUsage } from '@tallygate/express'
 import express, { type Request, type Response } from 'express'
@@ -42,4 +43,4 @@ async function complete(question: string): Promise<Completion> {
 }
 
 const server = app.listen(Number(process.env['PORT'] ?? 3000))
-server.on('listening', () => console.log(`listening on ${JSON.stringify(server.address())}`))
+tellAddress(server)

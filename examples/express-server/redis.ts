@@ -1,3 +1,4 @@
+import { tellAddress } from './tell-address.ts'
 // #region redis
 import { quotaMiddleware } from '@tallygate/express'
 import { createQuota } from '@tallygate/flow'
@@ -27,4 +28,4 @@ process.once('SIGTERM', () => {
 })
 // #endregion redis
 
-server.on('listening', () => console.log(`listening on ${JSON.stringify(server.address())}`))
+tellAddress(server)

@@ -1,3 +1,4 @@
+import { tellAddress } from './tell-address.ts'
 // #region report
 import { quotaMiddleware } from '@tallygate/express'
 import { usageReportRouter } from '@tallygate/report'
@@ -23,4 +24,4 @@ function isAdministrator(req: express.Request): boolean {
 }
 
 const server = app.listen(Number(process.env['PORT'] ?? 3000))
-server.on('listening', () => console.log(`listening on ${JSON.stringify(server.address())}`))
+tellAddress(server)

@@ -1,3 +1,4 @@
+import { tellAddress } from './tell-address.ts'
 // #region server
 import express from 'express'
 import { createProxyMiddleware } from 'http-proxy-middleware'
@@ -16,4 +17,4 @@ app.use(
 
 const server = app.listen(Number(process.env['PORT'] ?? 3000))
 // #endregion server
-server.on('listening', () => console.log(`listening on ${JSON.stringify(server.address())}`))
+tellAddress(server)

@@ -1,3 +1,4 @@
+import { tellAddress } from './tell-address.ts'
 // #region sessions
 import { createServer } from 'node:http'
 import { llmProxy, quotaMiddleware, serveSessions } from '@tallygate/express'
@@ -15,4 +16,4 @@ serveSessions(server, app) // upgrades take the same way through the application
 server.listen(Number(process.env['PORT'] ?? 3000))
 // #endregion sessions
 
-server.on('listening', () => console.log(`listening on ${JSON.stringify(server.address())}`))
+tellAddress(server)

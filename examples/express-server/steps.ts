@@ -1,3 +1,4 @@
+import { tellAddress } from './tell-address.ts'
 // #region steps
 import { enforceLimits, estimateUsage, identifyKey, meterUsage, resolvePlan, settleUsage } from '@tallygate/express'
 import express from 'express'
@@ -18,4 +19,4 @@ app.use(
 // #endregion steps
 
 const server = app.listen(Number(process.env['PORT'] ?? 3000))
-server.on('listening', () => console.log(`listening on ${JSON.stringify(server.address())}`))
+tellAddress(server)

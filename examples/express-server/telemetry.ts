@@ -1,3 +1,4 @@
+import { tellAddress } from './tell-address.ts'
 // #region telemetry
 import { metrics } from '@opentelemetry/api'
 import { ConsoleMetricExporter, MeterProvider, PeriodicExportingMetricReader } from '@opentelemetry/sdk-metrics'
@@ -21,4 +22,4 @@ app.use(
 // #endregion telemetry
 
 const server = app.listen(Number(process.env['PORT'] ?? 3000))
-server.on('listening', () => console.log(`listening on ${JSON.stringify(server.address())}`))
+tellAddress(server)

@@ -28,8 +28,8 @@ describe('further examples of examples/express-server', () => {
 
   const start = async (file: string, environment: Readonly<Record<string, string>> = {}): Promise<string> => {
     const variables = { PROVIDER: provider.url, PORT: '0', ...environment }
-    const { output } = await startExample(`express-server/${file}.ts`, variables, /"port":\d+/)
-    return `http://127.0.0.1:${/"port":(\d+)/.exec(output)![1]}`
+    const { output } = await startExample(`express-server/${file}.ts`, variables, /listening on \S+\n/)
+    return /listening on (\S+)\n/.exec(output)![1]!
   }
   const post = async (url: string, body: object, headers: Record<string, string> = {}): Promise<Answer> => {
     const response = await fetch(url, {

@@ -12,8 +12,12 @@ describe('examples/express-server', () => {
   let url: string
   beforeEach(async () => {
     provider = await startScriptedProvider()
-    example = await startExample('express-server/server.ts', { PROVIDER: provider.url, PORT: '0' }, /listening on/)
-    url = `http://127.0.0.1:${/"port":(\d+)/.exec(example.output)![1]}`
+    example = await startExample(
+      'express-server/server.ts',
+      { PROVIDER: provider.url, PORT: '0' },
+      /listening on \S+\n/,
+    )
+    url = /listening on (\S+)\n/.exec(example.output)![1]!
   })
   afterEach(async () => {
     await closeExamples()

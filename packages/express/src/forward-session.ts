@@ -6,7 +6,7 @@ import type { Call } from '@tallygate/flow'
 import type { Request, Response } from 'express'
 import type { Forwarding } from './provider-forward.ts'
 import { isForCallers, passHead } from './provider-answer.ts'
-import { failureOf } from './proxy-events.ts'
+import { failureOf } from './provider-failure.ts'
 import { relay } from './session-relay.ts'
 import type { Upgrade } from './serve-sessions.ts'
 
@@ -27,11 +27,13 @@ export function forwardSession(
   req: Request,
   res: Response,
 ): Promise<void> {
-  const { watch, isSwapped, timeoutMs } = forwarding
+  const { watch, target, isSwapped, timeoutMs } = forwarding
   const { promise, resolve } = Promise.withResolvers<void>()
   const early = new EarlyBytes(socket, head)
   const proxyReq = handshake(forwarding, req)
   const hungUp = (): void => void proxyReq.destroy()
+  const failed = (error: Error): void =>
+    void failureOf({ error, host: target.hostname ?? '', wasSilent: watch.wasSilent(req) }, req, res).finally(resolve)
   res.once('close', hungUp)
   proxyReq.on('response', (proxyRes) => {
     early.stop()
@@ -47,8 +49,7 @@ export function forwardSession(
     // What nobody has offered must not be agreed to: nobody could read what follows.
     if (proxyRes.headers[EXTENSIONS] !== undefined) {
       provider.destroy()
-      void failureOf(new Error('an extension that was not offered'), req, res, false).finally(resolve)
-      return
+      return failed(new Error('it agreed to an extension that was not offered'))
     }
     res.detachSocket(socket)
     socket.write(switchingHead(proxyRes, isSwapped, call))
@@ -57,7 +58,7 @@ export function forwardSession(
   })
   proxyReq.on('error', (error) => {
     early.stop()
-    void failureOf(error, req, res, watch.wasSilent(req)).finally(resolve)
+    failed(error)
   })
   watch.watch(proxyReq, req)
   proxyReq.end()

@@ -2,9 +2,10 @@ import type { ClientRequest } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Request, RequestHandler, Response } from 'express'
 import { createProxyMiddleware, type Options, type Plugin } from 'http-proxy-middleware'
+import { bodyInMemory } from './body-in-memory.ts'
 import { isAnswer, passAnswer } from './provider-answer.ts'
 import type { ProviderConnections } from './provider-connections.ts'
-import { bodyInMemory, failureOf } from './proxy-events.ts'
+import { failureOf } from './provider-failure.ts'
 import type { SilenceWatch } from './silence-watch.ts'
 
 /** Where a request goes, and how. */
@@ -34,7 +35,7 @@ const proxy: RequestHandler = createProxyMiddleware<Request>({
   selfHandleResponse: true,
   // Asked for each request: the place to hand on what is its own.
   router(req, _res, active) {
-    const { target, connections } = (req as Forwarded)[FORWARDING]
+    const { target, connections } = forwardingOf(req)
     const buffer = bodyInMemory(req)
     if (buffer !== undefined) (active as { buffer?: unknown }).buffer = buffer
     active.agent = connections.agent
@@ -58,24 +59,23 @@ export async function forward(
 }
 
 function proxyEvents(...[events]: Parameters<Plugin<Request>>): void {
-  const of = (req: Request): Forwarding => (req as Forwarded)[FORWARDING]
   events.on('proxyReq', (proxyReq: Forwarder, req) => {
-    of(req).watch.watch(proxyReq, req)
+    forwardingOf(req).watch.watch(proxyReq, req)
     proxyReq[REQUEST] = req
     proxyReq.on('upgrade', unasked)
   })
   events.on('proxyRes', (proxyRes, req, res) => {
     if (!isAnswer(proxyRes)) {
       proxyRes.resume()
-      return void failureOf(new Error('a status that no answer has'), req, res as Response, false)
+      return failed(new Error('its status is one that no answer has'), req, res as Response)
     }
-    const { connections, isSwapped } = of(req)
+    const { connections, isSwapped } = forwardingOf(req)
     connections.announced(proxyRes)
     passAnswer(proxyRes, res as Response, isSwapped)
   })
   events.on('error', (error, req, res) => {
     if (req === undefined || res === undefined || !('setHeader' in res)) return
-    void failureOf(error, req, res as Response, of(req).watch.wasSilent(req))
+    failed(error, req, res as Response)
   })
   events.on('econnreset', () => {})
 }
@@ -84,5 +84,14 @@ function proxyEvents(...[events]: Parameters<Plugin<Request>>): void {
 function unasked(this: Forwarder, _proxyRes: unknown, socket: Socket): void {
   socket.destroy()
   const req = this[REQUEST]!
-  void failureOf(new Error('a switch of protocols that was not asked for'), req, req.res!, false)
+  failed(new Error('it switched protocols, which nobody had asked for'), req, req.res!)
+}
+
+function forwardingOf(req: Request): Forwarding {
+  return (req as Forwarded)[FORWARDING]
+}
+
+function failed(error: Error, req: Request, res: Response): void {
+  const { watch, target } = forwardingOf(req)
+  void failureOf({ error, host: target.hostname ?? '', wasSilent: watch.wasSilent(req) }, req, res)
 }

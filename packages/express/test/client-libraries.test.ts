@@ -11,7 +11,7 @@ import { generateText, streamText } from 'ai'
 import { expect } from 'chai'
 import express from 'express'
 import OpenAI from 'openai'
-import { closeTestBeds, openTestBed, type TestBed } from './test-bed.ts'
+import { closeTestBeds, openTestBed, proxied } from './test-bed.ts'
 
 const KEY = 'sk-a-key'
 const messages = [{ role: 'user' as const, content: 'Tell me of rivers.' }]
@@ -132,11 +132,6 @@ function langchain(url: string): ChatOpenAI {
 function plain(response: object): unknown {
   const { sdkHttpResponse: _transport, ...rest } = response as Record<string, unknown>
   return JSON.parse(JSON.stringify(rest)) as unknown
-}
-
-async function proxied(bed: TestBed): Promise<string> {
-  const app = express()
-  return bed.serve(app.use(quotaMiddleware({ quota: bed.quota }), llmProxy({ target: bed.provider.url })))
 }
 
 describe('client libraries, unchanged', () => {

@@ -2,12 +2,10 @@ import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { dollars, PriceBook, type Limit, type Plan } from '@tallygate/core'
-import { llmProxy, quotaMiddleware } from '@tallygate/express'
 import { RedisCounterStore } from '@tallygate/store-redis'
 import { startRedis, startScriptedProvider } from '@tallygate/testkit'
 import { expect } from 'chai'
-import express from 'express'
-import { ask, closeTestBeds, openTestBed } from './test-bed.ts'
+import { ask, closeTestBeds, openTestBed, proxied } from './test-bed.ts'
 
 const N = 137
 const limit = (name: string, quota: number, window: Limit['window']): Limit => ({
@@ -42,9 +40,7 @@ describe('many calls at once, counted by the provider', () => {
   it('500 in one process: exactly as many as the limit allows reach it, and a refused one changes no counter', async () => {
     const bed = await openTestBed({ plans: [PLAN], defaultPlans: ['p'] })
     bed.provider.script = { delayMs: 5 }
-    const url = await bed.serve(
-      express().use(quotaMiddleware({ quota: bed.quota }), llmProxy({ target: bed.provider.url })),
-    )
+    const url = await proxied(bed)
     const answers = await Promise.all(Array.from({ length: 500 }, () => ask(url)))
     expect(tally(answers.map(({ status }) => status))).to.deep.equal({ 200: N, 429: 500 - N })
     expect(bed.provider.requests).to.have.length(N)
@@ -68,9 +64,7 @@ describe('many calls at once, counted by the provider', () => {
     }
     // A provider that writes all that it may for each answer, and has no room in its cheaper class.
     bed.provider.script = ({ body }) => ({ delayMs: Math.random() * 20, usage: used(body) })
-    const url = await bed.serve(
-      express().use(quotaMiddleware({ quota: bed.quota }), llmProxy({ target: bed.provider.url })),
-    )
+    const url = await proxied(bed)
     const statuses = await Promise.all(
       Array.from({ length: 500 }, async (_, at) => {
         const body = {

@@ -5,7 +5,7 @@ import { tokenFamily } from '@tallygate/metering'
 import { expect } from 'chai'
 import express from 'express'
 import { get_encoding } from 'tiktoken'
-import { ask, closeTestBeds, HELLO, openTestBed, type TestBed } from './test-bed.ts'
+import { ask, closeTestBeds, HELLO, openTestBed, proxied } from './test-bed.ts'
 
 /** A text whose tokens are easy to lose count of. */
 const TEXT = Array.from(
@@ -74,12 +74,6 @@ function tokensOf(text: string, model: string): number {
   // The encoding puts three digits into a token; some families count them one by one.
   const digits = [...text.matchAll(/\d+/g)].reduce((sum, [run]) => sum + run.length - Math.ceil(run.length / 3), 0)
   return (count + digits * (calibrated?.perDigit ?? 0)) * (calibrated?.output.factor ?? 1)
-}
-
-async function proxied(bed: TestBed): Promise<string> {
-  return bed.serve(
-    express().use(quotaMiddleware({ quota: bed.quota }), llmProxy({ target: bed.provider.url, credential: 'pass' })),
-  )
 }
 
 /** Sends a request and hangs up as soon as the answer is so many bytes long. Returns what it got of the body. */
@@ -225,6 +219,7 @@ describe('a provider that breaks off', () => {
       expect(JSON.stringify(json)).to.include('The provider broke off').and.not.include('127.0.0.1')
       const [entry] = await bed.entries()
       expect(entry).to.include({ outcome: 'failed' })
+      expect(bed.logged).to.deep.equal([failureIn('socket hang up', entry!.id)])
       expect(await bed.used('tokens')).to.equal(0)
     })
   }
@@ -255,11 +250,13 @@ describe('a provider that breaks off', () => {
     const app = express().use(quotaMiddleware({ quota: bed.quota }), llmProxy({ target: 'http://127.0.0.1:1' }))
     const url = await bed.serve(app)
     for (let time = 0; time < 3; time += 1) {
-      const { status, json } = await ask(url)
+      const { status, json, headers } = await ask(url)
       expect(status).to.equal(502)
       expect(json.error.message).to.equal('The provider can not be reached.')
+      expect(bed.logged.at(-1)).to.equal(failureIn('connect ECONNREFUSED 127.0.0.1:1', headers.get('x-request-id')!))
       await bed.quota.drain()
     }
+    expect(bed.logged).to.have.length(3)
     expect(await bed.entries()).to.deep.equal([])
   })
 
@@ -271,6 +268,13 @@ describe('a provider that breaks off', () => {
     const { status, json } = await ask(await bed.serve(app))
     expect(status).to.equal(504)
     expect(json.error.message).to.equal('The provider did not answer in time.')
-    expect((await bed.entries()).map(({ outcome }) => outcome)).to.deep.equal(['failed'])
+    const [entry, ...others] = await bed.entries()
+    expect([entry!.outcome, ...others]).to.deep.equal(['failed'])
+    expect(bed.logged).to.deep.equal([failureIn('it said nothing for too long', entry!.id)])
   })
 })
+
+/** What the log says of a call whose provider, on the loopback interface, did not answer. */
+function failureIn(cause: string, attempt: string): string {
+  return `a provider did not answer a call ${JSON.stringify({ host: '127.0.0.1', cause, attempt })}`
+}

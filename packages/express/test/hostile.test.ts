@@ -5,7 +5,7 @@ import type { Plan } from '@tallygate/core'
 import { fixedWindow, llmProxy, quotaMiddleware } from '@tallygate/express'
 import { expect } from 'chai'
 import express from 'express'
-import { ask, closeTestBeds, HELLO, openTestBed, type TestBed } from './test-bed.ts'
+import { ask, closeTestBeds, HELLO, openTestBed, proxied } from './test-bed.ts'
 
 const PLAN: Plan = {
   name: 'p',
@@ -17,11 +17,6 @@ const PLAN: Plan = {
 
 function portOf(url: string): number {
   return Number(new URL(url).port)
-}
-
-async function proxied(bed: TestBed): Promise<string> {
-  const app = express()
-  return bed.serve(app.use(quotaMiddleware({ quota: bed.quota }), llmProxy({ target: bed.provider.url })))
 }
 
 describe('a hostile caller', () => {

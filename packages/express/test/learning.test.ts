@@ -11,14 +11,13 @@ import {
   identifyKey,
   llmProxy,
   meterUsage,
-  quotaMiddleware,
   resolvePlan,
   settleUsage,
 } from '@tallygate/express'
 import type { QuotaOptions } from '@tallygate/flow'
 import { expect } from 'chai'
 import express from 'express'
-import { ask, closeTestBeds, openTestBed, type TestBed } from './test-bed.ts'
+import { ask, closeTestBeds, openTestBed, proxied, type TestBed } from './test-bed.ts'
 
 const OUTPUT: Plan = {
   name: 'p',
@@ -29,11 +28,7 @@ const PREAMBLE = 430
 
 async function served(options: Partial<QuotaOptions> = {}, provider?: string): Promise<{ bed: TestBed; url: string }> {
   const bed = await openTestBed(options)
-  const app = express().use(
-    quotaMiddleware({ quota: bed.quota, ...(provider === undefined ? {} : { provider }) }),
-    llmProxy({ target: bed.provider.url }),
-  )
-  return { bed, url: await bed.serve(app) }
+  return { bed, url: await proxied(bed, provider === undefined ? {} : { provider }) }
 }
 
 /** What was recorded of the input of a call whose provider states nothing. */

@@ -6,9 +6,12 @@ import { llmProxy, quotaMiddleware, serveSessions, type LlmProxyOptions } from '
 import type { QuotaOptions } from '@tallygate/flow'
 import { frameOf } from '@tallygate/testkit'
 import type express5 from 'express'
-import { EXPRESSES, openTestBed, type TestBed } from './test-bed.ts'
+import { closeTestBeds, EXPRESSES, openTestBed, until, type TestBed } from './test-bed.ts'
 
 export const PER_DAY = { kind: 'fixed', every: 'day' } as const
+export const REQUESTS = { name: 'calls', unit: 'requests', quota: 10, window: PER_DAY } as const
+export const TOKENS = { name: 'tokens', unit: 'tokens', quota: 10_000, window: PER_DAY } as const
+export const AT_ONCE = { name: 'at-once', unit: 'requests', quota: 1, window: { kind: 'concurrent' } } as const
 export const REALTIME = '/openai/v1/realtime?model=gpt-realtime'
 export const LIVE = '/gemini/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent'
 
@@ -57,14 +60,15 @@ export async function openSessionBed(
   }
 }
 
-/** For `afterEach`, before the beds are closed. */
-export async function closeServers(): Promise<void> {
+/** For `afterEach`: closes whatever tests have opened. */
+export async function closeSessionBeds(): Promise<void> {
   for (const client of clients.splice(0)) client.socket.destroy()
   for (const server of servers.splice(0)) {
     server.closeAllConnections()
     server.close()
     await once(server, 'close')
   }
+  await closeTestBeds()
 }
 
 /** What a client got: an HTTP answer, or that it was let through, and messages. */
@@ -184,13 +188,4 @@ export async function askForSession(
   const lines = Object.entries(all).map(([name, value]) => `${name}: ${value}`)
   client.socket.write(`GET ${url} HTTP/1.1\r\n${lines.join('\r\n')}\r\n\r\n`)
   return client
-}
-
-/** Waits for something, at most so long. */
-export async function until(holds: () => boolean | Promise<boolean>, withinMs = 3_000): Promise<void> {
-  const untilMs = performance.now() + withinMs
-  while (!(await holds())) {
-    if (performance.now() > untilMs) throw new Error(`it does not come about within ${withinMs} ms: ${String(holds)}`)
-    await new Promise((resolve) => setTimeout(resolve, 5))
-  }
 }

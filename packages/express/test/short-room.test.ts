@@ -3,7 +3,7 @@ import { keepRawBody, llmProxy, quotaMiddleware } from '@tallygate/express'
 import type { ReceivedRequest, Script } from '@tallygate/testkit'
 import { expect } from 'chai'
 import express from 'express'
-import { ask, closeTestBeds, openTestBed, type Answered, type TestBed } from './test-bed.ts'
+import { ask, closeTestBeds, openTestBed, proxied, type Answered } from './test-bed.ts'
 
 const PROMPT = 'Tell me all there is to know.'
 const INPUT_TOKENS = 12
@@ -76,10 +76,6 @@ function ceilingOf({ ceiling }: Api, body: Buffer): number | undefined {
   ) as number | undefined
 }
 
-async function served(bed: TestBed): Promise<string> {
-  return bed.serve(express().use(quotaMiddleware({ quota: bed.quota }), llmProxy({ target: bed.provider.url })))
-}
-
 describe('onShortRoom', () => {
   afterEach(closeTestBeds)
 
@@ -87,7 +83,7 @@ describe('onShortRoom', () => {
     it(`lets ${name} write what is left, where that is less than they ask for`, async () => {
       const bed = await openTestBed({ plans: [plan([tokens(400)])], defaultPlans: ['p'] })
       bed.provider.script = writesAllItMay(api)
-      const url = await served(bed)
+      const url = await proxied(bed)
       const answer = await ask(url + api.path, { body: api.body(5_000) })
       expect(answer.status).to.equal(200)
       const { body } = bed.provider.requests[0]!
@@ -103,7 +99,7 @@ describe('onShortRoom', () => {
 
     it(`leaves ${name} alone that have room`, async () => {
       const bed = await openTestBed({ plans: [plan([tokens(10_000)])], defaultPlans: ['p'] })
-      const url = await served(bed)
+      const url = await proxied(bed)
       const answer = await ask(url + api.path, { body: api.body(5_000) })
       expect(answer.status).to.equal(200)
       expect(bed.provider.requests[0]!.body.toString()).to.equal(JSON.stringify(api.body(5_000)))
@@ -117,7 +113,7 @@ describe('onShortRoom', () => {
       // Slow enough for all to be under way together.
       const script = writesAllItMay(api)
       bed.provider.script = (request) => ({ ...script(request), delayMs: 100 })
-      const url = await served(bed)
+      const url = await proxied(bed)
       let answers: Answered[] = []
       for (let round = 0; round < 4; round += 1) {
         const some = Array.from({ length: 12 }, (_, index) => ask(url + api.path, { body: api.body(40 + 97 * index) }))
@@ -146,7 +142,7 @@ describe('onShortRoom', () => {
       })
       const script = writesAllItMay(api)
       bed.provider.script = (request) => ({ ...script(request), delayMs: 50 })
-      const url = await served(bed)
+      const url = await proxied(bed)
       const answers: Answered[] = []
       for (let round = 0; round < 3; round += 1) {
         const some = Array.from({ length: 12 }, (_, index) => ask(url + api.path, { body: api.body(40 + 97 * index) }))
@@ -165,7 +161,7 @@ describe('onShortRoom', () => {
     const api = APIS['chat completions']!
     const bed = await openTestBed({ plans: [plan([tokens(400)])], defaultPlans: ['p'] })
     bed.provider.script = writesAllItMay(api)
-    const url = await served(bed)
+    const url = await proxied(bed)
     expect((await ask(url, { body: api.body() })).status).to.equal(200)
     expect(ceilingOf(api, bed.provider.requests[0]!.body)).to.be.within(200, 400)
     expect(await bed.used('tokens')).to.be.at.most(400)
@@ -174,7 +170,7 @@ describe('onShortRoom', () => {
   it('sets none where more is left than some models could be told', async () => {
     const api = APIS['chat completions']!
     const bed = await openTestBed({ plans: [plan([tokens(6_000)])], defaultPlans: ['p'] })
-    const url = await served(bed)
+    const url = await proxied(bed)
     await ask(url, { body: api.body() })
     expect(bed.provider.requests[0]!.body.toString()).to.equal(JSON.stringify(api.body()))
   })
@@ -185,7 +181,7 @@ describe('onShortRoom', () => {
       plans: [plan([tokens(100, { unit: 'output-tokens' })])],
       defaultPlans: ['p'],
     })
-    const url = await served(bed)
+    const url = await proxied(bed)
     await ask(url, { body: { ...api.body(80), n: 3 } })
     expect(ceilingOf(api, bed.provider.requests[0]!.body)).to.equal(33)
   })
@@ -196,7 +192,7 @@ describe('onShortRoom', () => {
       plans: [plan([tokens(100, { unit: 'output-tokens' })])],
       defaultPlans: ['p'],
     })
-    const url = await served(bed)
+    const url = await proxied(bed)
     const { text } = await ask(url, { body: { ...api.body(500), stream: true } })
     expect(JSON.parse(bed.provider.requests[0]!.body.toString())).to.deep.equal({
       ...api.body(100),
@@ -229,7 +225,7 @@ describe('onShortRoom', () => {
   for (const [what, plans, headers = {}] of refused) {
     it(`refuses a call ${what}`, async () => {
       const bed = await openTestBed({ plans, defaultPlans: plans.map(({ name }) => name) })
-      const url = await served(bed)
+      const url = await proxied(bed)
       const { status } = await ask(url, { body: APIS['chat completions']!.body(5_000), headers })
       expect(status).to.be.oneOf([413, 429])
       expect(bed.provider.requests).to.have.length(0)
@@ -240,7 +236,7 @@ describe('onShortRoom', () => {
     const limits = (quota: number): Plan['limits'] => [tokens(quota, { unit: 'output-tokens' })]
     const plans = [plan(limits(50)), { ...plan(limits(120)), name: 'q' }]
     const bed = await openTestBed({ plans, defaultPlans: ['p', 'q'], combine: 'any' })
-    const url = await served(bed)
+    const url = await proxied(bed)
     expect((await ask(url, { body: APIS['chat completions']!.body(5_000) })).status).to.equal(200)
     expect(ceilingOf(APIS['chat completions']!, bed.provider.requests[0]!.body)).to.equal(120)
   })

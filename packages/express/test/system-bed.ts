@@ -1,8 +1,22 @@
-import type { Limit, Plan, Subject } from '@tallygate/core'
+import type { Limit, Plan, Subject, Window } from '@tallygate/core'
 import { llmProxy, quotaMiddleware } from '@tallygate/express'
 import { hostSubject, type QuotaOptions } from '@tallygate/flow'
 import express from 'express'
 import { ask, HELLO, openTestBed, type TestBed } from './test-bed.ts'
+
+export const MINUTE = 60_000
+export const HOUR = 60 * MINUTE
+export const DAY = 24 * HOUR
+export const MONTH: Window = { kind: 'fixed', every: 'month' }
+export const requests = (quota: number | null, window: Window, rest: Partial<Limit> = {}): Limit => {
+  return { name: 'requests', unit: 'requests', quota, window, trip: 'reached', ...rest }
+}
+export const tokens = (quota: number | null, window: Window, rest: Partial<Limit> = {}): Limit => {
+  return { name: 'tokens', unit: 'tokens', quota, window, trip: 'reached', ...rest }
+}
+
+export const PASSES = 200
+export const REFUSED = 429
 
 /** Who calls what, and what the provider makes of it. */
 export interface SystemCall {

@@ -3,6 +3,7 @@ import { createServer, type RequestListener, type Server } from 'node:http'
 import { createRequire } from 'node:module'
 import type { AddressInfo } from 'node:net'
 import { MemoryCounterStore, MemoryLedger, type UsageEntry } from '@tallygate/core'
+import { llmProxy, quotaMiddleware, type QuotaMiddlewareOptions } from '@tallygate/express'
 import { createQuota, type Quota, type QuotaOptions } from '@tallygate/flow'
 import { SettableClock, startScriptedProvider, type ScriptedProvider } from '@tallygate/testkit'
 import express5 from 'express'
@@ -115,6 +116,12 @@ export async function openTestBed(options: Partial<QuotaOptions> = {}): Promise<
   }
 }
 
+/** Serves the provider of a bed as most hosts do, and metered. */
+export function proxied(bed: TestBed, options: Omit<QuotaMiddlewareOptions, 'quota'> = {}): Promise<string> {
+  const { quota, provider } = bed
+  return bed.serve(express5().use(quotaMiddleware({ quota, ...options }), llmProxy({ target: provider.url })))
+}
+
 /** For `afterEach`: closes whatever tests have opened. */
 export async function closeTestBeds(): Promise<void> {
   for (const close of opened.splice(0)) await close()
@@ -146,5 +153,14 @@ function parsed(text: string): unknown {
     return JSON.parse(text) as unknown
   } catch {
     return undefined
+  }
+}
+
+/** Waits for something, at most so long. */
+export async function until(holds: () => boolean | Promise<boolean>, withinMs = 3_000): Promise<void> {
+  const untilMs = performance.now() + withinMs
+  while (!(await holds())) {
+    if (performance.now() > untilMs) throw new Error(`it does not come about within ${withinMs} ms: ${String(holds)}`)
+    await new Promise((resolve) => setTimeout(resolve, 5))
   }
 }

@@ -22,3 +22,8 @@ export function callerOptions(config: Config, pepper: Pepper, prices: PriceBook 
     ...(records.length === 0 ? {} : { registry: new MemoryKeyRegistry(records) }),
   }
 }
+
+/** Whether keys that nobody has handed out are refused, as the quota does it. */
+export function refusesUnregistered({ keys = [], unregistered }: Config): boolean {
+  return (unregistered ?? (keys.length === 0 ? 'pass' : 'refuse')) === 'refuse'
+}

@@ -44,8 +44,12 @@ program
     if (of !== 'config' && of !== 'prices') program.error(`error: --of is ${of}: use config or prices`)
     const schema = of === 'prices' ? priceFileJsonSchema() : configJsonSchema()
     const text = `${JSON.stringify(schema, undefined, 2)}\n`
-    if (out === undefined) process.stdout.write(text)
-    else writeFileSync(out, text)
+    if (out === undefined) return void process.stdout.write(text)
+    try {
+      writeFileSync(out, text)
+    } catch (error) {
+      program.error(`error: --out can't be written: ${(error as Error).message}`)
+    }
   })
 
 program
@@ -53,7 +57,7 @@ program
   .description('tell which limits a call would be under, where they stand, and which one binds, without counting')
   .requiredOption('-k, --key <id>', 'key, as reports name it')
   .option('-c, --config <file>', 'configuration', 'quota.yaml')
-  .option('-t, --tenant <name>', 'tenant of the key')
+  .option('-t, --tenant <name>', "tenant of the key; default: the key's own")
   .option('-m, --model <name>', 'model that the call asks for')
   .option('-r, --route <path>', 'path of the call below its provider')
   .option('-a, --amount <unit=amount...>', 'units that the call would use, such as tokens=1200')

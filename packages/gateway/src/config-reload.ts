@@ -7,6 +7,7 @@ import type { Config } from './config-schema.ts'
 import type { Environment } from './environment.ts'
 import { loadConfig, type LoadedConfig } from './load-config.ts'
 import type { Log } from './log.ts'
+import { ConfigError } from './yaml-file.ts'
 
 /** Writers need a moment: the file is read when nothing has happened to it for so long. */
 const QUIET_MS = 100
@@ -47,6 +48,8 @@ export class ConfigReload {
   #config: Config
   #prices: PriceBook | undefined
   #priceFiles: readonly string[]
+  /** Has mistakes, or is not there: when it is mended, nothing else may change. */
+  #mistaken: string | undefined
   /** By their folders; absent while nothing is watched. */
   #watchers: Map<string, FSWatcher> | undefined
   #timer: NodeJS.Timeout | undefined
@@ -69,6 +72,7 @@ export class ConfigReload {
     const { file, environment, log, apply } = this.#options
     try {
       const { config: next, prices, priceFiles = [] } = loadConfig(file, environment)
+      this.#mistaken = undefined
       const { config, atStart } = mixed(this.#config, next)
       if (atStart.length > 0)
         log.warn({ members: atStart }, 'the configuration changed what only a start reads: restart')
@@ -85,6 +89,8 @@ export class ConfigReload {
       // Whatever it is: what runs must not end by it.
       const mistakes = (error instanceof Error ? error.message : String(error)).split('\n')
       log.error({ mistakes }, 'the configuration can not be put into force: the one from before stays')
+      this.#mistaken = error instanceof ConfigError ? error.file : undefined
+      if (this.#watchers !== undefined) this.watch()
       return false
     }
   }
@@ -96,7 +102,7 @@ export class ConfigReload {
   watch(): void {
     const { file, log } = this.#options
     const files = Map.groupBy(
-      [file, ...this.#priceFiles].map((each) => resolve(each)),
+      [file, ...this.#priceFiles, this.#mistaken ?? file].map((each) => resolve(each)),
       dirname,
     )
     const watchers = (this.#watchers ??= new Map())

@@ -1,17 +1,19 @@
 import { dollars, MAX_UNITS, UNITS } from '@tallygate/core'
 import { z } from 'zod'
 import { DURATION, durationMs } from './duration.ts'
+import { instantMs } from './instant.ts'
 
 const CALENDAR = ['second', 'minute', 'hour', 'day', 'week', 'month', 'year'] as const
 
+const AS_DURATION = 'use a duration such as 250ms, 30s, 15m, 24h or 7d'
 const durationFrom = (leastMs: number): z.ZodType<number, string> =>
   z
-    .string()
-    .regex(DURATION, { abort: true, error: 'use a duration such as 250ms, 30s, 15m, 24h or 7d' })
+    .string(AS_DURATION)
+    .regex(DURATION, { abort: true, error: AS_DURATION })
     .transform((text, context) => {
       const ms = durationMs(text)
       if (ms !== undefined && ms >= leastMs) return ms
-      context.addIssue({ code: 'custom', message: 'use a duration such as 250ms, 30s, 15m, 24h or 7d' })
+      context.addIssue({ code: 'custom', message: AS_DURATION })
       return z.NEVER
     })
 const duration = durationFrom(1)
@@ -121,10 +123,7 @@ const callers = { tenant: z.string().optional(), user: z.string().optional(), ke
 const match = z.strictObject({ ...callers, group: z.string().optional() })
 const date = z
   .string()
-  .refine(
-    (text) => /^\d{4}-\d{2}-\d{2}(?:T|$)/.test(text) && !Number.isNaN(Date.parse(text)),
-    'use a date such as 2027-01-31 or 2027-01-31T12:00:00Z',
-  )
+  .refine((text) => instantMs(text) !== undefined, 'use a date such as 2027-01-31, in UTC, or 2027-01-31T12:00:00Z')
 const assignment = z.strictObject({
   for: match,
   plans: z.array(z.string()),
@@ -223,10 +222,13 @@ export const configSchema = z.strictObject({
       flood: z.strictObject({ limit: z.number().int().min(1), window: wholeSeconds.optional() }).optional(),
       /** Unknown keys of one address in a window; default: 10 a minute. `off`: as many as they like. */
       guesses: z
-        .union([
-          z.literal('off'),
-          z.strictObject({ limit: z.number().int().min(1).optional(), window: wholeSeconds.optional() }),
-        ])
+        .union(
+          [
+            z.literal('off'),
+            z.strictObject({ limit: z.number().int().min(1).optional(), window: wholeSeconds.optional() }),
+          ],
+          { error: 'use off, or {limit: 10, window: 1m}' },
+        )
         .optional(),
     })
     .optional(),

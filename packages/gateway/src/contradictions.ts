@@ -1,5 +1,6 @@
 import { CompiledPlan, MemoryPlanSource, PRICED_UNITS, QuotaError, type PriceBook, type Unit } from '@tallygate/core'
 import express from 'express'
+import { refusesUnregistered } from './caller-options.ts'
 import { defined, overrideOf, planOf } from './config-plans.ts'
 import type { Config, PlanConfig, QuotaConfig } from './config-schema.ts'
 
@@ -170,9 +171,9 @@ function plain(path: string): string {
   return path.toLowerCase().replace(/\/+$/, '')
 }
 
-function openCredentials({ providers, keys = [], unregistered }: Config): Mistake[] {
-  if (unregistered === 'refuse' || (unregistered === undefined && keys.length > 0)) return []
-  return Object.entries(providers)
+function openCredentials(config: Config): Mistake[] {
+  if (refusesUnregistered(config)) return []
+  return Object.entries(config.providers)
     .filter(([, { credential }]) => typeof credential === 'object')
     .map(([name]) => ({
       path: ['providers', name, 'credential'],

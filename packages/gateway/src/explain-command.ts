@@ -1,4 +1,5 @@
 import { QuotaError, UNITS } from '@tallygate/core'
+import { refusesUnregistered } from './caller-options.ts'
 import type { Config } from './config-schema.ts'
 import { loadConfig } from './load-config.ts'
 
@@ -23,6 +24,7 @@ interface Explained {
 
 const WITHIN_MS = 10_000
 const MOST_SHOWN = 200
+const MOST_NAMED = 10
 
 /**
  * Asks the running gateway what would become of a call: only it knows its counters. Returns what to print.
@@ -30,15 +32,32 @@ const MOST_SHOWN = 200
  * @throws QuotaError `ERR_QUOTA_CONFIG` where it can't be asked; the message says what to do.
  */
 export async function explainCommand(options: ExplainOptions): Promise<string> {
-  const { config } = loadConfig(options.config)
+  const { config, prices } = loadConfig(options.config)
   const [administrator] = config.administration?.keys ?? []
   if (administrator === undefined)
     throw new QuotaError('ERR_QUOTA_CONFIG', `${options.config}: administration.keys has none: set one, to ask with it`)
   const base = options.url ?? addressOf(config)
-  const response = await asked(`${base}/usage/explain?${queryOf(options).toString()}`, administrator, base)
+  const query = queryOf(options, tenantOf(config, options))
+  const response = await asked(`${base}/usage/explain?${query.toString()}`, administrator, base)
   const text = await response.text()
   if (!response.ok) throw new QuotaError('ERR_QUOTA_CONFIG', `${base} answered ${response.status}: ${detailOf(text)}`)
-  return options.json === true ? text : inWords(JSON.parse(text) as Explained)
+  return options.json === true ? text : inWords(JSON.parse(text) as Explained, prices?.currency)
+}
+
+/** The tenant of the key. Of a key that nobody has handed out, the gateway would say that no limit is for it. */
+function tenantOf(config: Config, { config: file, key, tenant }: ExplainOptions): string | undefined {
+  const { keys = [] } = config
+  const found = keys.find(({ id }) => id === key)
+  const wrong = (what: string): QuotaError => new QuotaError('ERR_QUOTA_CONFIG', what)
+  if (found === undefined && refusesUnregistered(config)) {
+    const some = keys.slice(0, MOST_NAMED).map(({ id }) => id)
+    const others = keys.length > some.length ? ' …' : ''
+    throw wrong(`${file} has no key ${key}, and others are refused: name one of ${some.join(', ') || 'none'}${others}`)
+  }
+  const own = found === undefined ? undefined : (found.tenant ?? 'default')
+  if (own !== undefined && tenant !== undefined && tenant !== own)
+    throw wrong(`--tenant is ${tenant}, and the key ${key} is of ${own}: leave --tenant out`)
+  return tenant ?? found?.tenant
 }
 
 function addressOf({ administration: { host = '127.0.0.1', port = 8081 } = {} }: Config): string {
@@ -64,7 +83,7 @@ async function asked(url: string, key: string, base: string): Promise<Response> 
   }
 }
 
-function queryOf({ key, tenant, model, route, amount = [] }: ExplainOptions): URLSearchParams {
+function queryOf({ key, model, route, amount = [] }: ExplainOptions, tenant: string | undefined): URLSearchParams {
   const query = new URLSearchParams({ key })
   for (const [name, value] of Object.entries({ tenant, model, route })) if (value !== undefined) query.set(name, value)
   for (const each of amount) {
@@ -86,7 +105,7 @@ function detailOf(text: string): string {
 }
 
 /** What would become of the call, then one paragraph a limit. */
-function inWords({ admitted, reason, retryAt, rows }: Explained): string {
+function inWords({ admitted, reason, retryAt, rows }: Explained, currency = 'USD'): string {
   const outcome = admitted
     ? 'It would be admitted.'
     : `It would be refused: ${reason}${retryAt === null ? '' : `, room at ${retryAt}`}.`
@@ -95,9 +114,18 @@ function inWords({ admitted, reason, retryAt, rows }: Explained): string {
     const title = `${row['binding'] === true ? '* ' : '  '}${row['plan']}/${row['limit']} (${from})`
     if (row['applies'] === false) return `${title}\n    not for this call: ${row['because']}`
     const does = row['mode'] === 'shadow' ? 'shadow' : row['onTrip']
-    const stands = `${row['used']} of ${row['quota'] ?? 'any number of'} ${row['unit']}, ${row['window']}, ${row['trip']}, ${does}`
-    const over = `can be exceeded by ${row['overshoot'] ?? 'an unbounded amount'}${row['overshootBecause'] === null ? '' : ` (${row['overshootBecause']})`}`
+    const isMoney = row['unit'] === 'cost'
+    const amount = (name: string): string => (isMoney ? inCurrency(row[name], currency) : String(row[name]))
+    const quota = row['quota'] === null ? `any ${isMoney ? 'amount' : 'number of'}` : amount('quota')
+    const units = isMoney ? '' : ` ${row['unit']}`
+    const stands = `${amount('used')} of ${quota}${units}, ${row['window']}, ${row['trip']}, ${does}`
+    const over = `can be exceeded by ${row['overshoot'] === null ? 'an unbounded amount' : amount('overshoot')}${row['overshootBecause'] === null ? '' : ` (${row['overshootBecause']})`}`
     return `${title}\n    ${stands}${row['trips'] === true ? ', no room for this call' : ''}\n    ${over}`
   })
   return [outcome, ...(limits.length === 0 ? ['No limit is for it.'] : limits)].join('\n')
+}
+
+/** Money as people read it; reports tell it as a decimal. */
+function inCurrency(decimal: unknown, currency: string): string {
+  return currency === 'USD' ? `$${String(decimal)}` : `${String(decimal)} ${currency}`
 }

@@ -1,5 +1,5 @@
 import type { Server } from 'node:http'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import { QuotaError, type CounterStore, type PriceBook } from '@tallygate/core'
 import { serveSessions } from '@tallygate/express'
 import { createQuota, FileOutbox, type Quota } from '@tallygate/flow'
@@ -12,7 +12,7 @@ import { defined } from './config-plans.ts'
 import { ConfigReload } from './config-reload.ts'
 import type { Config } from './config-schema.ts'
 import { closed, serve, urlOf } from './http-server.ts'
-import type { LoadedConfig } from './load-config.ts'
+import { ledgerFile, type LoadedConfig } from './load-config.ts'
 import { createLog, loggerOf, type Log } from './log.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
 
@@ -48,10 +48,10 @@ const DEFAULT_SHUTDOWN = { delay: 5_000, timeout: 60_000 }
  * @throws QuotaError when a store can't be reached, a file can't be opened or a port is taken; whatever was opened before is closed.
  */
 export async function startGateway(loaded: LoadedConfig, { watch = 'never' }: GatewayOptions = {}): Promise<Gateway> {
-  const { config, folder } = loaded
+  const { config } = loaded
   const log = createLog(config.log)
   const metrics = createMetrics()
-  const file = resolve(folder, config.ledger ?? '.tallygate/usage.db')
+  const file = ledgerFile(loaded)
   const ledger = await ledgerOf(config, file, log)
   let store: CounterStore | undefined
   let outbox: FileOutbox | undefined

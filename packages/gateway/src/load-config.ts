@@ -46,3 +46,8 @@ function readConfig(text: string, file: string, environment: Environment): ReadY
   if (senseless.length > 0) throw read.error(senseless)
   return read
 }
+
+/** Where the ledger is. */
+export function ledgerFile({ config, folder }: LoadedConfig): string {
+  return resolve(folder, config.ledger ?? '.tallygate/usage.db')
+}

@@ -11,7 +11,8 @@ export interface Metrics {
 
 /** One set of instruments for `/metrics`; nothing listens by itself. */
 export function createMetrics(): Metrics {
-  const exporter = new PrometheusExporter({ preventServerStart: true })
+  // Who is asked, a Prometheus says by itself: the SDK knows only an unknown service.
+  const exporter = new PrometheusExporter({ preventServerStart: true, withoutTargetInfo: true })
   const meterProvider = new MeterProvider({ readers: [exporter] })
   return {
     meterProvider,

@@ -117,11 +117,6 @@ export function cutBySeed(seed: number): (body: Buffer) => readonly Buffer[] {
   }
 }
 
-/** Byte for byte. */
-export function cutEverywhere(body: Buffer): readonly Buffer[] {
-  return Array.from(body, (byte) => Buffer.of(byte))
-}
-
 /** The operation, by the path; where that does not tell, by what an operator would have configured. */
 function matchOf({ method, url, provider, api }: Recording): AdapterMatch | undefined {
   const { host, path } = placeOf(url)

@@ -1,7 +1,8 @@
-import { resolve } from 'node:path'
+import { existsSync } from 'node:fs'
 import { moneyText, QuotaError, reprice, type PriceBook, type RepriceSummary, type Unpriced } from '@tallygate/core'
 import { SqliteLedger } from '@tallygate/store-sql'
-import { loadConfig } from './load-config.ts'
+import { instantMs } from './instant.ts'
+import { ledgerFile, loadConfig } from './load-config.ts'
 import { readPrices } from './price-files.ts'
 
 /** Options of `tallygate reprice`. */
@@ -17,8 +18,6 @@ export interface RepriceCommandOptions {
 }
 
 const DAY_MS = 86_400_000
-const DATE = /^\d{4}-\d{2}-\d{2}$/
-const INSTANT = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(?::\d{2}(?:\.\d{1,3})?)?Z$/
 const UNPRICED: readonly string[] = ['refuse', 'flag', 'family-max']
 
 /**
@@ -27,7 +26,8 @@ const UNPRICED: readonly string[] = ['refuse', 'flag', 'family-max']
  * @throws QuotaError where options, files or the ledger are not what they must be; the message says what to do.
  */
 export async function repriceCommand(options: RepriceCommandOptions): Promise<string> {
-  const { config, folder, prices } = loadConfig(options.config)
+  const loaded = loadConfig(options.config)
+  const { prices } = loaded
   const book = options.prices === undefined ? prices : readPrices(options.prices, process.cwd(), process.env).book
   if (book === undefined)
     throw new QuotaError('ERR_QUOTA_CONFIG', `${options.config} names no prices: name some with --prices`)
@@ -35,9 +35,13 @@ export async function repriceCommand(options: RepriceCommandOptions): Promise<st
   if (!UNPRICED.includes(unpriced))
     throw new QuotaError('ERR_QUOTA_CONFIG', `--unpriced is ${unpriced}: use ${UNPRICED.join(', ')}`)
   const fromMs = instantOf(options.from, '--from')
-  const toMs = instantOf(options.to, '--to') + (DATE.test(options.to) ? DAY_MS : 0)
+  const toMs = instantOf(options.to, '--to') + (options.to.includes('T') ? 0 : DAY_MS)
   if (fromMs >= toMs) throw new QuotaError('ERR_QUOTA_CONFIG', 'the range is empty: --from must be before --to')
-  const ledger = await SqliteLedger.open({ file: resolve(folder, config.ledger ?? '.tallygate/usage.db') })
+  const file = ledgerFile(loaded)
+  // Opened, it would be made, and be empty.
+  if (!existsSync(file))
+    throw new QuotaError('ERR_QUOTA_CONFIG', `there is no ledger ${file}: name the configuration of its gateway`)
+  const ledger = await SqliteLedger.open({ file })
   try {
     const summary = await reprice({
       ledger,
@@ -53,11 +57,9 @@ export async function repriceCommand(options: RepriceCommandOptions): Promise<st
   }
 }
 
-/** A date, at its beginning in UTC, or an instant. */
 function instantOf(text: string, option: string): number {
-  const ms = DATE.test(text) || INSTANT.test(text) ? Date.parse(text) : Number.NaN
-  // `Date.parse` takes a 30th of February for a day in March.
-  if (Number.isNaN(ms) || new Date(ms).toISOString().slice(0, 10) !== text.slice(0, 10))
+  const ms = instantMs(text)
+  if (ms === undefined)
     throw new QuotaError('ERR_QUOTA_CONFIG', `${option} is ${text}: use a date such as 2026-01-31, in UTC`)
   return ms
 }

@@ -1,3 +1,4 @@
+import type { z } from 'zod'
 import type { Mistake } from './contradictions.ts'
 
 /** What a schema complains of, as far as it is looked at here. */
@@ -9,6 +10,47 @@ export interface SchemaIssue {
   readonly keys?: readonly string[]
   /** Of `invalid_union`: what each of its forms complains of. */
   readonly errors?: readonly (readonly SchemaIssue[])[]
+}
+
+const KINDS: Readonly<Record<string, string>> = {
+  object: 'a map of keys and values',
+  record: 'a map of keys and values',
+  array: 'a list',
+  string: 'a text',
+  number: 'a number',
+  int: 'a whole number',
+  boolean: 'true or false',
+}
+const AMOUNT = /^-?\d+(?:\.\d+)?$/
+const COUNTED: Readonly<Record<string, string>> = { string: 'characters', array: 'items', set: 'items', record: 'keys' }
+
+/** What to write, where a schema has no words of its own for it. */
+export const whatToWrite: z.core.$ZodErrorMap = (issue) => {
+  if (issue.code === 'invalid_type') {
+    const kind = KINDS[issue.expected]
+    if (kind === undefined) return undefined
+    if (issue.input === undefined) return `it is not there: use ${kind}`
+    return `use ${kind}${quotesFor(issue.expected, issue.input)}`
+  }
+  if (issue.code === 'invalid_value') return `use ${issue.values.map(String).join(', ')}`
+  if (issue.code === 'too_small' && issue.minimum === 1 && COUNTED[issue.origin] !== undefined)
+    return 'it is empty: fill it in, or leave it out'
+  if (issue.code === 'too_small')
+    return `use ${issue.inclusive === false ? 'more than' : 'at least'} ${issue.minimum}${unitOf(issue)}`
+  if (issue.code === 'too_big')
+    return `use ${issue.inclusive === false ? 'less than' : 'at most'} ${issue.maximum}${unitOf(issue)}`
+  return undefined
+}
+
+/** YAML tells texts from numbers by their quotes. */
+function quotesFor(expected: string, input: unknown): string {
+  if (expected === 'string') return typeof input === 'number' || typeof input === 'boolean' ? ', in quotes' : ''
+  return typeof input === 'string' && AMOUNT.test(input) ? ', without quotes' : ''
+}
+
+function unitOf({ origin }: { readonly origin: string }): string {
+  const counted = COUNTED[origin]
+  return counted === undefined ? '' : ` ${counted}`
 }
 
 /** It can't have been meant: the value is of another kind. */

@@ -4,7 +4,7 @@ import { isScalar, LineCounter, parseDocument, visit, type Document } from 'yaml
 import { z } from 'zod'
 import type { Mistake } from './contradictions.ts'
 import { expanded, type Environment } from './environment.ts'
-import { mistakesOf } from './schema-mistakes.ts'
+import { mistakesOf, whatToWrite } from './schema-mistakes.ts'
 
 const WHOLE = /^\$\{[^}]+\}$/
 const NUMBER = /^-?(?:0|[1-9]\d{0,14})$/
@@ -20,6 +20,8 @@ export interface ConfigMistake {
 
 /** Everything that is wrong with a configuration, one line each: `quota.yaml:12:7: plans.pro: …`. */
 export class ConfigError extends QuotaError {
+  /** Of all of them. */
+  readonly file: string
   readonly mistakes: readonly ConfigMistake[]
 
   constructor(file: string, mistakes: readonly ConfigMistake[]) {
@@ -27,6 +29,7 @@ export class ConfigError extends QuotaError {
       ({ line, column, key, message }) => `${file}:${line}:${column}: ${key === '' ? '' : `${key}: `}${message}`,
     )
     super('ERR_QUOTA_CONFIG', lines.join('\n'))
+    this.file = file
     this.mistakes = mistakes
   }
 }
@@ -69,15 +72,25 @@ export function readYaml<T>(text: string, file: string, environment: Environment
   if (broken.length > 0) throw new ConfigError(file, broken)
   const unset = expand(document, environment, place)
   if (unset.length > 0) throw new ConfigError(file, unset)
-  const parsed = schema.safeParse(valueOf(document, file))
+  const parsed = schema.safeParse(valueOf(document, file), { error: whatToWrite })
   const at = ({ path, message }: Mistake): ConfigMistake => ({
     ...place(offsetOf(document, path)),
     key: path.map(String).join('.'),
-    message,
+    message: withoutPlace(message, path),
   })
-  const error = (mistakes: readonly Mistake[]): ConfigError => new ConfigError(file, mistakes.map(at))
+  const error = (mistakes: readonly Mistake[]): ConfigError =>
+    new ConfigError(
+      file,
+      mistakes.map(at).toSorted((one, other) => one.line - other.line || one.column - other.column),
+    )
   if (!parsed.success) throw error(parsed.error.issues.flatMap((issue) => mistakesOf(issue)))
   return { value: parsed.data, error }
+}
+
+/** A message that begins with its place, as those of typed objects do: here the place stands before it already. */
+function withoutPlace(message: string, path: readonly PropertyKey[]): string {
+  const place = path.map((name) => (typeof name === 'number' ? `[${name}]` : `.${String(name)}`)).join('')
+  return message.startsWith(`${place.slice(1)} `) ? message.slice(place.length) : message
 }
 
 /** @throws ConfigError for aliases that would unfold to more than any configuration needs. */

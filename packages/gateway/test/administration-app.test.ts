@@ -110,6 +110,7 @@ describe('administrationApp', () => {
     expect(metric('tallygate_entries_total', 'tallygate_outcome="complete"')).to.equal(3)
     expect(metric('gen_ai_client_token_usage_count', 'gen_ai_token_type="output"')).to.equal(3)
     expect(metric('gen_ai_client_inference_usage_input_tokens_total', 'gen_ai_request_model="gpt-4o"')).to.be.above(0)
+    expect(text).to.not.include('unknown_service')
     for (const secret of Object.values(SECRETS)) expect(text).to.not.include(secret)
   })
 })

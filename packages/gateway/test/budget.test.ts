@@ -1,12 +1,9 @@
 import { execFile } from 'node:child_process'
-import { renameSync, writeFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import { loadConfig, startGateway } from '@tallygate/gateway'
+import { existsSync, renameSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { loadConfig, startGateway, type Gateway } from '@tallygate/gateway'
 import { expect } from 'chai'
-import { chat, closeAll, get, onClose, run, SECRETS, writeConfig, type Setting } from './running-gateway.ts'
-
-const COMMAND = join(dirname(fileURLToPath(import.meta.resolve('@tallygate/gateway'))), '../bin/tallygate.js')
+import { chat, closeAll, COMMAND, get, onClose, run, SECRETS, writeConfig, type Setting } from './running-gateway.ts'
 
 /** A configuration whose one plan has a budget, and what else a test says. */
 const text = (url: string, plan: string, prices = './prices.yaml'): string => `listen: { port: 0 }
@@ -102,20 +99,44 @@ describe('a budget in quota.yaml', () => {
     expect((await chat(gateway.url, { max_tokens: 10 })).status).to.equal(200)
   })
 
-  it('sees by itself that a price file has changed', async () => {
-    const gateway = await startGateway(loadConfig(setting.file, {}), { watch: 'always' })
-    onClose(() => gateway.stop({ delayMs: 0 }))
-    writeFileSync(join(setting.folder, 'new.yaml'), 'version: seen\nprices: [{ model: gpt-4o, call: 0.001 }]')
-    renameSync(join(setting.folder, 'new.yaml'), join(setting.folder, 'prices.yaml'))
-    for (const until = Date.now() + 10_000; Date.now() < until;) {
-      await chat(gateway.url, { max_tokens: 1 })
-      const calls = JSON.parse(
-        (await get(`${gateway.url}/usage/calls?limit=1`, { authorization: `Bearer ${SECRETS.caller}` })).text,
-      ) as { rows: { pricedBy: string }[] }
-      if (calls.rows[0]!.pricedBy === 'seen gpt-4o') return
-      await new Promise((resolve) => setTimeout(resolve, 50))
+  describe('that is watched', () => {
+    let gateway: Gateway
+    beforeEach(async () => {
+      gateway = await startGateway(loadConfig(setting.file, {}), { watch: 'always' })
+      onClose(() => gateway.stop({ delayMs: 0 }))
+    })
+    const arePricedBy = async (price: string): Promise<void> => {
+      for (const until = Date.now() + 10_000; Date.now() < until;) {
+        await chat(gateway.url, { max_tokens: 1 })
+        const calls = JSON.parse(
+          (await get(`${gateway.url}/usage/calls?limit=1`, { authorization: `Bearer ${SECRETS.caller}` })).text,
+        ) as { rows: { pricedBy: string }[] }
+        if (calls.rows[0]!.pricedBy === price) return
+        await new Promise((resolve) => setTimeout(resolve, 50))
+      }
+      throw new Error('the new prices were never in force')
     }
-    throw new Error('the new prices were never in force')
+
+    it('sees by itself that a price file has changed', async () => {
+      writeFileSync(join(setting.folder, 'new.yaml'), 'version: seen\nprices: [{ model: gpt-4o, call: 0.001 }]')
+      renameSync(join(setting.folder, 'new.yaml'), join(setting.folder, 'prices.yaml'))
+      await arePricedBy('seen gpt-4o')
+    })
+
+    for (const [mistake, atFirst] of [
+      ['was not there', undefined],
+      ['had a mistake', 'prises: []'],
+    ] as const) {
+      it(`sees by itself that a price file is mended that ${mistake} when it was named`, async () => {
+        const file = join(setting.folder, 'later.yaml')
+        if (atFirst !== undefined) writeFileSync(file, atFirst)
+        writeFileSync(setting.file, text(setting.provider.url, BUDGET, './later.yaml'))
+        // Until the change of quota.yaml itself was seen, and is over.
+        await new Promise((resolve) => setTimeout(resolve, 600))
+        writeFileSync(file, 'version: later\nprices: [{ model: gpt-4o, call: 0.001 }]')
+        await arePricedBy('later gpt-4o')
+      })
+    }
   })
 
   it('is priced anew by tallygate reprice while the gateway runs, once', async () => {
@@ -152,9 +173,11 @@ describe('a budget in quota.yaml', () => {
       [['--to', '2019-01-01'], /the range is empty/],
       [['--unpriced', 'free'], /--unpriced is free/],
       [['--prices', 'none.yaml'], /none\.yaml:1:1: can't be read/],
+      [['--prices', 'starter'], /^there is no ledger [^\n]*usage\.db: name the configuration of its gateway\n$/],
     ] as const) {
       const { status, stderr } = await reprice(...args)
       expect([status, says.test(stderr)], stderr).to.deep.equal([1, true])
     }
+    expect(existsSync(join(setting.folder, '.tallygate'))).to.equal(false)
   })
 })

@@ -4,13 +4,14 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { get as httpGet, request, type IncomingMessage } from 'node:http'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { join } from 'node:path'
 import { SqliteLedger } from '@tallygate/store-sql'
 import { expect } from 'chai'
+import { LEAST } from './config-mistakes.ts'
 import {
   chat,
   closeAll,
+  COMMAND,
   get,
   onClose,
   PROMPT,
@@ -20,13 +21,7 @@ import {
   type Setting,
 } from './running-gateway.ts'
 
-const manifest = join(dirname(fileURLToPath(import.meta.resolve('@tallygate/gateway'))), '../package.json')
-const { bin } = JSON.parse(readFileSync(manifest, 'utf8')) as { bin: Record<string, string> }
-/** The command of the package, as `npx tallygate` finds it. */
-const COMMAND = join(dirname(manifest), bin['tallygate']!)
-
 describe('tallygate check-config', () => {
-  const LEAST = 'providers: { openai: { target: https://api.openai.com } }\n'
   const folder = mkdtempSync(join(tmpdir(), 'tallygate-cli-'))
   after(() => rmSync(folder, { recursive: true, force: true }))
 
@@ -43,13 +38,9 @@ describe('tallygate check-config', () => {
     writeFileSync(join(folder, 'bad.yaml'), text)
     const { status, stdout, stderr } = check('bad.yaml')
     expect([status, stdout]).to.deep.equal([1, ''])
-    expect(
-      stderr
-        .trimEnd()
-        .split('\n')
-        .map((line) => line.slice(0, 32))
-        .sort(),
-    ).to.deep.equal(['bad.yaml:3:1: log: Invalid optio', 'bad.yaml:4:11: listen.prot: ther'])
+    expect(stderr).to.equal(
+      'bad.yaml:3:1: log: use debug, info, warn, error, silent\nbad.yaml:4:11: listen.prot: there is no such key\n',
+    )
   })
 
   it('exits 1 for a secret that neither the environment nor a file has', () => {
@@ -80,6 +71,33 @@ describe('tallygate schema', () => {
     expect(spawnSync(process.execPath, [COMMAND, 'schema', '--out', out], { encoding: 'utf8' }).stdout).to.equal('')
     expect(readFileSync(out, 'utf8')).to.equal(printed.stdout)
   })
+
+  it('exits 1 with one line for a file that can not be written', () => {
+    const { status, stderr } = spawnSync(process.execPath, [COMMAND, 'schema', '--out', folder], { encoding: 'utf8' })
+    expect(status).to.equal(1)
+    expect(stderr).to.match(/^error: --out can't be written: EISDIR[^\n]*\n$/)
+  })
+})
+
+describe('tallygate on an old Node', () => {
+  const { engines } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
+    engines: { node: string }
+  }
+  for (const { version, is } of [
+    { version: '20.20.2', is: 'old' },
+    { version: '22.14.9', is: 'old' },
+    { version: `${engines.node.slice(2)}.0`, is: 'new' },
+    { version: '26.0.0', is: 'new' },
+  ]) {
+    it(`takes ${version} for ${is}`, () => {
+      const versions = `Object.defineProperty(process, 'versions', { value: { ...process.versions, node: '${version}' } })`
+      const args = ['--import', `data:text/javascript,${encodeURIComponent(versions)}`, COMMAND, '--version']
+      const { status, stdout, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' })
+      const says = `tallygate takes Node.js 22.15 or later, and this is ${version}: install that, and run it again\n`
+      if (is === 'old') expect([status, stdout, stderr]).to.deep.equal([1, '', says])
+      else expect([status, stderr]).to.deep.equal([0, ''])
+    })
+  }
 })
 
 describe('tallygate serve', () => {
@@ -225,49 +243,45 @@ describe('tallygate serve', () => {
     expect((await chat(url)).status).to.equal(429)
   })
 
-  it('explains what would become of a call, as the counters of the running gateway stand', async () => {
-    await start('overrides: [{ for: { key: caller }, limit: trial/requests, quota: 2 }]')
-    await chat(url)
-    const explain = async (...args: string[]): Promise<{ code: number | null; out: string }> => {
-      const asking = spawn(
-        process.execPath,
-        [COMMAND, 'explain', '--config', setting.file, '--url', administrationUrl, ...args],
-        { cwd: setting.folder },
-      )
-      let out = ''
-      for (const stream of [asking.stdout, asking.stderr])
-        stream.setEncoding('utf8').on('data', (chunk: string) => (out += chunk))
-      const [code] = (await once(asking, 'close')) as [number | null]
-      return { code, out }
-    }
-    const admitted = await explain('--key', 'caller', '--model', 'gpt-4o')
-    expect(admitted.out).to.equal(
-      'It would be admitted.\n' +
-        '* trial/requests (from registry, quota of key caller)\n' +
-        '    1 of 2 requests, fixed 1 day UTC, fits, refuse\n' +
-        '    can be exceeded by 0\n',
-    )
-    expect(admitted.code).to.equal(0)
-    await chat(url)
-    const [refused, document, nobody, wrong, away] = await Promise.all([
-      explain('--key', 'caller'),
-      explain('--key', 'caller', '--json'),
-      explain('--key', 'nobody'),
-      explain('--key', 'caller', '--amount', 'bananas=5'),
-      explain('--key', 'caller', '--url', 'http://127.0.0.1:1'),
-    ])
-    expect(refused.out).to.match(
-      /^It would be refused: no-room, room at \d{4}-.*\n\* trial\/requests .*\n.*no room for this call/,
-    )
-    expect(JSON.parse(document.out)).to.include({ admitted: false })
-    expect(nobody.out).to.equal('It would be admitted.\nNo limit is for it.\n')
-    expect(wrong).to.deep.equal({
-      code: 1,
-      out: '--amount is bananas=5: use a unit and a number, such as tokens=1200\n',
-    })
-    expect(away.out).to.match(
-      /^no gateway answers at http:\/\/127\.0\.0\.1:1 \(.*\): start it, or name it with --url\n$/,
-    )
+  it('says of all that the docs name that only a start reads it, and of nothing else', async () => {
+    const docs = readFileSync(new URL('../../../docs/quota-yaml.md', import.meta.url), 'utf8')
+    const [, named = ''] = /Only a start reads ([^;]*);/.exec(docs) ?? []
+    await start('', { log: 'info' })
+    const changed = readFileSync(setting.file, 'utf8')
+      .replace('listen: { port: 0 }', 'listen: { port: 1 }')
+      .replace('administration: { port: 0', 'administration: { host: localhost, port: 1')
+      .replace(/pepper: .*/, `pepper: another-${SECRETS.pepper}`)
+    const further = `counters: redis://127.0.0.1:1
+ledger: elsewhere.db
+durability: power
+durableWithin: 1s
+onLateEntry: break
+decideWithin: 1s
+rateLimitHeaders: [x]
+exhaustedStatus: 402
+nodes: 2
+spareRetries: 1m
+estimates: { seconds: 1 }
+sampleCounts: never
+outputEstimate: learned
+bodyLimitBytes: 2048
+guards: { guesses: off }
+reportPath: /mine
+unregistered: pass
+trustProxy: loopback
+combine: any
+severalGroups: any
+defaultPlans: []
+shutdown: { delay: 0s }
+prices: starter
+overrides: []
+assignments: []`
+    writeFileSync(setting.file, `${changed.replaceAll(/, credential: \{[^}]*\}/g, '')}${further}\n`)
+    child.kill('SIGHUP')
+    while (!output.includes('was read again')) await once(child.stdout!, 'data')
+    const [, members = ''] = /"members":\[([^\]]*)\]/.exec(output) ?? []
+    const inDocs = [...named.matchAll(/`([^`]+)`/g)].map(([, member]) => member)
+    expect(members.split(',').map((member) => member.slice(1, -1))).to.have.members(inDocs)
   })
 
   it('exits 1 with one line that says why it can not start', async () => {

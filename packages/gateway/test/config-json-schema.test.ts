@@ -3,41 +3,12 @@ import { configJsonSchema } from '@tallygate/gateway'
 import { expect } from 'chai'
 import { parse } from 'yaml'
 import { z } from 'zod'
+import { LEAST } from './config-mistakes.ts'
+import { WHOLE_QUOTA } from './whole-quota.ts'
 
 const EXAMPLE = readFileSync(new URL('../../../examples/gateway/quota.yaml', import.meta.url), 'utf8')
-const LEAST = 'providers: { openai: { target: https://api.openai.com } }\n'
-/** One of everything that a limit, a plan and an assignment can say. */
-const ALL = `${LEAST}
-plans:
-  pro:
-    version: '3'
-    onExpiry: release
-    onShortRoom: { lower: 16 }
-    count: { on: success, refundOn: [5xx, 429, aborted] }
-    labels: { price: '10' }
-    limits:
-      - name: a
-        unit: requests
-        quota: null
-        window: { fixed: month, zone: Europe/Berlin, count: 2, anchor: { dayOfMonth: 12, hour: 6 } }
-        per: [user]
-        when: { model: [gpt*], service: [mail], route: [/v1/*] }
-        trip: reached
-        onTrip: flag
-        mode: shadow
-        onChange: { quota: next-window, duration: now }
-        onUnavailable: { local: 0.25 }
-      - { name: b, unit: tokens, quota: 1, window: { sliding: 60s, buckets: 60 } }
-      - { name: c, unit: tokens, quota: 1, window: { first-use: 24h, then: restart } }
-      - { name: d, unit: tokens, quota: 1, window: { fixed: 90m } }
-      - { name: e, unit: tokens, quota: 1, window: concurrent, onUnavailable: admit }
-      - { name: f, unit: output-tokens, quota: 1, window: day, onStream: cut }
-assignments: [{ for: { group: staff, tenant: acme }, plans: [pro], combine: any }]
-severalGroups: any
-overrides: [{ for: { plan: pro }, limit: pro/b, quota: 5, until: 2027-01-31 }]
-keys: [{ id: k, secret: '\${SECRET}', groups: [staff] }]
-listen: { port: '\${PORT}' }
-`
+/** What only the environment tells is a text before it is read. */
+const OF_ENVIRONMENT = "keys: [{ id: k, secret: '${SECRET}' }]\nlisten: { port: '${PORT}' }\n"
 
 describe('configJsonSchema', () => {
   const schema = z.fromJSONSchema(configJsonSchema() as never)
@@ -46,7 +17,8 @@ describe('configJsonSchema', () => {
   for (const [what, text] of [
     ['the least configuration', LEAST],
     ['the example', EXAMPLE],
-    ['one of everything', ALL],
+    ['one of everything', WHOLE_QUOTA],
+    ['what only the environment tells', LEAST + OF_ENVIRONMENT],
   ] as const) {
     it(`lets ${what} pass`, () => {
       const { error } = schema.safeParse(parse(text))
@@ -69,8 +41,8 @@ describe('configJsonSchema', () => {
   ]
   for (const [mistake, from, to] of BAD) {
     it(`tells ${mistake}`, () => {
-      expect(ALL).to.include(from)
-      expect(fits(ALL.replace(from, to))).to.equal(false)
+      expect(WHOLE_QUOTA).to.include(from)
+      expect(fits(WHOLE_QUOTA.replace(from, to))).to.equal(false)
     })
   }
 })

@@ -1,9 +1,6 @@
 import { spawnSync } from 'node:child_process'
-import { fileURLToPath } from 'node:url'
-import { dirname, join } from 'node:path'
 import { expect } from 'chai'
-
-const COMMAND = join(dirname(fileURLToPath(import.meta.resolve('@tallygate/gateway'))), '../bin/tallygate.js')
+import { COMMAND } from './running-gateway.ts'
 
 function count(
   input: string,

@@ -1,17 +1,12 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { join } from 'node:path'
 import type { UsageEntry } from '@tallygate/core'
 import { SqliteLedger } from '@tallygate/store-sql'
 import { runs } from '@tallygate/testkit'
 import { expect } from 'chai'
-import { chat, closeAll, get, onClose, SECRETS, writeConfig, type Setting } from './running-gateway.ts'
+import { chat, closeAll, COMMAND, get, onClose, SECRETS, writeConfig, type Setting } from './running-gateway.ts'
 
-const manifest = join(dirname(fileURLToPath(import.meta.resolve('@tallygate/gateway'))), '../package.json')
-const { bin } = JSON.parse(readFileSync(manifest, 'utf8')) as { bin: Record<string, string> }
-const COMMAND = join(dirname(manifest), bin['tallygate']!)
 const CLIENTS = 6
 
 const CONFIG = (target: string): string => `listen: { port: 0 }

@@ -3,12 +3,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseConfig, type Config } from '@tallygate/gateway'
 import { expect } from 'chai'
+import { LEAST, SECRET } from './config-mistakes.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'tallygate-environment-'))
 after(() => rmSync(folder, { recursive: true, force: true }))
-
-const LEAST = 'providers: { openai: { target: https://api.openai.com } }\n'
-const SECRET = 'sk-a-secret-that-nobody-may-see'
 
 function mistakeOf(text: string, environment: Record<string, string>): string {
   try {
@@ -49,7 +47,7 @@ describe('variables in quota.yaml', () => {
   }
 
   it('takes a number in quotes for a text', () => {
-    expect(mistakeOf(`${LEAST}bodyLimitBytes: "\${SIZE}"`, { SIZE: '4096' })).to.include('expected number')
+    expect(mistakeOf(`${LEAST}bodyLimitBytes: "\${SIZE}"`, { SIZE: '4096' })).to.include('use a number, without quotes')
   })
 
   it('reads a secret from the file that NAME_FILE names, and trusts no default where that can not be read', () => {

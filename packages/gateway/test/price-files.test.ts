@@ -29,16 +29,12 @@ function mistakesOf(read: () => unknown): readonly string[] {
 
 describe('parsePrices', () => {
   const MISTAKES: readonly [mistake: string, text: string, says: string][] = [
-    ['nothing', '', 'p.yaml:1:1: Invalid input: expected object'],
-    ['no prices', 'currency: USD', 'p.yaml:1:1: prices: Invalid input: expected array'],
+    ['nothing', '', 'p.yaml:1:1: use a map of keys and values'],
+    ['no prices', 'currency: USD', 'p.yaml:1:1: prices: it is not there: use a list'],
     ['an unknown key', 'prices: []\npricess: []', 'p.yaml:2:1: pricess: there is no such key'],
     ['a misspelt rate', 'prices:\n  - { model: a, inptu: 1 }', 'p.yaml:2:17: prices.0.inptu: there is no such key'],
-    ['a rate below nothing', 'prices:\n  - { model: a, input: -1 }', 'p.yaml:2:17: prices.0.input: Too small'],
-    [
-      'a rate that is a text',
-      'prices:\n  - { model: a, input: $1 }',
-      'p.yaml:2:17: prices.0.input: Invalid input: expected number',
-    ],
+    ['a rate below nothing', 'prices:\n  - { model: a, input: -1 }', 'p.yaml:2:17: prices.0.input: use at least 0'],
+    ['a rate that is a text', 'prices:\n  - { model: a, input: $1 }', 'p.yaml:2:17: prices.0.input: use a number'],
     [
       'a rate that is too fine',
       'prices:\n  - { model: a, input: 0.00000000001 }',
@@ -47,12 +43,12 @@ describe('parsePrices', () => {
     [
       'a price without rates',
       'prices:\n  - { model: a }',
-      'p.yaml:2:5: prices.0: prices[0] has no rate: use at least one of input',
+      'p.yaml:2:5: prices.0: has no rate: use at least one of input',
     ],
     [
       'a day that there is none of',
       'prices:\n  - { model: a, from: 2026-02-30, input: 1 }',
-      'p.yaml:2:17: prices.0.from: prices[0].from is "2026-02-30"',
+      'p.yaml:2:17: prices.0.from: is "2026-02-30"',
     ],
     [
       'a date in other words',
@@ -62,7 +58,7 @@ describe('parsePrices', () => {
     [
       'a model twice',
       'prices:\n  - { model: a, input: 1 }\n  - { model: A, input: 2 }',
-      'p.yaml:3:7: prices.1.model: prices[1].model is "a": prices[0] has the same from the same day',
+      'p.yaml:3:7: prices.1.model: is "a": prices[0] has the same from the same day',
     ],
     [
       'a threshold that is none',

@@ -1,8 +1,9 @@
 import { once } from 'node:events'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { loadConfig, startGateway, type Gateway } from '@tallygate/gateway'
 import { startScriptedProvider, type ScriptedProvider } from '@tallygate/testkit'
 
@@ -15,6 +16,11 @@ export const SECRETS = {
   pepper: 'a-pepper-that-only-these-tests-know',
 } as const
 export const PROMPT = 'a prompt that is nobody else’s business'
+
+const manifest = join(dirname(fileURLToPath(import.meta.resolve('@tallygate/gateway'))), '../package.json')
+const { bin } = JSON.parse(readFileSync(manifest, 'utf8')) as { bin: Record<string, string> }
+/** The command of the package, as `npx tallygate` finds it. */
+export const COMMAND = join(dirname(manifest), bin['tallygate']!)
 
 /** A gateway in front of a scripted provider, in a folder of its own. */
 export interface Setting {

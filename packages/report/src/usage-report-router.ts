@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { isQuotaError, type QuotaErrorCode } from '@tallygate/core'
+import { isQuotaError, type QuotaError, type QuotaErrorCode } from '@tallygate/core'
 import { defaultQuota, type Quota } from '@tallygate/flow'
 import type { Request, RequestHandler, Response } from 'express'
 import { AccessDenied, accessOf, type Authorize } from './report-access.ts'
@@ -23,6 +23,10 @@ const UNAVAILABLE: ReadonlySet<QuotaErrorCode> = new Set<QuotaErrorCode>([
   'ERR_QUOTA_STALE',
 ])
 
+function isUnavailable(error: unknown): error is QuotaError {
+  return isQuotaError(error) && UNAVAILABLE.has(error.code)
+}
+
 type Report = (quota: Quota, req: Request, query: URLSearchParams) => Promise<ReportTable>
 
 /**
@@ -40,8 +44,15 @@ export function usageReportRouter(options: UsageReportRouterOptions = {}): Reque
     '/limits': async (of, req, query) => limitsReport(of, await accessOf(req, of, authorize), query),
   }
 
-  const answer = async (report: Report, req: Request, query: URLSearchParams): Promise<ReportTable> =>
-    report(quota ?? (await defaultQuota()), req, query)
+  const answer = async (report: Report, req: Request, query: URLSearchParams): Promise<ReportTable> => {
+    const of = quota ?? (await defaultQuota())
+    try {
+      return await report(of, req, query)
+    } catch (error) {
+      if (isUnavailable(error)) of.logger.error('the report can not be read', { cause: error.message })
+      throw error
+    }
+  }
 
   return function usageReportRouter(req, res, next) {
     const path = req.path === '/' ? req.path : req.path.replace(/\/$/, '')
@@ -53,9 +64,8 @@ export function usageReportRouter(options: UsageReportRouterOptions = {}): Reque
       (error: unknown) => {
         if (error instanceof AccessDenied) return sendProblem(res, error.status, error.message)
         if (isQuotaError(error, 'ERR_QUOTA_QUERY')) return sendProblem(res, 400, error.message)
-        if (isQuotaError(error) && UNAVAILABLE.has(error.code)) {
+        if (isUnavailable(error))
           return sendProblem(res, 503, 'The report can not be read right now. Try again in a moment.')
-        }
         next(error)
       },
     )

@@ -366,7 +366,9 @@ describe('usageReportRouter', () => {
   it('answers 503 without a word of the cause when books or counters can not be read', async () => {
     const ledger = new MemoryLedger()
     const store = new MemoryCounterStore()
-    const options = { ledger, store, plans: [PLAN], defaultPlans: ['trial'] }
+    const logged: unknown[] = []
+    const error = (...line: readonly unknown[]): void => void logged.push(line)
+    const options = { ledger, store, plans: [PLAN], defaultPlans: ['trial'], logger: { warn: error, error } }
     await start({}, options)
     // As a store behaves whose server is gone.
     const gone = async (): Promise<never> => {
@@ -377,6 +379,10 @@ describe('usageReportRouter', () => {
     for (const path of ['/usage', '/usage/calls', '/usage/limits', '/usage/explain']) {
       const { status, text } = await app.get(path, 'alice')
       expect([path, status]).to.deep.equal([path, 503])
+      const lines = logged.splice(0).map((line) => JSON.stringify(line))
+      expect(lines.join(), path).to.match(
+        /"the report can not be read",\{"cause":"[^"]*connect ECONNREFUSED 10\.0\.0\.7:6379"/,
+      )
       expect(text).to.not.include('10.0.0.7')
     }
   })
