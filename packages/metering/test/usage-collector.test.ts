@@ -141,6 +141,16 @@ describe('UsageCollector', () => {
     expect(collector.reading.reported).to.include({ input: 7, output: 2 })
   })
 
+  it('changes no document that it takes, nor what it has given of one', () => {
+    const start = { message: { usage: { input_tokens: 3, output_tokens: 1 } } }
+    const collector = read('anthropic', [start])
+    const { raw } = collector.reading
+    collector.absorb({ usage: { output_tokens: 9 } })
+    expect(collector.reading.raw).to.deep.equal({ input_tokens: 3, output_tokens: 9 })
+    expect(start.message.usage).to.deep.equal({ input_tokens: 3, output_tokens: 1 })
+    expect(raw).to.deep.equal({ input_tokens: 3, output_tokens: 1 })
+  })
+
   it('adds what each answer of a session states, also of one that is its first again', () => {
     const done = {
       type: 'response.done',

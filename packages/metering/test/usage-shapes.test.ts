@@ -239,4 +239,16 @@ describe('readUsage', () => {
       expect(readUsage('gemini', { promptTokenCount: 3, candidatesTokenCount: value })?.output).to.equal(undefined)
     })
   }
+
+  it('goes by the first of several places of a figure, in whatever order a provider writes them', () => {
+    const parts = [
+      ['prompt_tokens_details', { cached_tokens: 5 }],
+      ['prompt_cache_hit_tokens', 3],
+      ['cached_tokens', 2],
+    ] as const
+    for (const each of [parts, parts.toReversed()]) {
+      const raw = { prompt_tokens: 10, completion_tokens: 1, ...Object.fromEntries(each) }
+      expect(readUsage('openai-chat', raw)?.cacheRead).to.equal(5)
+    }
+  })
 })
