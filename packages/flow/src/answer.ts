@@ -89,7 +89,6 @@ export class Answer implements CutTarget {
   #status: number | undefined
   /** Absent where nobody looks into the answer. */
   #reader: UsageReader | undefined
-  #hasBegun = false
   #filter: UsageChunkFilter | undefined
   #decoder: ContentDecoder | undefined
   #decoding = Promise.resolve()
@@ -257,10 +256,7 @@ export class Answer implements CutTarget {
     const goesOn = this.#decoder === undefined || this.#decodesForCaller
     const passing = this.#filter === undefined ? bytes : this.#filter.push(bytes)
     if (passing.length === 0) return
-    // A body of a known length that comes in one piece needs no reader that can be interrupted.
-    const isWhole = goesOn && !this.#hasBegun && this.#bytesLeft === bytes.length
-    this.#hasBegun = true
-    const terminalAt = this.#reader?.write(passing, isWhole) ?? -1
+    const terminalAt = this.#reader?.write(passing) ?? -1
     if (!goesOn) return
     if (terminalAt === -1) return this.#forward(this.#changed(passing))
     this.#forward(this.#changed(passing.subarray(0, terminalAt)))

@@ -1,4 +1,4 @@
-import { sseDocuments, SseFramer } from '@tallygate/metering'
+import { eventAround, sseDocuments, SseFramer } from '@tallygate/metering'
 
 /** Without its first quote: a search for a rarer byte is five times as fast. */
 const USAGE = Buffer.from('usage"')
@@ -146,22 +146,6 @@ function memberAround(events: Buffer, from: number, to: number, isLast: boolean)
   if (events[before] === COMMA) return { from: before, to, isLast }
   const after = skipSpace(events, to)
   return events[after] === COMMA ? { from, to: after + 1, isLast } : { from, to, isLast }
-}
-
-/** The event that an index lies in, with the blank line that ends it. */
-function eventAround(events: Buffer, at: number): { from: number; to: number } {
-  let from = at
-  while (from > 0 && !(isLineEnd(events[from - 1]) && endsBlankLine(events, from - 1))) from -= 1
-  let to = at
-  while (to < events.length && !(isLineEnd(events[to]) && endsBlankLine(events, to))) to += 1
-  return { from, to: Math.min(events.length, to + 1) }
-}
-
-/** Whether the line end at an index follows another one. */
-function endsBlankLine(events: Buffer, at: number): boolean {
-  if (events[at] === CR && events[at + 1] === LF) return false
-  const before = events[at] === LF && events[at - 1] === CR ? at - 2 : at - 1
-  return before < 0 || isLineEnd(events[before])
 }
 
 function isLineEnd(byte: number | undefined): boolean {

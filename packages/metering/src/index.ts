@@ -62,7 +62,7 @@ export { clientFrame, closePayload, serverFrame } from './framing/websocket-fram
 export { WebSocketReader, type WebSocketTarget } from './framing/websocket-reader.ts'
 export { requestKind } from './learning/request-kind.ts'
 export { sseData, sseDocuments } from './framing/sse-event.ts'
-export { SseFramer } from './framing/sse-framer.ts'
+export { eventAround, SseFramer } from './framing/sse-framer.ts'
 export type { Frames } from './framing/framer.ts'
 export { documentsOf } from './framing/documents.ts'
 export type { Framing } from './framing/framing.ts'

@@ -44,15 +44,12 @@ export class JsonUsageReader implements UsageReader, JsonPickTarget {
     return this.#kept
   }
 
-  write(bytes: Buffer, isWhole = false): -1 {
+  write(bytes: Buffer): -1 {
     this.#waitingBytes += bytes.length
     if (this.#waiting === undefined || this.#waitingBytes > MOST_PARSED_BYTES) {
       this.#lookThrough()
       this.#look(bytes)
-    } else {
-      this.#waiting.push(bytes)
-      if (isWhole) this.#settle()
-    }
+    } else this.#waiting.push(bytes)
     return -1
   }
 

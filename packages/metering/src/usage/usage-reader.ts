@@ -25,10 +25,9 @@ export interface UsageReader {
   /**
    * Takes the next bytes; of `messages`, one whole message. They must not be changed afterwards.
    *
-   * @param isWhole They are the whole body.
    * @returns Index in these bytes from which they belong to the event that ends the answer; -1: not there yet.
    */
-  write(bytes: Buffer, isWhole?: boolean): number
+  write(bytes: Buffer): number
   /** Tells that the answer is complete, so that what has no proper end counts as well. */
   end(): void
 }
@@ -117,13 +116,13 @@ class FirstByteUsageReader implements UsageReader {
     return this.#reader?.isWithinEvent ?? false
   }
 
-  write(bytes: Buffer, isWhole?: boolean): number {
-    if (this.#reader !== undefined) return this.#reader.write(bytes, isWhole)
+  write(bytes: Buffer): number {
+    if (this.#reader !== undefined) return this.#reader.write(bytes)
     const at = firstByte(bytes)
     // White space before the first byte belongs to no document.
     if (at === -1) return -1
     this.#reader = usageReaderFor(framingAt(bytes[at]!, this.#announced, this.#contentType), this.#collector)
-    return this.#reader.write(bytes, isWhole)
+    return this.#reader.write(bytes)
   }
 
   end(): void {
