@@ -15,7 +15,6 @@ import {
   isFreeRoute,
   KeptOutput,
   pathOf,
-  providerOf,
   type Dialect,
   type ProblemKind,
   type Raw,
@@ -26,10 +25,12 @@ import { Answer, type AnswerFacts, type AnswerSink } from './answer.ts'
 import { attemptId } from './attempt-id.ts'
 import { CallEnd, type EndedCaller } from './call-end.ts'
 import type { RecordedUsage } from './call-entry.ts'
-import { CallHolds, type HoldRequest } from './call-holds.ts'
+import type { HoldRequest } from './call-decision.ts'
+import { CallHolds } from './call-holds.ts'
 import { CallIdentity, isReportable, type IdentityRefusal } from './call-identity.ts'
 import { outputKey } from './call-learning.ts'
 import { CallPricing } from './call-pricing.ts'
+import { CallProvider } from './call-provider.ts'
 import type { CallerRules } from './caller-rules.ts'
 import { denialOf, problemDenial, wantsProblem, type Denial, type DenialContext } from './denial.ts'
 import { writeContext } from './hold-context.ts'
@@ -73,14 +74,10 @@ export class Call {
   readonly #pricing: CallPricing
   readonly #holds: CallHolds
   readonly #identity: CallIdentity
+  readonly #provider: CallProvider
   readonly #end: CallEnd
   #styles: readonly RateLimitStyle[]
   #plans: PlanSet = NO_PLANS
-  #meters = false
-  #provider: string | undefined
-  /** Of the provider, where no name tells who that is. */
-  #host: string | undefined
-  #learnedAs: string | undefined
   #used: Usage | undefined | Promise<Usage | undefined>
   /** Absent where no attempt is spared. */
   readonly #retry: SparedAttempt | undefined
@@ -96,6 +93,7 @@ export class Call {
     this.metered = new MeteredRequest(request)
     this.#identity = new CallIdentity(walk, this.#rules, request, this.attemptId)
     this.#pricing = new CallPricing(this.#rules.prices, this.metered, walk.unitEstimates)
+    this.#provider = new CallProvider(this.metered, this.#pricing)
     this.#holds = new CallHolds(walk, this.metered, this.#pricing)
     const asked = wantsProblem(request.headers) ? 'problem' : this.metered.match?.adapter.dialect
     this.dialect = asked ?? dialectOf(request.url)
@@ -148,7 +146,7 @@ export class Call {
 
   /** Whether answers are looked into, for what they used. */
   get meters(): boolean {
-    return this.#meters && this.metered.match !== undefined
+    return this.#provider.isMetered && this.metered.match !== undefined
   }
 
   /** Whether this is a route of a provider's that nobody is charged for, such as a list of models: no call to limit. */
@@ -245,7 +243,7 @@ export class Call {
       ...hold,
       isSparedRetry: this.#retry?.isSpared === true,
       tenant: this.#identity.tenant,
-      provider: this.#learnsAs,
+      provider: this.#provider.learnsAs,
       learnedOutput: this.#learnedOutput(),
     }
     const decision = await this.#holds.admit(this.attemptId, request, () => this.#context(hold.bound))
@@ -271,13 +269,8 @@ export class Call {
     const { match, facts } = this.metered
     if (match === undefined || (facts.outputCeiling !== undefined && outputEstimate === 'ceiling')) return undefined
     const { operation } = match.adapter
-    const key = outputKey(this.subject, { provider: this.#learnsAs, operation, model: facts.model })
+    const key = outputKey(this.subject, { provider: this.#provider.learnsAs, operation, model: facts.model })
     return learned.outputs.estimate(key, facts.answers)
-  }
-
-  /** Under which name of a provider the call learns: the one that was known when it was decided on. */
-  get #learnsAs(): string | undefined {
-    return (this.#learnedAs ??= this.#provider ?? this.metered.match?.adapter.provider)
   }
 
   /** Limits of plans for this call, bound to the counters of a partition. */
@@ -297,12 +290,7 @@ export class Call {
    * @param host Where it is, which tells its ways where that name is of the operator's own.
    */
   servedBy(provider: string | undefined, host?: string): void {
-    if (provider !== undefined && provider !== this.#provider) {
-      this.#provider = provider
-      this.metered.servedBy(provider)
-      this.#pricing.provider = provider
-    }
-    if (host !== undefined) this.servedAt(host)
+    this.#provider.servedBy(provider, host)
   }
 
   /**
@@ -312,17 +300,13 @@ export class Call {
    * @param host As of {@link servedBy}.
    */
   meter(provider?: string, host?: string): void {
-    this.servedBy(provider, host)
-    this.#meters = true
+    this.#provider.servedBy(provider, host)
+    this.#provider.meter()
   }
 
   /** Tells by its host who serves the call, where nobody has named the provider, or by a name of the operator's own. */
   servedAt(host: string): void {
-    // What was taken for free when it was decided on stays that.
-    if (this.#meters && this.metered.match === undefined) return
-    if (providerOf(this.#provider) !== undefined) return
-    this.#host = host
-    this.metered.servedBy(host)
+    this.#provider.servedAt(host)
   }
 
   /** From now on the call is written to the ledger when it ends; draining waits for it. */
@@ -361,7 +345,7 @@ export class Call {
     next.#identity.follow(this.#identity)
     next.#pricing.isLater = true
     next.#plans = this.#plans
-    if (this.#meters) next.meter(this.#provider, this.#host)
+    next.#provider.follow(this.#provider)
     next.#styles = this.#styles
     next.#providerRequestId = this.#providerRequestId
     next.metered.learnModel(this.metered.facts.model)
@@ -408,7 +392,7 @@ export class Call {
     if (this.metered.match?.adapter.counts !== 'text' || this.#outcome !== undefined) return undefined
     const allowance = this.#holds.streamAllowance()
     if (allowance === undefined) return undefined
-    return watchStream(this.#walk, this, { allowance, framing, target, provider: this.#learnsAs })
+    return watchStream(this.#walk, this, { allowance, framing, target, provider: this.#provider.learnsAs })
   }
 
   /** Tells what the call has used, for a handler that knows; it goes before what is metered. The last word counts. */
@@ -476,9 +460,9 @@ export class Call {
       tenant: this.#identity.tenant,
       subject: this.subject,
       plans: this.#plans,
-      provider: this.#learnsAs,
+      provider: this.#provider.learnsAs,
     }
-    const usage = this.#end.usage(answer, outcome, caller, this.#meters)
+    const usage = this.#end.usage(answer, outcome, caller, this.#provider.isMetered)
     this.#used = usage
     // A stream whose figures are there needs no turn of the event loop more than its entry.
     const written =
@@ -543,7 +527,7 @@ export class Call {
       callId: this.callId,
       parentId: this.parentId,
       operation: recorded?.operation ?? adapter?.operation,
-      provider: recorded?.provider ?? this.#provider ?? adapter?.provider,
+      provider: recorded?.provider ?? this.#provider.name ?? adapter?.provider,
       model: recorded?.model ?? this.metered.facts.model,
       subject: this.subject,
     }

@@ -1,6 +1,6 @@
 export { Answer, type AnsweredCall, type AnswerFacts, type AnswerSink, type HeadChange } from './answer.ts'
 export type { RecordedUsage } from './call-entry.ts'
-export type { HoldRequest } from './call-holds.ts'
+export type { HoldRequest } from './call-decision.ts'
 export type { SampleCounts } from './count-sampler.ts'
 export type { CallerOptions } from './caller-rules.ts'
 export { Call } from './call.ts'

@@ -49,24 +49,33 @@ interface Stream {
   readonly isCut: boolean
 }
 
+/** An event of a chat completion, of Ollama, or of Gemini. */
+interface StreamedDocument {
+  readonly choices?: readonly [{ readonly delta: { readonly content?: string }; readonly finish_reason?: unknown }]
+  readonly message?: { readonly content?: string }
+  readonly done_reason?: unknown
+  readonly candidates?: readonly [
+    { readonly content: { readonly parts: readonly [Text] }; readonly finishReason?: unknown },
+  ]
+}
+interface Text {
+  readonly text?: string
+}
+
 /** What a reader makes of all bytes that left; throws where they can't be parsed. */
 function readStream(framing: Framing, bytes: string, isCut: boolean): Stream {
-  const documents: unknown[] =
+  const documents =
     framing === 'array'
-      ? (JSON.parse(bytes) as unknown[])
+      ? (JSON.parse(bytes) as StreamedDocument[])
       : bytes
           .split(framing === 'sse' ? '\n\n' : '\n')
           .filter((event) => event !== '' && event !== 'data: [DONE]')
-          .map((event) => JSON.parse(framing === 'sse' ? event.slice(6) : event) as unknown)
+          .map((event) => JSON.parse(framing === 'sse' ? event.slice(6) : event) as StreamedDocument)
   const texts: string[] = []
   const reasons: unknown[] = []
-  // oxlint-disable-next-line typescript/no-explicit-any -- of three shapes
-  for (const document of documents as any[]) {
-    const choice = document.choices?.[0]
-    texts.push(
-      choice?.delta.content ?? document.message?.content ?? document.candidates?.[0].content.parts[0].text ?? '',
-    )
-    reasons.push(choice?.finish_reason ?? document.done_reason ?? document.candidates?.[0].finishReason)
+  for (const { choices: [choice] = [], candidates: [candidate] = [], message, done_reason: reason } of documents) {
+    texts.push(choice?.delta.content ?? message?.content ?? candidate?.content.parts[0].text ?? '')
+    reasons.push(choice?.finish_reason ?? reason ?? candidate?.finishReason)
   }
   return { texts, reasons: reasons.filter((reason) => reason != null), bytes, isCut }
 }
