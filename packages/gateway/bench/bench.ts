@@ -15,10 +15,14 @@ const REQUESTS = {
 } as const
 const VARIANT_NAMES: readonly Variant[] = ['bare', 'memory', 'redis']
 
+/** Whether the core of the client and the provider is kept from falling asleep. */
+const IS_AWAKE = process.env['BENCH_AWAKE'] === '1'
+
 const redis = await startRedis()
 const upstream = start('upstream.ts', [], 1)
 const { port: upstreamPort } = await reply<{ port: number }>(upstream)
 pin(process.pid, 1)
+const awake = IS_AWAKE ? start('awake.ts', [], 1) : undefined
 if (redis.pid !== undefined) pin(redis.pid, 1)
 
 const servers = new Map<Variant, { child: ChildProcess; port: number }>()
@@ -49,6 +53,7 @@ for (const name of ['json', 'stream'] as const) {
 
 for (const { child } of servers.values()) child.disconnect()
 upstream.disconnect()
+awake?.disconnect()
 await redis.stop()
 
 async function measure(
