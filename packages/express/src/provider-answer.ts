@@ -6,8 +6,8 @@ const OF_THE_ACCOUNT =
   /^(?:x-ratelimit-|anthropic-ratelimit-|openai-organization|openai-project|anthropic-organization-id|set-cookie)/
 /** What is said to us, or names the upstream. */
 const OF_THE_HOP: ReadonlySet<string> = new Set(['proxy-authenticate', 'location', 'content-location'])
-/** Of the connection to the provider. Of the one to the caller, the server tells by itself. */
-const OF_THE_CONNECTION: ReadonlySet<string> = new Set(['connection', 'keep-alive', 'upgrade'])
+/** Of the connection to the provider, with the trailers on it. Of the one to the caller, the server tells by itself. */
+const OF_THE_CONNECTION: ReadonlySet<string> = new Set(['connection', 'keep-alive', 'upgrade', 'trailer'])
 const WITHOUT_BODY: ReadonlySet<number> = new Set([204, 304])
 /** What the line of a status may say (RFC 9112 section 4). */
 const REASON = /^[\t\x20-\x7e\x80-\xff]+$/
@@ -24,9 +24,8 @@ export function isAnswer({ statusCode = 0 }: IncomingMessage): boolean {
 
 /** Lets a provider's answer go on to the caller, byte for byte. */
 export function passAnswer(proxyRes: IncomingMessage, res: Response, isSwapped: boolean): void {
-  if (!res.headersSent) passHead(proxyRes, res, isSwapped)
-  // What came in one piece with its head is all there when the parser is done with that piece.
-  process.nextTick(passBody, proxyRes, res)
+  // What came in one piece with its head is all there when the parser is done with that piece, or has failed at it.
+  process.nextTick(pass, proxyRes, res, isSwapped)
 }
 
 /**
@@ -59,8 +58,17 @@ function setHeader(res: Response, name: string, value: string | string[]): void 
   }
 }
 
-function passBody(proxyRes: IncomingMessage, res: Response): void {
-  if (res.writableEnded || res.destroyed) proxyRes.destroy()
-  else if (proxyRes.complete && proxyRes.readableLength > 0) res.end(proxyRes.read())
+function pass(proxyRes: IncomingMessage, res: Response, isSwapped: boolean): void {
+  if (!proxyRes.complete && proxyRes.socket.destroyed) {
+    // An error is answered in its place, which must not end when it does.
+    proxyRes
+      .removeAllListeners('close')
+      .removeAllListeners('error')
+      .on('error', () => {})
+    return
+  }
+  if (res.writableEnded || res.destroyed) return void proxyRes.destroy()
+  if (!res.headersSent) passHead(proxyRes, res, isSwapped)
+  if (proxyRes.complete && proxyRes.readableLength > 0) res.end(proxyRes.read())
   else proxyRes.pipe(res)
 }

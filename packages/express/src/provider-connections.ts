@@ -5,6 +5,8 @@ import type { Socket } from 'node:net'
 /** A connection to the provider, and when it is to be closed if no call has used it until then. */
 type Connection = Socket & { [MOST_IDLE]?: number; [CLOSE_AT]?: number }
 
+/** Beside other parameters, in any order (RFC 9110 section 5.6.6). */
+const KEPT_FOR = /\btimeout\s*=\s*"?(\d+)/i
 const MOST_IDLE = Symbol('most idle time')
 const CLOSE_AT = Symbol('closed at')
 
@@ -44,7 +46,7 @@ export class ProviderConnections {
 
   /** Takes note of how long the provider keeps the connection of an answer. */
   announced({ headers, socket }: IncomingMessage): void {
-    const announced = /^timeout=(\d+)/.exec(String(headers['keep-alive']))?.[1]
+    const announced = KEPT_FOR.exec(String(headers['keep-alive']))?.[1]
     const ms = announced === undefined ? MOST_IDLE_MS : Number(announced) * 1_000 - MARGIN_MS
     ;(socket as Connection)[MOST_IDLE] = Math.min(MOST_IDLE_MS, ms)
   }

@@ -1,4 +1,4 @@
-import type { ClientRequest } from 'node:http'
+import type { ClientRequest, IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Request, RequestHandler, Response } from 'express'
 import { createProxyMiddleware, type Options, type Plugin } from 'http-proxy-middleware'
@@ -22,7 +22,8 @@ export interface Forwarding {
 
 const FORWARDING = Symbol('tallygate forwarding')
 const REQUEST = Symbol('forwarded request')
-type Forwarded = Request & { [FORWARDING]: Forwarding }
+const ANSWER = Symbol('answer of the provider')
+type Forwarded = Request & { [FORWARDING]: Forwarding; [ANSWER]?: IncomingMessage }
 type Forwarder = ClientRequest & { [REQUEST]?: Request }
 
 /**
@@ -71,11 +72,13 @@ function proxyEvents(...[events]: Parameters<Plugin<Request>>): void {
     }
     const { connections, isSwapped } = forwardingOf(req)
     connections.announced(proxyRes)
+    ;(req as Forwarded)[ANSWER] = proxyRes
     passAnswer(proxyRes, res as Response, isSwapped)
   })
   events.on('error', (error, req, res) => {
     if (req === undefined || res === undefined || !('setHeader' in res)) return
-    failed(error, req, res as Response)
+    // What comes after a whole answer is no part of it.
+    if ((req as Forwarded)[ANSWER]?.complete !== true) failed(error, req, res as Response)
   })
   events.on('econnreset', () => {})
 }

@@ -205,6 +205,26 @@ describe('llmProxy', () => {
     upstream.close()
   })
 
+  for (const says of ['max=100, timeout=2', 'Timeout=2', 'timeout = "2"']) {
+    it(`understands a provider that keeps a connection for "${says}"`, async () => {
+      const bed = await openTestBed()
+      let connections = 0
+      const upstream = createServer((_req, res) =>
+        res.writeHead(200, { connection: 'keep-alive', 'keep-alive': says }).end('{}'),
+      )
+      upstream.on('connection', () => (connections += 1))
+      upstream.listen(0, '127.0.0.1')
+      await once(upstream, 'listening')
+      const url = await proxied(bed, { target: `http://127.0.0.1:${(upstream.address() as AddressInfo).port}` })
+      await ask(url)
+      await new Promise((resolve) => setTimeout(resolve, 1_300))
+      await ask(url)
+      expect(connections).to.equal(2)
+      upstream.closeAllConnections()
+      upstream.close()
+    })
+  }
+
   it('closes the connection to a caller who asks for it', async () => {
     const bed = await openTestBed()
     const socket = connect(Number(new URL(await proxied(bed)).port), '127.0.0.1')

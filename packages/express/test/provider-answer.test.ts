@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net'
+import { MemoryLedger, type Entry } from '@tallygate/core'
 import { llmProxy, quotaMiddleware } from '@tallygate/express'
 import { expect } from 'chai'
 import express from 'express'
@@ -31,6 +32,13 @@ async function send(socket: Socket, pieces: readonly string[]): Promise<void> {
   for (const piece of pieces) {
     socket.write(piece)
     await new Promise((resolve) => setTimeout(resolve, 5))
+  }
+}
+
+class LateLedger extends MemoryLedger {
+  override async append(entries: readonly Entry[]): Promise<void> {
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    await super.append(entries)
   }
 }
 
@@ -96,6 +104,42 @@ describe('an answer of a provider', () => {
     const answer = await answerOf(bed, await provider(WHOLE.replace('Content-Type', `${head}Content-Type`)))
     expect(answer).to.match(/x-kept: yes/i)
     expect(answer).not.to.match(/timeout=77|upgrade/i)
+  })
+
+  for (const version of ['1.1', '1.0']) {
+    it(`that announces trailers, which do not go on, is whole for a caller of HTTP/${version}`, async () => {
+      const bed = await openTestBed()
+      const announced = 'Trailer: X-Sum\r\nContent-Type'
+      for (const piece of [WHOLE, CHUNKS.replace(/\r\n$/, 'X-Sum: 1\r\n\r\n')]) {
+        const answer = await answerOf(bed, await provider(piece.replace('Content-Type', announced)), version)
+        expect(answer)
+          .to.match(/^HTTP\/1\.1 200 Fine\r\n/)
+          .and.not.match(/trailer|x-sum/i)
+        expect(answer.replaceAll(/\r\n[\da-f]+\r\n/g, '')).to.include(BODY.slice(10))
+      }
+    })
+  }
+
+  it('that is whole goes on, whatever its provider says after it', async () => {
+    const bed = await openTestBed()
+    const answer = await answerOf(bed, await provider(`${WHOLE}and more`))
+    expect(answer)
+      .to.match(/^HTTP\/1\.1 200 Fine\r\n/)
+      .and.satisfy((text: string) => text.endsWith(`\r\n\r\n${BODY}`))
+    const [entry] = await bed.entries()
+    expect(entry!.usage).to.include({ basis: 'reported', inputTokens: 3, outputTokens: 4 })
+  })
+
+  it('that breaks off at its head leaves nothing of that to the error in its place', async () => {
+    // The error waits for its entry; by then, the connection to the provider is long closed.
+    const ledger = new LateLedger()
+    const bed = await openTestBed({ ledger })
+    const broken = `${HEAD}X-Request-Id: theirs\r\nTransfer-Encoding: chunked\r\n\r\nnone\r\n`
+    const answer = await answerOf(bed, await provider(broken))
+    expect(answer)
+      .to.match(/^HTTP\/1\.1 502 Bad Gateway\r\n/)
+      .and.match(/provider_broke_off"\}\}$/)
+      .and.not.match(/theirs|chunked/i)
   })
 
   for (const { has, pieces } of [

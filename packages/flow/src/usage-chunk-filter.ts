@@ -46,8 +46,6 @@ export function withoutUsage(events: Buffer): Buffer {
     kept ??= Buffer.allocUnsafe(events.length)
     length = copyTo(kept, length, events, from, span.from)
     from = span.to
-    // Most pieces are one event.
-    if (span.isLast) break
   }
   if (kept === undefined) return events
   length = copyTo(kept, length, events, from, events.length)
@@ -61,11 +59,10 @@ function copyTo(target: Buffer, at: number, source: Buffer, from: number, to: nu
   return at + to - from
 }
 
-/** What is to go; nothing may follow the event that it is in. */
+/** What is to go. */
 interface Removal {
   readonly from: number
   readonly to: number
-  readonly isLast: boolean
 }
 
 /** What of the events a `"usage"` at `found` stands for, if it is to go. */
@@ -75,25 +72,17 @@ function spanToRemove(events: Buffer, found: number): Removal | undefined {
   const value = skipSpace(events, colon + 1)
   if (events[value] === OPEN_BRACE) {
     const event = eventAround(events, found)
-    if (!isUsageChunk(events.toString('utf8', event.from, event.to))) return undefined
-    return { ...event, isLast: event.to === events.length }
+    return isUsageChunk(events.toString('utf8', event.from, event.to)) ? event : undefined
   }
   if (!isNull(events, value)) return undefined
   const end = value + NULL_BYTES
   const brace = closingBrace(events, end)
   if (brace === 'nested' || (brace === 'unknown' && !isNullInDocument(events, found))) return undefined
-  return memberAround(events, found, end, brace !== 'unknown' && isEndOf(events, brace + 1))
+  return memberAround(events, found, end)
 }
 
 function isNull(events: Buffer, at: number): boolean {
   return events[at] === 0x6e && events[at + 1] === 0x75 && events[at + 2] === 0x6c && events[at + 3] === 0x6c
-}
-
-/** Whether nothing but the ends of lines follows. */
-function isEndOf(events: Buffer, from: number): boolean {
-  let at = from
-  while (isLineEnd(events[at])) at += 1
-  return at === events.length
 }
 
 /** A chunk with usage and without choices, as OpenAI sends it last; one with choices belongs to the answer. */
@@ -140,12 +129,12 @@ function endOfString(events: Buffer, from: number): number {
 }
 
 /** A member with the comma that parts it from the others. */
-function memberAround(events: Buffer, from: number, to: number, isLast: boolean): Removal {
+function memberAround(events: Buffer, from: number, to: number): Removal {
   let before = from - 1
   while (isBlank(events[before])) before -= 1
-  if (events[before] === COMMA) return { from: before, to, isLast }
+  if (events[before] === COMMA) return { from: before, to }
   const after = skipSpace(events, to)
-  return events[after] === COMMA ? { from, to: after + 1, isLast } : { from, to, isLast }
+  return events[after] === COMMA ? { from, to: after + 1 } : { from, to }
 }
 
 function isLineEnd(byte: number | undefined): boolean {

@@ -39,6 +39,7 @@ describe('withoutUsage', () => {
     ['spaces', 'data: {"choices" : [ {} ] , "usage" : null }\n\n', 'data: {"choices" : [ {} ]  }\n\n'],
     ['the member at the front', 'data: {"usage":null,"choices":[{}]}\n\n', 'data: {"choices":[{}]}\n\n'],
     ['the member as the only one', 'data: {"usage":null}\n\n', 'data: {}\n\n'],
+    ['the member twice', 'data: {"usage":null,"choices":[{}],"usage":null}\n\n', 'data: {"choices":[{}]}\n\n'],
     ['CRLF', 'data: {"choices":[{}],"usage":null}\r\n\r\n', 'data: {"choices":[{}]}\r\n\r\n'],
     [
       'usage beside choices, which belongs to the answer',

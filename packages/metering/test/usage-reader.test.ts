@@ -39,7 +39,7 @@ describe('usageReaderFor', () => {
     })
 
     if (framing === 'json') {
-      it(`read the same of ${what} when it comes in one piece, small or large`, () => {
+      it(`read the same of ${what} when it is there as a whole, small or large`, () => {
         for (const more of ['', ' '.repeat(20_000)]) {
           const reader = readerOf(adapter, 'json')
           reader.write(Buffer.from(body + more))
