@@ -53,6 +53,12 @@ const LONG_MS = 90_000_000
 /** A node is not ready while its last decision failed, unless that is so long ago that it may be asked again. */
 const NOT_READY_FOR_MS = 5_000
 
+/**
+ * Why a quota is not ready: neither ledger nor outbox takes entries; the last decision, a moment ago, could not be counted,
+ * by the counters or for want of the ledger that they are rebuilt from; or the counters don't answer.
+ */
+export type NotReadyReason = 'no-place-for-entries' | 'decision-failed' | 'counters-away'
+
 /** What hosts and report routers share: one set of plans, counters and books. Made by {@link createQuota}. */
 export class Quota {
   readonly ledger: Ledger
@@ -292,12 +298,18 @@ export class Quota {
 
   /** Whether calls can be decided and recorded: the counters answer, and entries have a place to go. */
   async isReady(): Promise<boolean> {
-    if (this.#walk.isBlocked || this.#walk.admission.failedWithin(NOT_READY_FOR_MS)) return false
+    return (await this.notReadyBecause()) === undefined
+  }
+
+  /** What keeps calls from being decided or recorded; `undefined` where nothing does. Never rejects. */
+  async notReadyBecause(): Promise<NotReadyReason | undefined> {
+    if (this.#walk.isBlocked) return 'no-place-for-entries'
+    if (this.#walk.admission.failedWithin(NOT_READY_FOR_MS)) return 'decision-failed'
     try {
       await this.#store.read([])
-      return true
+      return undefined
     } catch {
-      return false
+      return 'counters-away'
     }
   }
 

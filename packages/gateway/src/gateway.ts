@@ -6,6 +6,7 @@ import { createQuota, FileOutbox, type Quota } from '@tallygate/flow'
 import { pepperFromFile, pepperOf, type Pepper } from '@tallygate/identity'
 import { RedisCounterStore } from '@tallygate/store-redis'
 import { SqliteCalibrationStore, SqliteLedger } from '@tallygate/store-sql'
+import type { NotReady } from './administration-app.ts'
 import { Apps } from './apps.ts'
 import { callerOptions } from './caller-options.ts'
 import { defined } from './config-plans.ts'
@@ -155,8 +156,8 @@ async function listen(loaded: LoadedConfig, running: Running, watches: boolean):
   const { config, source } = loaded
   const { quota, pepper, metrics, log, closeStores } = running
   let isStopping = false
-  const isReady = async (): Promise<boolean> => !isStopping && (await quota.isReady())
-  const apps = new Apps(config, { quota, metrics, log, isReady })
+  const notReadyBecause = async (): Promise<NotReady | undefined> => (isStopping ? 'stopping' : quota.notReadyBecause())
+  const apps = new Apps(config, { quota, metrics, log, notReadyBecause })
   const { publicServer, administrationServer } = await servers(config, apps)
   const apply = (next: Config, prices: PriceBook | undefined): void => {
     const replace = apps.prepare(next)

@@ -144,6 +144,7 @@ describe('tallygate serve', () => {
     child.kill('SIGTERM')
     while ((await get(`${administrationUrl}/readyz`)).status !== 503)
       await new Promise((resolve) => setImmediate(resolve))
+    expect((await get(`${administrationUrl}/readyz`)).text).to.equal('not ready: it is stopping\n')
     expect((await get(`${administrationUrl}/livez`)).status).to.equal(200)
     setting.provider.script = {}
     expect((await chat(url, { key: SECRETS.other })).status).to.equal(200)
