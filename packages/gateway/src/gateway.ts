@@ -105,9 +105,10 @@ async function counterStoreOf(
     })
   } catch (error) {
     const host = nodes.map((node) => new URL(node).host).join(', ')
+    const { message } = ((error as Error).cause ?? error) as Error
     throw new QuotaError(
       'ERR_QUOTA_STORE_UNAVAILABLE',
-      `counters: no Redis answers at ${host} (${(error as Error).message}): start it, correct the address, or set counters: memory`,
+      `counters: no Redis answers at ${host} (${message}): start it, correct the address, or set counters: memory`,
       { cause: error },
     )
   }
