@@ -1,5 +1,3 @@
-import { mkdirSync } from 'node:fs'
-import { dirname } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import {
   completeUsageQuery,
@@ -22,6 +20,7 @@ import {
 import { sql, type Kysely, type RawBuilder } from 'kysely'
 import { eventRowsQuery, windowStartsQuery } from './counter-event-query.ts'
 import { startsOf, unpackEvents, type EventRow } from './counter-event-rows.ts'
+import { makeFolderOf, openingFault } from './database-file.ts'
 import { EntryJournal } from './entry-journal.ts'
 import { ENTRY_COLUMNS, entryOf, usageEntryOf } from './entry-row.ts'
 import { takeJournalsLeft } from './journals-left.ts'
@@ -89,12 +88,14 @@ export class SqliteLedger implements Ledger {
       throw configError('SqliteLedger.mostWaiting', mostWaiting, 'use a whole number from 1')
     let database: DatabaseSync | undefined
     try {
-      mkdirSync(dirname(file), { recursive: true })
+      makeFolderOf(file)
       database = new DatabaseSync(file, { timeout: OPEN_TIMEOUT_MS })
       return new SqliteLedger(file, await opened(database, { ...options, mostWaiting }))
     } catch (error) {
       database?.close()
-      throw unavailable(`the ledger ${file} can't be opened`, error)
+      if (error instanceof QuotaError) throw error
+      const message = `the ledger ${file} can't be opened: ${openingFault(error)}`
+      throw new QuotaError('ERR_QUOTA_LEDGER_UNAVAILABLE', message, { cause: error })
     }
   }
 
