@@ -41,6 +41,9 @@ export interface GatewayOptions {
   readonly watch?: 'always' | 'never'
 }
 
+const COUNTED_APART =
+  'another process writes to this ledger, and counters are in memory: where it is a gateway, each counts for itself, and ' +
+  'callers get every quota once from each; name a Redis as counters, so that they share them'
 const DEFAULT_SHUTDOWN = { delay: 5_000, timeout: 60_000 }
 
 /**
@@ -73,10 +76,12 @@ export async function startGateway(loaded: LoadedConfig, { watch = 'never' }: Ga
   }
 }
 
-function ledgerOf({ durability }: Config, file: string, log: Log): Promise<SqliteLedger> {
+function ledgerOf({ durability, counters = 'memory' }: Config, file: string, log: Log): Promise<SqliteLedger> {
+  const warnOfOthers = (others: number): void => log.warn({ ledger: file, others }, COUNTED_APART)
   return SqliteLedger.open({
     file,
     ...defined({ durability }),
+    ...(counters === 'memory' ? { onShared: warnOfOthers } : {}),
     onDamage: (path, lines) =>
       log.error({ path, lines }, 'lines of a journal of the ledger can not be read, and are set aside'),
   })
