@@ -1,4 +1,4 @@
-import { moneyText, type Refused } from '@tallygate/core'
+import { moneyText, type LimitStatus, type Refused, type Unit } from '@tallygate/core'
 import type { Headers } from '@tallygate/identity'
 import { dialectOf, problemBody, type Dialect, type ProblemKind } from '@tallygate/metering'
 import { rateLimitFields, type Fields, type RateLimitStyle } from './rate-limit-fields.ts'
@@ -186,13 +186,28 @@ function build(
 function limitWords({ binding }: Refused, { currency }: DenialContext): string {
   if (binding === undefined) return 'A quota'
   const { name, definition } = binding.bound.limit
+  if (isAtOnce(binding)) return `The quota "${name}" of ${amountWords(binding.quota, 'requests')} at once`
   if (definition.unit === 'cost') return `The quota "${name}" of ${moneyText(binding.quota ?? 0, currency)}`
-  const unit = binding.quota === 1 ? definition.unit.replace(/(?<=ch)es$|s$/, '') : definition.unit
-  return `The quota "${name}" of ${binding.quota} ${unit}`
+  return `The quota "${name}" of ${amountWords(binding.quota, definition.unit)}`
+}
+
+/** `1 search`, `5 requests`. */
+function amountWords(amount: number | null, unit: Unit): string {
+  return `${amount} ${amount === 1 ? unit.replace(/(?<=ch)es$|s$/, '') : unit}`
+}
+
+/** Whether a limit counts calls under way, which it does whatever its unit. */
+function isAtOnce({ bound }: LimitStatus): boolean {
+  return bound.limit.definition.window.kind === 'concurrent'
 }
 
 function transientMessage(decision: Refused, retryAfterMs: number, context: DenialContext): string {
-  return `${limitWords(decision, context)} is used up for now. Try again in ${Math.ceil(retryAfterMs / 1_000)} s.`
+  const again = `Try again in ${Math.ceil(retryAfterMs / 1_000)} s.`
+  const { binding } = decision
+  if (binding === undefined || !isAtOnce(binding))
+    return `${limitWords(decision, context)} is used up for now. ${again}`
+  const allows = `The quota "${binding.bound.limit.name}" allows ${amountWords(binding.quota, 'requests')} at once`
+  return `${allows}; that many are under way. ${again}`
 }
 
 function exhaustedMessage(decision: Refused, context: DenialContext): string {

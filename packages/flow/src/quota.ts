@@ -40,6 +40,7 @@ import { KnownLimits } from './known-limits.ts'
 import { LearnedEstimates } from './learned-estimates.ts'
 import { consoleLogger, type Logger } from './logger.ts'
 import type { CallRequest } from './metered-request.ts'
+import { notReadyBecause, type NotReadyReason } from './not-ready.ts'
 import { checkQuotaOptions, type QuotaOptions } from './quota-options.ts'
 import { Settler } from './settler.ts'
 import { SparedRetries } from './spared-retries.ts'
@@ -50,8 +51,6 @@ import type { Walk } from './walk.ts'
 const AGAIN_AFTER_MS = 250
 /** Windows from this length on are not compared with the ledger by themselves: theirs are histories to be read. */
 const LONG_MS = 90_000_000
-/** A node is not ready while its last decision failed, unless that is so long ago that it may be asked again. */
-const NOT_READY_FOR_MS = 5_000
 
 /** What hosts and report routers share: one set of plans, counters and books. Made by {@link createQuota}. */
 export class Quota {
@@ -185,6 +184,11 @@ export class Quota {
     return this.#rules.identifier.subjectOf(id, tenant)
   }
 
+  /** Whether keys that were not handed out are refused, and {@link subjectOf} tells which were. */
+  get refusesUnregistered(): boolean {
+    return this.#rules.identifier.refusesUnregistered
+  }
+
   /**
    * Replaces who may call and under which plans, all at once. Calls under way keep what they began under; counters go by
    * the names of plans and limits, and go on. What is not given is as if {@link createQuota} had not been given it.
@@ -207,7 +211,7 @@ export class Quota {
   async explain(subject: Subject, facts: CallFacts = {}, amounts: Amounts = {}): Promise<Explanation> {
     const { store, ledger, topology = store === undefined ? 'memory' : 'redis', nodes = 1 } = this.#options
     return explain(this.#walk.admission, {
-      sets: [this.#generalPlans, await this.#rules.planSource.plansOf(subject)],
+      sets: await this.#planSets(subject),
       dimensions: subject.dimensions,
       facts: { service: subject.dimensions['service'], ...facts },
       amounts,
@@ -255,19 +259,30 @@ export class Quota {
   /**
    * Where the limits of a subject stand, counting nothing.
    *
-   * @param facts Of a call, to see the limits that are for it; default: those that are for any call.
+   * @param facts Of a call, to see the limits that are for it; default: those that are for any call. `notShown` are then
+   * those that count by what only a call tells, such as its model.
    */
   async limitsOf(
     subject: Subject,
     facts: CallFacts | 'any' = 'any',
-  ): Promise<{ nowMs: number; statuses: readonly LimitStatus[] }> {
-    return this.#walk.admission.read(await this.#limits(subject, facts), { subject: subject.id })
+  ): Promise<{ nowMs: number; statuses: readonly LimitStatus[]; notShown: readonly LimitOfPlan[] }> {
+    const sets = await this.#planSets(subject)
+    const bound = this.#bind(sets, subject, facts)
+    const { nowMs, statuses } = await this.#walk.admission.read(bound, { subject: subject.id })
+    const all = facts === 'any' ? sets.flatMap(({ plans }) => plans).flatMap(limitsWithin) : []
+    return { nowMs, statuses, notShown: all.filter(({ limit }) => !bound.some((each) => each.limit === limit)) }
   }
 
   async #limits(subject: Subject, facts: CallFacts | 'any'): Promise<readonly BoundLimit[]> {
-    return [this.#generalPlans, await this.#rules.planSource.plansOf(subject)].flatMap((plans) =>
-      bindLimits(plans, subject.dimensions, facts, this.#slotOwner),
-    )
+    return this.#bind(await this.#planSets(subject), subject, facts)
+  }
+
+  #bind(sets: readonly PlanSet[], { dimensions }: Subject, facts: CallFacts | 'any'): readonly BoundLimit[] {
+    return sets.flatMap((plans) => bindLimits(plans, dimensions, facts, this.#slotOwner))
+  }
+
+  async #planSets(subject: Subject): Promise<readonly PlanSet[]> {
+    return [this.#generalPlans, await this.#rules.planSource.plansOf(subject)]
   }
 
   /** Sets back to 0 what a subject has used of a limit. The ledger keeps what it was. See {@link Adjustments.adjust}. */
@@ -292,13 +307,12 @@ export class Quota {
 
   /** Whether calls can be decided and recorded: the counters answer, and entries have a place to go. */
   async isReady(): Promise<boolean> {
-    if (this.#walk.isBlocked || this.#walk.admission.failedWithin(NOT_READY_FOR_MS)) return false
-    try {
-      await this.#store.read([])
-      return true
-    } catch {
-      return false
-    }
+    return (await this.notReadyBecause()) === undefined
+  }
+
+  /** What keeps calls from being decided or recorded; `undefined` where nothing does. Never rejects. */
+  notReadyBecause(): Promise<NotReadyReason | undefined> {
+    return notReadyBecause(this.#walk, this.#store)
   }
 
   /** Calls under way, entries and settlements that wait: 0 when all is in the books. */
@@ -360,6 +374,13 @@ export class Quota {
  */
 export function createQuota(options: QuotaOptions = {}): Quota {
   return new Quota(options)
+}
+
+/** A limit, and the plan in which it stands. */
+type LimitOfPlan = Pick<BoundLimit, 'plan' | 'limit'>
+
+function limitsWithin(plan: CompiledPlan): readonly LimitOfPlan[] {
+  return plan.limits.map((limit) => ({ plan, limit }))
 }
 
 async function settledWithin(work: Promise<unknown>, untilMs: number): Promise<void> {

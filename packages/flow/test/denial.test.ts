@@ -146,6 +146,25 @@ describe('denialOf', () => {
     })
   })
 
+  describe('of a limit on what is under way', () => {
+    const atOnce = { name: 'at-once', window: { kind: 'concurrent' } } as const
+    const cases: readonly (readonly [limit: Partial<Limit>, says: string])[] = [
+      [{ unit: 'requests', quota: 1 }, 'allows 1 request at once; that many are under way. Try again in 1 s.'],
+      [{ unit: 'tokens', quota: 1 }, 'allows 1 request at once; that many are under way. Try again in 1 s.'],
+      [{ unit: 'requests', quota: 0 }, 'of 0 requests at once is used up. It does not come back by itself.'],
+    ]
+    for (const [limit, says] of cases) {
+      it(`says in every dialect that a quota of ${limit.quota} in ${limit.unit} ${says}`, async () => {
+        const decision = await refusal({ ...atOnce, ...limit })
+        for (const dialect of ['openai', 'anthropic', 'gemini', 'problem'] as const) {
+          const { message, body } = denialOf(decision, { ...CONTEXT, dialect })
+          expect(message).to.include(`The quota "at-once" ${says}`)
+          expect(body).to.include(JSON.stringify(message))
+        }
+      })
+    }
+  })
+
   it('answers 503 and a short Retry-After while nobody can count', () => {
     const decision = {
       admitted: false,

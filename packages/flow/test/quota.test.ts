@@ -223,6 +223,7 @@ describe('createQuota', () => {
       if (typeof first === 'number') throw new Error(`refused with ${first}`)
       await first.finishUnmetered('complete', 200)
       expect(await quota.isReady()).to.equal(isReady)
+      expect(await quota.notReadyBecause()).to.equal(isReady ? undefined : 'no-place-for-entries')
       const second = await admitted(quota)
       expect(typeof second === 'number' ? second : undefined).to.equal(status)
       if (typeof second !== 'number') second.release()
@@ -239,6 +240,7 @@ describe('createQuota', () => {
       throw new QuotaError('ERR_QUOTA_STORE_UNAVAILABLE', 'gone')
     }
     expect(await quota.isReady()).to.equal(false)
+    expect(await quota.notReadyBecause()).to.equal('counters-away')
   })
 
   it('goes by what each limit says while the counters do not answer', async () => {
@@ -288,6 +290,7 @@ describe('createQuota', () => {
     }
     expect(await admitted(quota)).to.equal(503)
     expect(await quota.isReady()).to.equal(false)
+    expect(await quota.notReadyBecause()).to.equal('decision-failed')
     clock.advance(5_000)
     expect(await quota.isReady()).to.equal(true)
     expect(await admitted(quota)).to.equal(503)

@@ -1,5 +1,5 @@
 import { guessGuard } from '@tallygate/express'
-import type { Quota } from '@tallygate/flow'
+import type { NotReadyReason, Quota } from '@tallygate/flow'
 import { bearerKeys } from '@tallygate/identity'
 import { usageReportRouter } from '@tallygate/report'
 import express, { type Express } from 'express'
@@ -9,24 +9,32 @@ import { loggerOf, type Log } from './log.ts'
 import type { Metrics } from './metrics.ts'
 import { internalError, notFound, unauthenticated } from './own-answers.ts'
 
+/** Why a gateway is not ready. */
+export type NotReady = NotReadyReason | 'stopping'
+
+const NOT_READY: Readonly<Record<NotReady, string>> = {
+  stopping: 'it is stopping',
+  'counters-away': 'the counters do not answer',
+  'decision-failed': 'the counters, or the ledger that they are rebuilt from, did not answer a call a moment ago',
+  'no-place-for-entries': 'neither the ledger nor the outbox takes entries',
+}
+
 /** What operators reach: health, metrics, and, where they have keys, the report on everybody. */
 export function administrationApp(
   { administration = {}, guards: { guesses = {} } = {} }: Config,
   quota: Quota,
   metrics: Metrics,
   log: Log,
-  isReady: () => Promise<boolean>,
+  notReadyBecause: () => Promise<NotReady | undefined>,
 ): Express {
   const { keys = [] } = administration
   const app = express()
   app.disable('x-powered-by').disable('etag')
   app.get('/livez', (_req, res) => void res.type('text').send('live\n'))
   app.get('/readyz', async (_req, res) => {
-    const ready = await isReady()
-    res
-      .status(ready ? 200 : 503)
-      .type('text')
-      .send(ready ? 'ready\n' : 'not ready\n')
+    const reason = await notReadyBecause()
+    res.status(reason === undefined ? 200 : 503).type('text')
+    res.send(reason === undefined ? 'ready\n' : `not ready: ${NOT_READY[reason]}\n`)
   })
   app.get('/metrics', metrics.page)
   if (keys.length > 0) {

@@ -2,7 +2,7 @@ import type { RequestListener } from 'node:http'
 import { isDeepStrictEqual } from 'node:util'
 import type { Quota } from '@tallygate/flow'
 import type { Express } from 'express'
-import { administrationApp } from './administration-app.ts'
+import { administrationApp, type NotReady } from './administration-app.ts'
 import type { Config } from './config-schema.ts'
 import type { Log } from './log.ts'
 import type { Metrics } from './metrics.ts'
@@ -13,7 +13,7 @@ export interface AppsParts {
   readonly quota: Quota
   readonly metrics: Metrics
   readonly log: Log
-  readonly isReady: () => Promise<boolean>
+  readonly notReadyBecause: () => Promise<NotReady | undefined>
 }
 
 /** What of a configuration callers' requests go by, beside plans and keys. */
@@ -70,7 +70,7 @@ export class Apps {
   }
 
   #operatorsApp(config: Config): Express {
-    const { quota, metrics, log, isReady } = this.#parts
-    return administrationApp(config, quota, metrics, log, isReady)
+    const { quota, metrics, log, notReadyBecause } = this.#parts
+    return administrationApp(config, quota, metrics, log, notReadyBecause)
   }
 }

@@ -3,6 +3,7 @@ import {
   ADAPTERS,
   parseJsonBody,
   readRequestFacts,
+  requestParts,
   tokenFamily,
   TokenCounter,
   type JsonBodyFault,
@@ -14,6 +15,14 @@ export interface CountOptions {
   readonly model?: string
   /** An operation's id, where the body alone does not tell which member is its ceiling. */
   readonly api?: string
+}
+
+/** What a request holds for the model to read, by operation: one of these. */
+const READ_BY_MODEL: Readonly<Record<string, readonly string[]>> = {
+  'openai-chat': ['messages'],
+  'openai-responses': ['input', 'prompt', 'previous_response_id', 'conversation'],
+  'anthropic-messages': ['messages'],
+  'gemini-generate': ['contents'],
 }
 
 /** More is no request that a provider takes. */
@@ -40,6 +49,8 @@ export async function countCommand(input: AsyncIterable<Uint8Array>, options: Co
   const named = body.value['model']
   const model = options.model ?? (typeof named === 'string' ? named : undefined)
   if (model === undefined) throw fault('the request names no model: say it with --model')
+  const adapters = adaptersOf(options.api)
+  assertReadable(body.value, options.api)
   const counter = new TokenCounter({ deadlineMs: DEADLINE_MS })
   const { tokens } = await counter.count({
     kind: 'prompt',
@@ -50,7 +61,7 @@ export async function countCommand(input: AsyncIterable<Uint8Array>, options: Co
   await counter.close()
   return JSON.stringify({
     inputTokens: tokens,
-    outputCeiling: outputCeiling(body.value, options.api) ?? null,
+    outputCeiling: outputCeiling(body.value, adapters) ?? null,
     basis: 'estimated',
     encoding: tokenFamily(model).encoding,
   })
@@ -67,13 +78,36 @@ async function readAll(input: AsyncIterable<Uint8Array>): Promise<Buffer> {
   return Buffer.concat(chunks)
 }
 
-/** The largest of what the operations that are metered take for a ceiling; of the named one alone, where one is. */
-function outputCeiling(body: Readonly<Record<string, unknown>>, api: string | undefined): number | undefined {
+/** The operations that are metered, or the one that is named. */
+function adaptersOf(api: string | undefined): typeof ADAPTERS {
   const adapters = api === undefined ? ADAPTERS : ADAPTERS.filter(({ id }) => id === api)
-  if (adapters.length === 0) {
-    const ids = [...new Set(ADAPTERS.map(({ id }) => id))].join(', ')
-    throw fault(`--api ${api}: no such operation; there are ${ids}`)
+  if (adapters.length > 0) return adapters
+  const ids = [...new Set(ADAPTERS.map(({ id }) => id))].join(', ')
+  throw fault(`--api ${api}: no such operation; there are ${ids}`)
+}
+
+/** Refuses what holds nothing for a model to read, which every provider refuses too: what it counts to says nothing. */
+function assertReadable(body: Readonly<Record<string, unknown>>, api: string | undefined): void {
+  const holds = (name: string): boolean => {
+    const value = body[name] ?? undefined
+    return value !== undefined && !(Array.isArray(value) && value.length === 0)
   }
+  if (api !== undefined) {
+    const members = READ_BY_MODEL[api]
+    if (members === undefined || members.some(holds)) return
+    throw fault(
+      `the request has no ${members.join(', ')}: ${api} needs ${members.length === 1 ? 'them' : 'one of them'}`,
+    )
+  }
+  const { texts, media, encoded, hasServerState } = requestParts(body)
+  if (texts.length + media.length + encoded > 0 || hasServerState) return
+  if (Object.values(READ_BY_MODEL).flat().some(holds)) return
+  const what = 'nothing that a model reads, such as messages, input or contents'
+  throw fault(`the request has ${what}: give it some, or name its operation with --api`)
+}
+
+/** The largest of what operations take for a ceiling. */
+function outputCeiling(body: Readonly<Record<string, unknown>>, adapters: typeof ADAPTERS): number | undefined {
   const ceilings = adapters.map((adapter) => readRequestFacts({ adapter, named: {} }, body).outputCeiling ?? 0)
   const most = Math.max(...ceilings)
   return most > 0 ? most : undefined

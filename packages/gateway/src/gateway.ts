@@ -6,6 +6,7 @@ import { createQuota, FileOutbox, type Quota } from '@tallygate/flow'
 import { pepperFromFile, pepperOf, type Pepper } from '@tallygate/identity'
 import { RedisCounterStore } from '@tallygate/store-redis'
 import { SqliteCalibrationStore, SqliteLedger } from '@tallygate/store-sql'
+import type { NotReady } from './administration-app.ts'
 import { Apps } from './apps.ts'
 import { callerOptions } from './caller-options.ts'
 import { defined } from './config-plans.ts'
@@ -40,6 +41,9 @@ export interface GatewayOptions {
   readonly watch?: 'always' | 'never'
 }
 
+const COUNTED_APART =
+  'another process writes to this ledger, and counters are in memory: where it is a gateway, each counts for itself, and ' +
+  'callers get every quota once from each; name a Redis as counters, so that they share them'
 const DEFAULT_SHUTDOWN = { delay: 5_000, timeout: 60_000 }
 
 /**
@@ -72,10 +76,12 @@ export async function startGateway(loaded: LoadedConfig, { watch = 'never' }: Ga
   }
 }
 
-function ledgerOf({ durability }: Config, file: string, log: Log): Promise<SqliteLedger> {
+function ledgerOf({ durability, counters = 'memory' }: Config, file: string, log: Log): Promise<SqliteLedger> {
+  const warnOfOthers = (others: number): void => log.warn({ ledger: file, others }, COUNTED_APART)
   return SqliteLedger.open({
     file,
     ...defined({ durability }),
+    ...(counters === 'memory' ? { onShared: warnOfOthers } : {}),
     onDamage: (path, lines) =>
       log.error({ path, lines }, 'lines of a journal of the ledger can not be read, and are set aside'),
   })
@@ -104,9 +110,10 @@ async function counterStoreOf(
     })
   } catch (error) {
     const host = nodes.map((node) => new URL(node).host).join(', ')
+    const { message } = ((error as Error).cause ?? error) as Error
     throw new QuotaError(
       'ERR_QUOTA_STORE_UNAVAILABLE',
-      `counters: no Redis answers at ${host} (${(error as Error).message}): start it, correct the address, or set counters: memory`,
+      `counters: no Redis answers at ${host} (${message}): start it, correct the address, or set counters: memory`,
       { cause: error },
     )
   }
@@ -155,8 +162,8 @@ async function listen(loaded: LoadedConfig, running: Running, watches: boolean):
   const { config, source } = loaded
   const { quota, pepper, metrics, log, closeStores } = running
   let isStopping = false
-  const isReady = async (): Promise<boolean> => !isStopping && (await quota.isReady())
-  const apps = new Apps(config, { quota, metrics, log, isReady })
+  const notReadyBecause = async (): Promise<NotReady | undefined> => (isStopping ? 'stopping' : quota.notReadyBecause())
+  const apps = new Apps(config, { quota, metrics, log, notReadyBecause })
   const { publicServer, administrationServer } = await servers(config, apps)
   const apply = (next: Config, prices: PriceBook | undefined): void => {
     const replace = apps.prepare(next)

@@ -6,6 +6,7 @@ import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { SqliteLedger } from '@tallygate/store-sql'
+import { startRedis } from '@tallygate/testkit'
 import { expect } from 'chai'
 import { LEAST } from './config-mistakes.ts'
 import {
@@ -111,11 +112,12 @@ describe('tallygate serve', () => {
     await serve()
   }
   const serve = async (): Promise<void> => {
-    child = spawn(process.execPath, [COMMAND, 'serve', '--config', setting.file], { cwd: setting.folder })
+    const started = spawn(process.execPath, [COMMAND, 'serve', '--config', setting.file], { cwd: setting.folder })
+    child = started
     onClose(async () => {
-      if (child.exitCode !== null || child.signalCode !== null) return
-      child.kill('SIGKILL')
-      await once(child, 'exit')
+      if (started.exitCode !== null || started.signalCode !== null) return
+      started.kill('SIGKILL')
+      await once(started, 'exit')
     })
     output = ''
     for (const stream of [child.stdout!, child.stderr!]) {
@@ -135,6 +137,20 @@ describe('tallygate serve', () => {
   }
   afterEach(closeAll)
 
+  it('warns of another one on its ledger, where each counts in its own memory, in one line', async () => {
+    await start('', { log: 'warn' })
+    expect(output).to.not.include('another process writes')
+    await serve()
+    const lines = output.split('\n').filter((line) => line.includes('another process writes to this ledger'))
+    expect(lines).to.have.length(1)
+    expect(JSON.parse(lines[0]!)).to.include({ ledger: join(setting.folder, '.tallygate/usage.db'), others: 1 })
+    const redis = await startRedis()
+    onClose(() => redis.stop())
+    writeFileSync(setting.file, `${readFileSync(setting.file, 'utf8')}counters: ${redis.url}\n`)
+    await serve()
+    expect(output).to.not.include('another process writes')
+  })
+
   it('on SIGTERM is not ready at once, serves on, lets a stream finish, records it, and exits 0', async () => {
     await start('shutdown: { delay: 1500ms, timeout: 10s }')
     setting.provider.script = { paceMs: 100, pieces: 30, text: 'word '.repeat(30) }
@@ -144,6 +160,7 @@ describe('tallygate serve', () => {
     child.kill('SIGTERM')
     while ((await get(`${administrationUrl}/readyz`)).status !== 503)
       await new Promise((resolve) => setImmediate(resolve))
+    expect((await get(`${administrationUrl}/readyz`)).text).to.equal('not ready: it is stopping\n')
     expect((await get(`${administrationUrl}/livez`)).status).to.equal(200)
     setting.provider.script = {}
     expect((await chat(url, { key: SECRETS.other })).status).to.equal(200)

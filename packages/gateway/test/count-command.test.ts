@@ -30,6 +30,18 @@ describe('tallygate count', () => {
       { inputTokens: 2, outputCeiling: 50, basis: 'estimated', encoding: 'o200k_base' },
     ],
   ]
+  const known = [
+    { messages: [{ role: 'user', content: '' }] },
+    { input: [1, 2, 3] },
+    { previous_response_id: 'r' },
+    { inputText: 'Hello' },
+    { message: 'Hello' },
+  ]
+  it('counts whatever a model reads something of', () => {
+    for (const request of known)
+      expect(count(JSON.stringify(request), '-m', 'gpt-4o')).to.include({ status: 0, stderr: '' })
+  })
+
   for (const [what, request, args, printed] of counted) {
     it(`prints the estimate of ${what}`, () => {
       const { status, stdout, stderr } = count(JSON.stringify(request), ...args)
@@ -43,6 +55,28 @@ describe('tallygate count', () => {
     ['no JSON', '{"a"', ['-m', 'gpt-4o'], /no JSON\n$/],
     ['a list', '[]', ['-m', 'gpt-4o'], /no JSON object\n$/],
     ['two members of one name', '{"a":1,"a":2}', ['-m', 'gpt-4o'], /two members of one name/],
+    [
+      'a request with nothing to read',
+      '{"model":"gpt-4o","messages":[],"tools":[]}',
+      [],
+      /^the request has nothing that a model reads, such as messages, input or contents: give it some/,
+    ],
+    ...(
+      [
+        ['openai-chat', '{"input":"Hello"}', 'messages: openai-chat needs them'],
+        ['openai-responses', '{"messages":"Hello"}', '.*conversation: openai-responses needs one of them'],
+        ['anthropic-messages', '{"system":"Hello","messages":null}', 'messages: anthropic-messages needs them'],
+        ['gemini-generate', '{"messages":[{}]}', 'contents: gemini-generate needs them'],
+      ] as const
+    ).map(
+      ([api, request, says]) =>
+        [
+          `no request of ${api}`,
+          request,
+          ['-m', 'gpt-4o', '-a', api],
+          new RegExp(`^the request has no ${says}\n$`),
+        ] as const,
+    ),
     ['no model', '{}', [], /names no model: say it with --model\n$/],
     [
       'an operation that is not there',

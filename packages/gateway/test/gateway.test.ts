@@ -16,6 +16,7 @@ import {
   usageOf,
   writeSetting,
   type Setting,
+  type Answer,
 } from './running-gateway.ts'
 
 const DIALECTS = [
@@ -270,12 +271,15 @@ describe('startGateway', () => {
       await start(`counters: ${redis.url}`)
       expect((await get(`${gateway.administrationUrl}/readyz`)).status).to.equal(200)
       await redis.stop()
-      expect(await get(`${gateway.administrationUrl}/readyz`)).to.deep.include({ status: 503, text: 'not ready\n' })
+      const readiness = (): Promise<Answer> => get(`${gateway.administrationUrl}/readyz`)
+      const text = 'not ready: the counters do not answer\n'
+      expect(await readiness()).to.deep.include({ status: 503, text })
       expect((await get(`${gateway.administrationUrl}/livez`)).status).to.equal(200)
       const { status, headers } = await chat(gateway.url)
       expect(status).to.equal(503)
       expect(Number(headers.get('retry-after'))).to.be.within(1, 5)
       expect(setting.provider.requests).to.deep.equal([])
+      expect((await readiness()).text).to.match(/^not ready: the counters, or the ledger .* did not answer a call/)
     })
 
     it('does not start without it, and tells no password', async () => {

@@ -121,6 +121,11 @@ export class Identifier {
     return identified(known, source, nowMs)
   }
 
+  /** Whether keys that were not handed out are refused, and whether one was can be told by its id. */
+  get refusesUnregistered(): boolean {
+    return this.#unregistered === 'refuse' && this.#options.registry?.findById !== undefined
+  }
+
   /** The subject with an id: of a key that was handed out, or the fingerprint of one that was not. */
   async subjectOf(id: string, tenant: string): Promise<Subject> {
     const record = await this.#options.registry?.findById?.(id)

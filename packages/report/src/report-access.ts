@@ -1,4 +1,4 @@
-import { QuotaError, type Subject } from '@tallygate/core'
+import { QuotaError, type Subject, type UsageFilter } from '@tallygate/core'
 import { hostSubject, type Quota } from '@tallygate/flow'
 import type { Request } from 'express'
 
@@ -24,11 +24,11 @@ export type Authorization =
       readonly groups?: readonly string[]
     }
 
-/** A request that may not see what it asks for. */
+/** A request that may not see what it asks for, or asks for somebody who is not there. */
 export class AccessDenied extends Error {
-  readonly status: 401 | 403
+  readonly status: 401 | 403 | 404
 
-  constructor(status: 401 | 403, message: string) {
+  constructor(status: 401 | 403 | 404, message: string) {
     super(message)
     this.status = status
   }
@@ -59,9 +59,21 @@ export function keyFor(access: ReportAccess, asked: string | null): string | und
   return id
 }
 
-/** The subject whose limits are asked for: one's own, or, for those who see all, the one that is named. */
+/**
+ * The subject whose limits are asked for: one's own, or, for those who see all, the one that is named.
+ *
+ * @throws AccessDenied for a name that no key has, where such are refused, and that no call was made under.
+ */
 export async function subjectOf(access: ReportAccess, quota: Quota, asked: string | null): Promise<Subject> {
   if (access.scope === 'own') return access.subject
-  if (asked !== null) return quota.subjectOf(asked, access.tenant)
-  throw new QuotaError('ERR_QUOTA_QUERY', 'limits are those of a key: name it as ?key=, as the usage report does')
+  if (asked === null)
+    throw new QuotaError('ERR_QUOTA_QUERY', 'limits are those of a key: name it as ?key=, as the usage report does')
+  const { tenant } = access
+  const subject = await quota.subjectOf(asked, tenant)
+  if (subject.standing === 'registered' || !quota.refusesUnregistered) return subject
+  // A key of the past, or a caller whom the host vouches for.
+  const calls: UsageFilter = { tenant, key: asked, fromMs: 0, toMs: Number.MAX_SAFE_INTEGER }
+  if ((await quota.ledger.entries(calls, { limit: 1 })).length > 0) return subject
+  const name = JSON.stringify(asked.slice(0, 64))
+  throw new AccessDenied(404, `The tenant ${tenant} has no key ${name}, and others are refused: name it by its id.`)
 }

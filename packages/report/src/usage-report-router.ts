@@ -121,6 +121,7 @@ function sendProblem(res: Response, status: number, detail: string): void {
     400: 'Bad Request',
     401: 'Unauthorized',
     403: 'Forbidden',
+    404: 'Not Found',
     503: 'Service Unavailable',
   }
   respond(

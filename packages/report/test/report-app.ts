@@ -31,6 +31,7 @@ export interface Answer {
 export interface Document {
   readonly rows: readonly Readonly<Record<string, unknown>>[]
   readonly total: Readonly<Record<string, unknown>>
+  readonly notShown: readonly unknown[]
   readonly next: string | null
   readonly detail: string
   readonly status: number

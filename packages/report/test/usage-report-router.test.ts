@@ -138,6 +138,38 @@ describe('usageReportRouter', () => {
       ])
     })
 
+    describe('of a key that nobody has', () => {
+      const ask = async (path: string): Promise<unknown[]> => {
+        const { status, json, headers } = await app.get(path)
+        return status === 200 ? [status] : [status, headers.get('content-type'), json.detail]
+      }
+      const nobody = (tenant: string, key: string): unknown[] => [
+        404,
+        PROBLEM,
+        `The tenant ${tenant} has no key "${key}", and others are refused: name it by its id.`,
+      ]
+      const paths = ['/usage/limits?key=', '/usage/explain?key='] as const
+
+      it('says so, where such are refused', async () => {
+        await start({ authorize: () => ({ all: true }) })
+        for (const path of paths) {
+          expect(await ask(`${path}nobody`)).to.deep.equal(nobody('default', 'nobody'))
+          expect(await ask(`${path}carol`)).to.deep.equal(nobody('default', 'carol'))
+          expect(await ask(`${path}bob`)).to.deep.equal([200])
+        }
+        expect(await ask('/usage?key=nobody')).to.deep.equal([200])
+      })
+
+      it('tells its limits where such pass, and where calls were made under it', async () => {
+        await start({ authorize: () => ({ all: true }) }, { unregistered: 'pass' })
+        for (const path of paths) expect(await ask(`${path}nobody`)).to.deep.equal([200])
+        await app.close()
+        await start({ authorize: () => ({ all: true }) })
+        await app.ledger.append([entry({ id: 'of-a-user', subject: 'user-of-the-host' })])
+        for (const path of paths) expect(await ask(`${path}user-of-the-host`)).to.deep.equal([200])
+      })
+    })
+
     it('shows a caller whom the host vouches for what is its own, and no more', async () => {
       await start({ authorize: ({ headers }) => ({ key: String(headers['x-user']) }) })
       await app.ledger.append([entry({ id: 'of-ann', subject: 'ann' })])
@@ -164,6 +196,11 @@ describe('usageReportRouter', () => {
         used,
         remaining,
       ])
+
+    const limitsOf = async (query: string): Promise<unknown[]> => {
+      const { rows, notShown } = (await app.get(`/usage/limits${query}`, 'alice')).json
+      return [rows.map(({ limit, used }) => [limit, used]), notShown]
+    }
 
     it('tells what is used and what remains, and counts nothing', async () => {
       expect(await app.call('alice')).to.equal(200)
@@ -199,6 +236,28 @@ describe('usageReportRouter', () => {
     it('tells those for calls of one model with ?model=', async () => {
       expect(await limits('?model=claude')).to.have.length(3)
       expect(await limits('?model=gpt-4o')).to.have.length(4)
+    })
+
+    it('names those that it can not show, as they count by what only a call tells, and says how to ask', async () => {
+      const window = { kind: 'lifetime' } as const
+      const limits = [
+        { name: 'by-model', unit: 'requests', quota: 2, window, per: ['key', 'model'] },
+        { name: 'by-route', unit: 'requests', quota: 2, window, per: ['key', 'route'] },
+        { name: 'all', unit: 'requests', quota: 9, window },
+      ] as const
+      await app.close()
+      await start({}, { plans: [{ name: 'p', limits }], defaultPlans: ['p'] })
+      await app.call('alice')
+      expect(await limitsOf('')).to.deep.equal([
+        [['all', 1]],
+        [
+          { plan: 'p', limit: 'by-model', because: 'it counts by model: ask with ?model=' },
+          { plan: 'p', limit: 'by-route', because: 'it counts by route: ask with ?route= for /explain' },
+        ],
+      ])
+      const [rows, notShown] = await limitsOf('?model=gpt-4o')
+      expect(rows).to.deep.include(['by-model', 1])
+      expect(notShown).to.deep.equal([])
     })
 
     it('agrees with what is let through, and never says less than nothing is left', async () => {

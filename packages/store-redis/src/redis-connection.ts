@@ -1,5 +1,6 @@
 import { QuotaError } from '@tallygate/core'
 import { Cluster, Redis, type ClusterOptions } from 'ioredis'
+import { addressOf, failureText } from './redis-failure.ts'
 
 /** Commands without any answer for so long mean that the connection is dead, in milliseconds. */
 const SILENT_FOR_MS = 1_000
@@ -50,7 +51,7 @@ export async function openConnection(connection: RedisConnection): Promise<Redis
     await client.connect()
   } catch (error) {
     client.disconnect()
-    throw unavailable(reason ?? error)
+    throw unavailable(reason ?? error, nodes?.map((node) => new URL(node).host).join(', ') ?? addressOf(client))
   }
   client.off('error', keepReason).on('error', onError)
   await warnOfEviction(client, onError)
@@ -58,12 +59,11 @@ export async function openConnection(connection: RedisConnection): Promise<Redis
 }
 
 /** How a failure of Redis looks to those who count. */
-export function unavailable(error: unknown): QuotaError {
+export function unavailable(error: unknown, address: string): QuotaError {
   // A script that fails is a mistake of ours, and no reason to let calls pass.
   if (error instanceof Error && /^ERR .*(?:user_script|running script)/i.test(error.message)) throw error
   if (error instanceof QuotaError) throw error
-  const reason = error instanceof Error ? error.message : String(error)
-  return new QuotaError('ERR_QUOTA_STORE_UNAVAILABLE', `Redis did not count: ${reason}`, { cause: error })
+  return new QuotaError('ERR_QUOTA_STORE_UNAVAILABLE', failureText(error, address), { cause: error })
 }
 
 /** What connections to one server and to the nodes of a Cluster have in common. */

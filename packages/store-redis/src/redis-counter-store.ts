@@ -21,6 +21,7 @@ import { ClusterIdentity } from './cluster-identity.ts'
 import { CounterScripts } from './counter-scripts.ts'
 import { OwnerVisits } from './owner-visits.ts'
 import { openConnection, unavailable, type RedisConnection } from './redis-connection.ts'
+import { addressOf } from './redis-failure.ts'
 import { ServerIdentity } from './server-identity.ts'
 import { isOwnedBy, SpanningCounters } from './spanning-counters.ts'
 
@@ -51,6 +52,8 @@ export class RedisCounterStore implements CounterStore {
   readonly capabilities: ReadonlySet<CounterStoreCapability> = new Set(COUNTER_STORE_CAPABILITIES)
   readonly rebuildsFromMs: number
   readonly #client: Redis | Cluster
+  /** Kept, as a client forgets the nodes of a Cluster that are gone. */
+  readonly #address: string
   readonly #prefix: string
   readonly #isOneServer: boolean
   readonly #scripts: CounterScripts
@@ -68,6 +71,7 @@ export class RedisCounterStore implements CounterStore {
     }
     this.rebuildsFromMs = rebuildsFromMs
     this.#client = client
+    this.#address = addressOf(client)
     this.#prefix = prefix
     this.#isOneServer = !client.isCluster
     const runOf = this.#identity(client)
@@ -100,7 +104,7 @@ export class RedisCounterStore implements CounterStore {
       await announced
       return reply
     } catch (error) {
-      throw unavailable(error)
+      throw unavailable(error, this.#address)
     }
   }
 
@@ -219,7 +223,7 @@ export class RedisCounterStore implements CounterStore {
     try {
       return await command()
     } catch (error) {
-      throw unavailable(error)
+      throw unavailable(error, this.#address)
     }
   }
 }

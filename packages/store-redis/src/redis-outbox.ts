@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { configError, QuotaError, type Entry, type Outbox } from '@tallygate/core'
 import { Redis } from 'ioredis'
+import { addressOf, failureText } from './redis-failure.ts'
 
 export interface RedisOutboxOptions {
   /** A client of the host's, which stays open at `close()`. */
@@ -110,8 +111,8 @@ export class RedisOutbox implements Outbox {
     try {
       await outbox.#live()
     } catch (error) {
-      const { message } = error as Error
-      throw new QuotaError('ERR_QUOTA_STORE_UNAVAILABLE', `the outbox can't be reached: ${message}`, { cause: error })
+      const reason = failureText(error, addressOf(options.client))
+      throw new QuotaError('ERR_QUOTA_STORE_UNAVAILABLE', `the outbox can't be reached: ${reason}`, { cause: error })
     }
     const again = (): void => void outbox.#live().catch(() => {})
     outbox.#signs = setInterval(again, Math.max(1, options.goneAfterMs ?? 60_000) / 4).unref()
@@ -152,8 +153,8 @@ export class RedisOutbox implements Outbox {
     try {
       length = (await this.#client.eval(PUT, 2, ...keys, this.#most, this.#node, this.#node, ...texts)) as number
     } catch (error) {
-      const { message } = error as Error
-      throw new QuotaError('ERR_QUOTA_OUTBOX_FULL', `the outbox can't be reached: ${message}`, { cause: error })
+      const reason = failureText(error, addressOf(this.#client))
+      throw new QuotaError('ERR_QUOTA_OUTBOX_FULL', `the outbox can't be reached: ${reason}`, { cause: error })
     }
     if (length === -1) {
       throw new QuotaError(

@@ -255,6 +255,30 @@ describe('with a real Redis', () => {
       const failure = await RedisCounterStore.connect({ url: 'redis://127.0.0.1:1' }).catch((error: unknown) => error)
       expect(failure).to.have.property('code', 'ERR_QUOTA_STORE_UNAVAILABLE')
       expect(String(failure)).to.include('ECONNREFUSED')
+      expect(String(failure)).to.match(/can't be reached at 127\.0\.0\.1:1 \(.*\): start it, or correct its address$/)
+    })
+
+    it('says where Redis is that can not be reached and what to do, without credentials, and keeps the cause', async () => {
+      const own = await startRedis({ isOwn: true })
+      const url = `redis://:a-password@${new URL(own.url).host}`
+      const operator = new Redis(own.url)
+      await operator.config('SET', 'requirepass', 'a-password')
+      operator.disconnect()
+      const store = await RedisCounterStore.connect({ url })
+      await own.stop()
+      const failure = await store.read([]).catch((error: unknown) => error as Error)
+      const { host } = new URL(own.url)
+      expect(failure).to.have.property('message', `Redis can't be reached at ${host}: start it, or correct its address`)
+      expect(failure).to.have.nested.property('cause.message').that.includes('enableOfflineQueue')
+      await store.close()
+    })
+
+    it('says of which nodes a Cluster is that can not be reached', async () => {
+      const nodes = ['redis://user:a-password@127.0.0.1:1', 'redis://127.0.0.1:2']
+      const failure = await RedisCounterStore.connect({ nodes }).catch((error: unknown) => error)
+      expect(failure)
+        .to.have.property('message')
+        .that.includes("can't be reached at 127.0.0.1:1, 127.0.0.1:2: start it")
     })
 
     it('gives up on a server that hangs after its timeout, and not after 45 seconds', async () => {

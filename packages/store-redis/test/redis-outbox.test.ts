@@ -99,6 +99,8 @@ describe('RedisOutbox', () => {
     await own.stop()
     const failure: unknown = await outbox.put([testEntry('b')]).catch((error: unknown) => error)
     expect(failure).to.have.property('code', 'ERR_QUOTA_OUTBOX_FULL')
+    const { host } = new URL(own.url)
+    expect(failure).to.have.property('message').that.includes(`Redis can't be reached at ${host}: start it`)
     await outbox.close()
   })
 

@@ -34,6 +34,15 @@ export function takeJournalsLeft(database: string, { store, onDamage }: JournalT
   }
 }
 
+/** How many write to a database just now, whoever they are. */
+export function writersOf(database: string): number {
+  return journalsOf(database).filter((journal) => {
+    const lock = lockJournal(journal)
+    lock?.release()
+    return lock === undefined
+  }).length
+}
+
 function journalsOf(database: string): readonly string[] {
   const folder = dirname(database)
   const prefix = `${basename(database)}-entries-`

@@ -1,5 +1,3 @@
-import { mkdirSync } from 'node:fs'
-import { dirname } from 'node:path'
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises'
 import {
@@ -13,6 +11,7 @@ import {
   type CalibrationSeries,
   type CalibrationStore,
 } from '@tallygate/core'
+import { makeFolderOf, openingFault } from './database-file.ts'
 import type { CalibrationTable } from './schema.ts'
 import { upToDate } from './schema-update.ts'
 import { isBusy } from './sqlite-busy.ts'
@@ -66,7 +65,7 @@ export class SqliteCalibrationStore implements CalibrationStore {
       throw configError('SqliteCalibrationStore.most', most, 'use a whole number from 1')
     let database: DatabaseSync | undefined
     try {
-      mkdirSync(dirname(file), { recursive: true })
+      makeFolderOf(file)
       database = new DatabaseSync(file, { timeout: OPEN_TIMEOUT_MS })
       database.exec('pragma journal_mode = wal; pragma synchronous = normal')
       await upToDate(database)
@@ -75,7 +74,9 @@ export class SqliteCalibrationStore implements CalibrationStore {
       return new SqliteCalibrationStore(database, most)
     } catch (error) {
       database?.close()
-      throw unavailable(`what was learned can't be kept in ${file}`, error)
+      if (error instanceof QuotaError) throw error
+      const message = `what was learned can't be kept in ${file}: ${openingFault(error)}`
+      throw new QuotaError('ERR_QUOTA_STORE_UNAVAILABLE', message, { cause: error })
     }
   }
 

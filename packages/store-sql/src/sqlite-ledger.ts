@@ -1,5 +1,3 @@
-import { mkdirSync } from 'node:fs'
-import { dirname } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import {
   completeUsageQuery,
@@ -22,9 +20,10 @@ import {
 import { sql, type Kysely, type RawBuilder } from 'kysely'
 import { eventRowsQuery, windowStartsQuery } from './counter-event-query.ts'
 import { startsOf, unpackEvents, type EventRow } from './counter-event-rows.ts'
+import { makeFolderOf, openingFault } from './database-file.ts'
 import { EntryJournal } from './entry-journal.ts'
 import { ENTRY_COLUMNS, entryOf, usageEntryOf } from './entry-row.ts'
-import { takeJournalsLeft } from './journals-left.ts'
+import { takeJournalsLeft, writersOf } from './journals-left.ts'
 import { insertRows, RowWriter } from './row-writer.ts'
 import type { EntryTable, Schema } from './schema.ts'
 import { upToDate } from './schema-update.ts'
@@ -50,6 +49,8 @@ export interface SqliteLedgerOptions {
    * Default: nobody is.
    */
   readonly onDamage?: (file: string, lines: number) => void
+  /** Told, when it is opened, how many others write to the same file just now, where there are some. Default: nobody is. */
+  readonly onShared?: (others: number) => void
 }
 
 /** How long opening waits for another process that holds the file. */
@@ -89,12 +90,14 @@ export class SqliteLedger implements Ledger {
       throw configError('SqliteLedger.mostWaiting', mostWaiting, 'use a whole number from 1')
     let database: DatabaseSync | undefined
     try {
-      mkdirSync(dirname(file), { recursive: true })
+      makeFolderOf(file)
       database = new DatabaseSync(file, { timeout: OPEN_TIMEOUT_MS })
       return new SqliteLedger(file, await opened(database, { ...options, mostWaiting }))
     } catch (error) {
       database?.close()
-      throw unavailable(`the ledger ${file} can't be opened`, error)
+      if (error instanceof QuotaError) throw error
+      const message = `the ledger ${file} can't be opened: ${openingFault(error)}`
+      throw new QuotaError('ERR_QUOTA_LEDGER_UNAVAILABLE', message, { cause: error })
     }
   }
 
@@ -193,7 +196,13 @@ interface Opened {
 /** A database that is up to date and has what earlier writers left beside it, and who writes to it. */
 async function opened(
   database: DatabaseSync,
-  { file, durability, mostWaiting, onDamage = () => {} }: SqliteLedgerOptions & { readonly mostWaiting: number },
+  {
+    file,
+    durability,
+    mostWaiting,
+    onDamage = () => {},
+    onShared = () => {},
+  }: SqliteLedgerOptions & { readonly mostWaiting: number },
 ): Promise<Opened> {
   const isSynced = durability === 'power'
   database.exec(`pragma journal_mode = wal; pragma synchronous = ${isSynced ? 'full' : 'normal'}`)
@@ -203,6 +212,9 @@ async function opened(
   // From here on nothing waits for another process with the event loop.
   database.exec('pragma busy_timeout = 0')
   const journal = new EntryJournal(file, isSynced)
+  // Behind its own journal: of two that open it at once, the later one sees the other.
+  const others = writersOf(file) - 1
+  if (others > 0) onShared(others)
   return { database, db, writer: new RowWriter({ database, insert, journal, mostWaiting }) }
 }
 

@@ -48,6 +48,21 @@ describe('the journal of a SqliteLedger', () => {
     expect(await calls()).to.equal(2)
   })
 
+  it('tells whoever opens the ledger how many others write to it just now', async () => {
+    const shared: number[] = []
+    const open = (): Promise<SqliteLedger> => SqliteLedger.open({ file, onShared: (others) => shared.push(others) })
+    appendAndDie()
+    const one = await open()
+    const two = await open()
+    const three = await open()
+    expect(shared).to.deep.equal([1, 2])
+    await Promise.all([one, two].map((ledger) => ledger.close()))
+    await (await open()).close()
+    await three.close()
+    await (await open()).close()
+    expect(shared).to.deep.equal([1, 2, 1])
+  })
+
   it('reaches the database by itself', async () => {
     const ledger = await SqliteLedger.open({ file })
     await ledger.append([testEntry('a')])

@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { DatabaseSync } from 'node:sqlite'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { MemoryLedger, USAGE_GROUPS, type UsageEntry, type UsageGroup } from '@tallygate/core'
@@ -46,6 +47,40 @@ describe('SqliteLedger', () => {
     )
     expect(failure).to.have.property('code', 'ERR_QUOTA_LEDGER_UNAVAILABLE')
     expect(failure).to.have.property('message').that.includes('below-a-file.db')
+  })
+
+  it('says what to do about a file that it can not open', async () => {
+    const newer = newFile()
+    await (await SqliteLedger.open({ file: newer })).close()
+    const database = new DatabaseSync(newer)
+    database.exec("insert into kysely_migration values ('9999_later', '2030-01-01')")
+    database.close()
+    const text = newFile()
+    writeFileSync(text, 'no database at all, and long enough to be looked at: '.repeat(20))
+    for (const [file, says] of [
+      [folder, /: unable to open database file: name a file, in a folder, that this process may write to$/],
+      [join(text, 'below', 'a-file.db'), /(EEXIST|ENOTDIR).*: name a file, in a folder, that this process may write/],
+      [text, /: file is not a database: name another file, or put a copy of it back$/],
+      [newer, /9999_later.*: a newer version has made it; use that one, or name another file$/],
+    ] as const) {
+      const failure = await SqliteLedger.open({ file }).catch((error: unknown) => error)
+      expect(failure).to.have.property('message').that.matches(says)
+      expect(failure).to.have.property('cause')
+    }
+  })
+
+  it('fails where a folder takes none, and does not try without end', () => {
+    const text = `import { SqliteLedger } from '@tallygate/store-sql'
+      await SqliteLedger.open({ file: '/proc/nothing/usage.db' }).catch(({ code }) => console.log(code))`
+    const options = { cwd: import.meta.dirname, timeout: 10_000 }
+    const tried = spawnSync(process.execPath, ['--input-type=module', '--eval', text], options)
+    expect([tried.signal, tried.stdout.toString()]).to.deep.equal([null, 'ERR_QUOTA_LEDGER_UNAVAILABLE\n'])
+  })
+
+  it('makes the folders of its file', async () => {
+    const file = join(folder, 'one', 'two', 'usage.db')
+    await (await SqliteLedger.open({ file })).close()
+    expect(existsSync(file)).to.equal(true)
   })
 
   for (const [member, wrong] of Object.entries({
