@@ -66,5 +66,5 @@ local function decide()
 end
 
 local reply = decide()
-writePartitions(now)
+writePartitions(now, charges)
 return reply

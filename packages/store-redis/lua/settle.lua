@@ -51,5 +51,5 @@ if not hold and second == 0 or hold and (hold.state == 'h' or hold.state == 'e')
   reply = hold and hold.state == 'h' and 1 or 2
   closeHold(KEYS[1], base, id, 's', hold)
 end
-writePartitions(now)
+writePartitions(now, charges)
 return reply

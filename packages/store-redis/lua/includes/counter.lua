@@ -162,6 +162,7 @@ local function put(loaded, record, now)
   loaded.c[record.name] = record
   if not old then
     loaded.list[#loaded.list + 1] = record
+    loaded.grown = true
     return record
   end
   if record.counted < old.counted then record.counted = old.counted end

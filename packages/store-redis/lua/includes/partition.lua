@@ -181,8 +181,28 @@ local function packExtras(list)
   return flags, isNeeded and table.concat(extras) or ''
 end
 
-local function writePartitions(now)
+-- Lays a partition out as these charges are, and what others count behind them: so the ordinary case of the script for
+-- their shape finds it.
+local function arrange(loaded, charges)
+  local list, taken = {}, {}
+  local function take(record)
+    if record and not taken[record.name] then
+      taken[record.name] = true
+      list[#list + 1] = record
+    end
+  end
+  for _, charge in ipairs(charges) do
+    if charge.loaded == loaded then take(loaded.c[charge.name]) end
+  end
+  for _, record in ipairs(loaded.list) do take(record) end
+  loaded.list = list
+end
+
+-- charges: what a call is decided or settled under; none elsewhere.
+local function writePartitions(now, charges)
   for _, loaded in ipairs(order) do
+    -- Only then: calls of two shapes would turn it around for each other.
+    if loaded.grown and charges then arrange(loaded, charges) end
     if loaded.changed then
       local lines, records, last = {}, {}, now + 1
       for i, record in ipairs(loaded.list) do
