@@ -123,18 +123,29 @@ export class SpanningCounters {
       if (this.#scripts.isNew(figures)) made.push(part.owner)
       else if (reply.outcome === 'granted') isRepeat = true
       replies.push(reply)
-      if (reply.outcome === 'refused') return this.#refused(parts, replies, made)
+      if (reply.outcome === 'refused') return this.#refused(request, parts, replies, made)
     }
     const statuses = inOrder(parts, replies)
-    if (!isRepeat && refusesTogether(request.charges, statuses)) return this.#refused(parts, replies, made)
+    if (!isRepeat && refusesTogether(request.charges, statuses)) return this.#refused(request, parts, replies, made)
     return { outcome: 'granted', nowMs: latest(replies), statuses }
   }
 
   /** A refusal tells where all stand: also those that were not asked any more, and without what is taken back. */
-  async #refused(parts: readonly Part[], asked: readonly Decided[], made: readonly string[]): Promise<ReserveReply> {
-    const read = await this.#look(parts.slice(asked.length))
+  async #refused(
+    { id, owner: main }: ReserveRequest,
+    parts: readonly Part[],
+    asked: readonly Decided[],
+    made: readonly string[],
+  ): Promise<ReserveReply> {
+    const rest = parts.slice(asked.length)
+    const [read, known] = await Promise.all([
+      this.#look(rest),
+      // Only the owner that the call is under remembers that it is over.
+      rest.some(({ owner }) => owner === main) ? this.#scripts.holdState(id, main) : undefined,
+    ])
     const nowMs = latest([...asked, ...read])
     if (read.some(({ isStale }) => isStale)) return { outcome: 'stale', nowMs }
+    if (known !== undefined && known.state.state !== 'reserved') return { outcome: 'closed', nowMs }
     const unknown = unknownIn(parts.slice(asked.length), read)
     if (unknown.length > 0) return { outcome: 'unknown', nowMs, unknown, fence: fenceOf(read) }
     const before = asked.map((reply, at) => {

@@ -42,6 +42,14 @@ describe('with a real Redis Cluster', () => {
     )
   })
 
+  it('knows that a call is over, also where another owner refuses it first', async () => {
+    const store = new RedisCounterStore({ client, prefix: prefix() })
+    const charges = [charge('b', {}), charge('a', { quota: 0 })]
+    expect(await outcome(store.reserve(request('r1', charges)))).to.equal('refused')
+    await store.release({ id: 'r1', owner: 'b' })
+    expect(await outcome(store.reserve(request('r1', charges)))).to.equal('closed')
+  })
+
   it('leaves a bucket as it was that a call which another owner refuses would have begun or changed', async () => {
     const [name, nowMs] = [prefix(), 1_000_000]
     const store = new RedisCounterStore({ client, prefix: name, clock: () => nowMs })

@@ -58,6 +58,14 @@ function describeReset(bed: ConformanceBed): void {
     })
 
     if (!bed.has('first-use')) return
+    it('ends a first-use window for good that only a shorter duration takes for over', async () => {
+      const long = firstUse('restart', { window: { kind: 'first-use', durationMs: 2 * MINUTE, then: 'restart' } })
+      await bed.reserve('r1', long)
+      bed.clock.advance(MINUTE)
+      await bed.adjust('a1', 'reset', firstUse('restart'))
+      expect(await bed.reserved('r2', long)).to.include({ used: 1, startMs: START + MINUTE })
+    })
+
     for (const then of ['restart', 'end'] as const) {
       it(`lets a first-use window (${then}) begin at its next use`, async () => {
         await bed.reserve('r1', firstUse(then))

@@ -105,7 +105,7 @@ export class CounterOracle {
     const counter = this.#of(charge)
     if (adjustment === 'top-up') counter.topUp(charge, amount, atMs)
     else if (adjustment === 'refund') counter.refund(id, charge, amount, atMs)
-    else counter.reset(charge, atMs)
+    else counter.reset(atMs)
     return true
   }
 

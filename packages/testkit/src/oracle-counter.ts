@@ -97,11 +97,12 @@ export class OracleCounter {
     if (!isNew) bucket.takeBack(id, amount, stepAt(charge.window, atMs))
   }
 
-  reset(charge: Charge, atMs: number): void {
+  reset(atMs: number): void {
     const last = this.#last
     if (last === undefined) return
     last.empty()
-    const isOver = last.isOf(charge.window) ? this.#view(charge, atMs).isNew : !last.lasts && atMs >= last.endMs
+    // One that only this charge takes for over is over for good: one with a longer duration would still see it.
+    const isOver = !last.lasts && atMs >= last.endMs
     if (last.kind === 'first-use' && last.startMs !== null && !isOver) this.#buckets.push(last.notBegun())
   }
 
