@@ -1,29 +1,24 @@
-import type { PlanSet, Subject, Usage, UsageFlag, UsageOutcome } from '@tallygate/core'
+import type { PlanSet, Usage, UsageFlag, UsageOutcome } from '@tallygate/core'
 import type { CallDescription, CallTelemetry } from '@tallygate/telemetry'
 import type { AnswerFacts } from './answer.ts'
 import { actualAmounts, callEntry, entryCharges, recordedUsage, usedNothing, type RecordedUsage } from './call-entry.ts'
 import type { CallHolds } from './call-holds.ts'
+import type { CallIdentity } from './call-identity.ts'
 import { learnFrom, outputKey } from './call-learning.ts'
 import type { CallPricing } from './call-pricing.ts'
+import type { CallProvider } from './call-provider.ts'
 import { meteredUsage } from './metered-usage.ts'
 import type { MeteredRequest } from './metered-request.ts'
 import type { Walk } from './walk.ts'
 
 /** What the end of a call goes by: made along its way. */
 export interface CallParts {
+  readonly identity: CallIdentity
+  readonly provider: CallProvider
   readonly request: MeteredRequest
   readonly pricing: CallPricing
   readonly holds: CallHolds
   readonly telemetry: CallTelemetry
-}
-
-/** Whose call has ended. */
-export interface EndedCaller {
-  readonly tenant: string
-  readonly subject: Subject | undefined
-  readonly plans: PlanSet
-  /** Name of the provider under which the call learns. */
-  readonly provider: string | undefined
 }
 
 /** The end of one call: what it has used, its entry, its settlement, and what is learned of it. */
@@ -45,28 +40,28 @@ export class CallEnd {
   }
 
   /** What was used: as the handler says, as the provider says, or as counted. An error of the provider's used nothing. */
-  usage(
-    answer: AnswerFacts,
-    outcome: UsageOutcome,
-    { tenant, provider }: EndedCaller,
-    isMetered: boolean,
-  ): Promise<Usage> | Usage | undefined {
+  usage(answer: AnswerFacts, outcome: UsageOutcome): Promise<Usage> | Usage | undefined {
     if (this.recorded !== undefined) return recordedUsage(this.recorded)
-    if (!isMetered || usedNothing(answer, outcome)) return undefined
+    const { request, identity, provider } = this.#parts
+    if (!provider.isMetered || usedNothing(answer, outcome)) return undefined
     const isComplete = outcome === 'complete' && answer.cutFor === undefined
-    return meteredUsage(this.#walk, this.#parts.request, answer, { isComplete, tenant, provider })
+    return meteredUsage(this.#walk, request, answer, {
+      isComplete,
+      tenant: identity.tenant,
+      provider: provider.learnsAs,
+    })
   }
 
   /** Writes the entry, then settles: durable first. */
   async close(
     answer: AnswerFacts,
     outcome: UsageOutcome,
-    caller: EndedCaller,
+    plans: PlanSet,
     description: CallDescription,
     found: Usage | undefined,
   ): Promise<void> {
     const { admission, writer } = this.#walk
-    const { request, holds, telemetry } = this.#parts
+    const { request, identity, holds, telemetry } = this.#parts
     const metered = this.#flagged(found, answer)
     const ended = { status: answer.status, outcome }
     const reservations = holds.ended(ended)
@@ -79,8 +74,8 @@ export class CallEnd {
     holds.watch(actual)
     if (this.isWritten) {
       const entry = callEntry(description, {
-        tenant: caller.tenant,
-        plans: caller.plans,
+        tenant: identity.tenant,
+        plans,
         answer,
         outcome,
         usage,
@@ -95,7 +90,7 @@ export class CallEnd {
       await writer.write(entry)
       telemetry.recorded(description, entry)
     } else telemetry.ended()
-    if (outcome === 'complete' && usage !== undefined) this.#learn(answer, usage, caller)
+    if (outcome === 'complete' && usage !== undefined) this.#learn(answer, usage)
     holds.settle(actual, atMs, ended)
   }
 
@@ -112,11 +107,12 @@ export class CallEnd {
   }
 
   /** Learns from what was metered to its end, and not only told. */
-  #learn(answer: AnswerFacts, usage: Usage, { subject, provider }: EndedCaller): void {
-    const { request, holds } = this.#parts
+  #learn(answer: AnswerFacts, usage: Usage): void {
+    const { request, identity, provider, holds } = this.#parts
     const { match, facts } = request
     if (match === undefined || this.recorded !== undefined || answer.cutFor !== undefined) return
-    const key = outputKey(subject, { provider, operation: match.adapter.operation, model: facts.model })
+    const { operation } = match.adapter
+    const key = outputKey(identity.subject, { provider: provider.learnsAs, operation, model: facts.model })
     learnFrom(this.#walk, { request, answer, usage, key, counted: holds.counted })
   }
 }

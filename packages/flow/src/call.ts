@@ -23,9 +23,9 @@ import {
 import type { CallDescription, CallTelemetry } from '@tallygate/telemetry'
 import { Answer, type AnswerFacts, type AnswerSink } from './answer.ts'
 import { attemptId } from './attempt-id.ts'
-import { CallEnd, type EndedCaller } from './call-end.ts'
-import type { RecordedUsage } from './call-entry.ts'
 import type { HoldRequest } from './call-decision.ts'
+import { CallEnd } from './call-end.ts'
+import type { RecordedUsage } from './call-entry.ts'
 import { CallHolds } from './call-holds.ts'
 import { CallIdentity, isReportable, type IdentityRefusal } from './call-identity.ts'
 import { outputKey } from './call-learning.ts'
@@ -99,6 +99,8 @@ export class Call {
     this.dialect = asked ?? dialectOf(request.url)
     this.telemetry = walk.telemetry.start(this.metered.match !== undefined)
     this.#end = new CallEnd(walk, {
+      identity: this.#identity,
+      provider: this.#provider,
       request: this.metered,
       pricing: this.#pricing,
       holds: this.#holds,
@@ -456,29 +458,18 @@ export class Call {
     }
     const outcome = ended === 'complete' && (answer.status ?? 0) >= 400 ? 'failed' : ended
     if (outcome === 'failed') this.#retry?.failed()
-    const caller = {
-      tenant: this.#identity.tenant,
-      subject: this.subject,
-      plans: this.#plans,
-      provider: this.#provider.learnsAs,
-    }
-    const usage = this.#end.usage(answer, outcome, caller, this.#provider.isMetered)
+    const usage = this.#end.usage(answer, outcome)
     this.#used = usage
     // A stream whose figures are there needs no turn of the event loop more than its entry.
     const written =
       usage instanceof Promise
-        ? usage.then((counted) => this.#close(answer, outcome, caller, counted))
-        : this.#close(answer, outcome, caller, usage)
+        ? usage.then((counted) => this.#close(answer, outcome, counted))
+        : this.#close(answer, outcome, usage)
     await this.#walk.endDelay.wait(written)
   }
 
-  async #close(
-    answer: AnswerFacts,
-    outcome: UsageOutcome,
-    caller: EndedCaller,
-    usage: Usage | undefined,
-  ): Promise<void> {
-    await this.#end.close(answer, outcome, caller, this.#describe(), usage)
+  async #close(answer: AnswerFacts, outcome: UsageOutcome, usage: Usage | undefined): Promise<void> {
+    await this.#end.close(answer, outcome, this.#plans, this.#describe(), usage)
     this.#walk.ended(this)
   }
 
