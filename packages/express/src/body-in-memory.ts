@@ -1,27 +1,13 @@
-import type { ClientRequest } from 'node:http'
 import type { Request } from 'express'
 
-/** A body that was read already, in the shape in which a proxy takes one: it goes out in one piece with the head. */
-class BodyInMemory {
-  readonly #body: Buffer
-
-  constructor(body: Buffer) {
-    this.#body = body
-  }
-
-  pipe(proxyReq: ClientRequest): ClientRequest {
-    return proxyReq.end(this.#body)
-  }
-}
-
 /** The body of a request, where it is in memory, with its length said in the request's head. */
-export function bodyInMemory(req: Request): BodyInMemory | undefined {
+export function bodyInMemory(req: Request): Buffer | undefined {
   const body = bodyOf(req)
   if (body === undefined) return undefined
   const { headers } = req
   if (headers['transfer-encoding'] !== undefined) delete headers['transfer-encoding']
   headers['content-length'] = String(body.length)
-  return new BodyInMemory(body)
+  return body
 }
 
 function bodyOf(req: Request): Buffer | undefined {

@@ -4,10 +4,11 @@ import type { Socket } from 'node:net'
 import { pipeline } from 'node:stream'
 import type { Call } from '@tallygate/flow'
 import type { Request, Response } from 'express'
-import type { Forwarding } from './provider-forward.ts'
+import { hostOf, pathAt, type Upstream } from './forwarder.ts'
 import { isForCallers, passHead } from './provider-answer.ts'
 import { failureOf } from './provider-failure.ts'
 import { relay } from './session-relay.ts'
+import type { SilenceWatch } from './silence-watch.ts'
 import type { Upgrade } from './serve-sessions.ts'
 
 /** What a caller may send before its provider has agreed. */
@@ -21,16 +22,17 @@ const EXTENSIONS = 'sec-websocket-extensions'
  * answer.
  */
 export function forwardSession(
-  forwarding: Forwarding,
+  upstream: Upstream,
+  watch: SilenceWatch,
   { socket, head }: Upgrade,
   call: Call,
   req: Request,
   res: Response,
 ): Promise<void> {
-  const { watch, target, isSwapped, timeoutMs } = forwarding
+  const { target, isSwapped, timeoutMs } = upstream
   const { promise, resolve } = Promise.withResolvers<void>()
   const early = new EarlyBytes(socket, head)
-  const proxyReq = handshake(forwarding, req)
+  const proxyReq = handshake(upstream, req)
   const hungUp = (): void => void proxyReq.destroy()
   const failed = (error: Error): void =>
     void failureOf({ error, host: target.hostname ?? '', wasSilent: watch.wasSilent(req) }, req, res).finally(resolve)
@@ -66,19 +68,16 @@ export function forwardSession(
 }
 
 /** On a connection of its own, as it becomes something else. */
-function handshake({ target, isSecure }: Forwarding, req: Request): ClientRequest {
-  const { hostname, port, pathname } = target
+function handshake(upstream: Upstream, req: Request): ClientRequest {
+  const { hostname, port } = upstream.target
   const headers: Record<string, string | string[] | undefined> = { ...req.headers }
   for (const name of [EXTENSIONS, 'content-length', 'transfer-encoding']) delete headers[name]
-  const isUsual = Number(port) === (isSecure ? 443 : 80)
-  const host = hostname!.includes(':') ? `[${hostname}]` : hostname!
-  const path = `${pathname!.replace(/\/$/, '')}${req.url}`
-  return (isSecure ? httpsRequest : httpRequest)({
+  return (upstream.isSecure ? httpsRequest : httpRequest)({
     hostname: hostname!,
     port: Number(port),
-    path,
+    path: pathAt(upstream, req),
     agent: false,
-    headers: { ...headers, host: isUsual ? host : `${host}:${port}`, connection: 'Upgrade', upgrade: 'websocket' },
+    headers: { ...headers, host: hostOf(upstream), connection: 'Upgrade', upgrade: 'websocket' },
   })
 }
 

@@ -12,13 +12,16 @@ const WITHOUT_BODY: ReadonlySet<number> = new Set([204, 304])
 /** What the line of a status may say (RFC 9112 section 4). */
 const REASON = /^[\t\x20-\x7e\x80-\xff]+$/
 
+/** The head of a provider's answer. */
+export type ProviderHead = Pick<IncomingMessage, 'headers' | 'statusCode' | 'statusMessage'>
+
 /** Whether a header of an answer is for callers, by its name in lower case. */
 export function isForCallers(name: string, isSwapped: boolean): boolean {
   return !OF_THE_HOP.has(name) && !(isSwapped && OF_THE_ACCOUNT.test(name))
 }
 
 /** Whether an answer has a status that an answer can have. */
-export function isAnswer({ statusCode = 0 }: IncomingMessage): boolean {
+export function isAnswer({ statusCode = 0 }: Pick<ProviderHead, 'statusCode'>): boolean {
   return statusCode >= 200
 }
 
@@ -34,7 +37,7 @@ export function passAnswer(proxyRes: IncomingMessage, res: Response, isSwapped: 
  * @param isSwapped Whether the call is made on the host's account.
  */
 export function passHead(
-  { headers, statusCode, statusMessage }: IncomingMessage,
+  { headers, statusCode, statusMessage }: ProviderHead,
   res: Response,
   isSwapped: boolean,
 ): void {

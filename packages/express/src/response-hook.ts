@@ -14,6 +14,10 @@ interface Written {
   end(...args: unknown[]): unknown
   destroy(error?: Error): unknown
 }
+/** What writes an answer, and stops when it is destroyed. */
+interface Stoppable {
+  destroy(): unknown
+}
 type HookedResponse = Response & { [HOOK]: ResponseHook }
 
 const HOOK = Symbol('tallygate answer')
@@ -29,6 +33,11 @@ export function hookResponse(res: Response, context: QuotaContext): void {
   hooked[HOOK] = hook
   Object.assign(hooked, HOOKED)
   res.on('close', closed).on('pipe', piped)
+}
+
+/** Says who writes an answer without being piped into it: where the answer is cut, it is destroyed. */
+export function writtenBy(res: Response, source: Stoppable): void {
+  ;(res as Partial<HookedResponse>)[HOOK]?.piped(source)
 }
 
 /**
@@ -68,8 +77,8 @@ class ResponseHook implements AnswerSink {
   #isFailing = false
   /** The answer was cut: what still comes for it is nobody's. */
   #isCut = false
-  /** What is piped into the response: the provider's answer. */
-  #source: Readable | undefined
+  /** What writes the response: the provider's answer. */
+  #source: Stoppable | undefined
   /** What the last write said: whether the caller keeps up. */
   #keepsUp = true
   /** Of the write that is on its way: for the bytes that go out for it. */
@@ -100,7 +109,7 @@ class ResponseHook implements AnswerSink {
     void this.#endWith(ending)
   }
 
-  piped(source: Readable): void {
+  piped(source: Stoppable): void {
     this.#source = source
     if (this.#isCut) source.destroy()
   }

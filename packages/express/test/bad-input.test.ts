@@ -8,7 +8,7 @@ import type { QuotaOptions } from '@tallygate/flow'
 import { fingerprint, pepperOf } from '@tallygate/identity'
 import { expect } from 'chai'
 import express from 'express'
-import { ask, closeTestBeds, HELLO, openTestBed, PEPPER, type Asked, type TestBed } from './test-bed.ts'
+import { ask, closeTestBeds, FORWARDERS, HELLO, openTestBed, PEPPER, type Asked, type TestBed } from './test-bed.ts'
 
 const PLAN: Partial<QuotaOptions> = {
   plans: [{ name: 'p', limits: [{ name: 'calls', unit: 'requests', quota: 3, window: { kind: 'lifetime' } }] }],
@@ -185,73 +185,74 @@ describe('a bad request', () => {
   })
 })
 
-describe('a path that tries to reach another host', () => {
-  afterEach(closeTestBeds)
+for (const forwarder of FORWARDERS)
+  describe(`a path that tries to reach another host, forwarded by ${forwarder}`, () => {
+    afterEach(closeTestBeds)
 
-  for (const target of [
-    '//evil.example/v1/chat/completions',
-    '/v1/../../v1/chat/completions',
-    '/v1/%2e%2e/%2E./v1/chat/completions',
-    '/v1/..%2fchat/completions',
-    '/v1\\..\\chat/completions',
-    '/v1/%5cevil.example/chat/completions',
-    '@evil.example/v1/chat/completions',
-    'http://evil.example/v1/chat/completions',
-    '/.//evil.example/chat/completions',
-  ]) {
-    it(`${target} goes nowhere`, async () => {
-      const evil = createServer((_req, res) => res.end('evil')).listen(0, '127.0.0.1')
-      await once(evil, 'listening')
-      let reached = 0
-      evil.on('request', () => (reached += 1))
-      const bed = await openTestBed(PLAN)
-      const url = await proxied(bed, { unmetered: 'pass' })
-      const socket = connect(Number(new URL(url).port), '127.0.0.1')
-      const path = target.replaceAll('evil.example', `127.0.0.1:${(evil.address() as AddressInfo).port}`)
-      const body = JSON.stringify(HELLO)
-      socket.write(
-        `POST ${path} HTTP/1.1\r\nHost: t\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
-      )
-      let answer = ''
-      for await (const chunk of socket) answer += String(chunk)
-      evil.close()
-      expect(answer).to.match(/^HTTP\/1\.1 4\d\d /)
-      expect(reached).to.equal(0)
-      expect(bed.provider.requests).to.have.length(0)
+    for (const target of [
+      '//evil.example/v1/chat/completions',
+      '/v1/../../v1/chat/completions',
+      '/v1/%2e%2e/%2E./v1/chat/completions',
+      '/v1/..%2fchat/completions',
+      '/v1\\..\\chat/completions',
+      '/v1/%5cevil.example/chat/completions',
+      '@evil.example/v1/chat/completions',
+      'http://evil.example/v1/chat/completions',
+      '/.//evil.example/chat/completions',
+    ]) {
+      it(`${target} goes nowhere`, async () => {
+        const evil = createServer((_req, res) => res.end('evil')).listen(0, '127.0.0.1')
+        await once(evil, 'listening')
+        let reached = 0
+        evil.on('request', () => (reached += 1))
+        const bed = await openTestBed(PLAN)
+        const url = await proxied(bed, { forwarder, unmetered: 'pass' })
+        const socket = connect(Number(new URL(url).port), '127.0.0.1')
+        const path = target.replaceAll('evil.example', `127.0.0.1:${(evil.address() as AddressInfo).port}`)
+        const body = JSON.stringify(HELLO)
+        socket.write(
+          `POST ${path} HTTP/1.1\r\nHost: t\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+        )
+        let answer = ''
+        for await (const chunk of socket) answer += String(chunk)
+        evil.close()
+        expect(answer).to.match(/^HTTP\/1\.1 4\d\d /)
+        expect(reached).to.equal(0)
+        expect(bed.provider.requests).to.have.length(0)
+      })
+    }
+
+    it('is never told of the upstream, nor of what went wrong inside', async () => {
+      const bed = await openTestBed()
+      const { text } = await ask(await proxied(bed, { forwarder, target: 'http://secret-host.invalid' }))
+      expect(text)
+        .to.include('can not be reached')
+        .and.not.match(/secret-host|ENOTFOUND|EAI_AGAIN| at /)
     })
-  }
 
-  it('is never told of the upstream, nor of what went wrong inside', async () => {
-    const bed = await openTestBed()
-    const { text } = await ask(await proxied(bed, { target: 'http://secret-host.invalid' }))
-    expect(text)
-      .to.include('can not be reached')
-      .and.not.match(/secret-host|ENOTFOUND|EAI_AGAIN| at /)
-  })
-
-  it('is refused where nothing would meter it, and free routes pass', async () => {
-    const bed = await openTestBed()
-    const url = await proxied(bed)
-    expect((await ask(`${url}/v1/fine_tuning/jobs`)).status).to.equal(404)
-    await ask(`${url}/v1/models`, { method: 'GET' })
-    expect(bed.provider.requests.map(({ url: path }) => path)).to.deep.equal(['/v1/models'])
-  })
-
-  for (const [path, purpose] of [
-    ['/v1/batches', 'batch of calls'],
-    ['/v1/messages/batches', 'batch of calls'],
-    ['/v1/videos', 'video generation'],
-    ['/v1/nobody/knows/this', 'unknown route'],
-  ] as const) {
-    it(`is refused or flagged where nothing meters it: ${path}`, async () => {
-      const bed = await openTestBed(PLAN)
-      const { status, text } = await ask(`${await proxied(bed)}${path}`)
-      expect([status, text.includes(`(${purpose}) is not forwarded`)]).to.deep.equal([404, true])
-      expect(bed.provider.requests).to.have.length(0)
-      await ask(`${await proxied(bed, { unmetered: 'flag' })}${path}`)
-      expect(bed.provider.requests.map(({ url }) => url)).to.deep.equal([path])
-      const [entry] = await bed.entries()
-      expect(entry).to.deep.include({ operation: purpose, usage: { basis: 'estimated', flags: ['unmetered'] } })
+    it('is refused where nothing would meter it, and free routes pass', async () => {
+      const bed = await openTestBed()
+      const url = await proxied(bed, { forwarder })
+      expect((await ask(`${url}/v1/fine_tuning/jobs`)).status).to.equal(404)
+      await ask(`${url}/v1/models`, { method: 'GET' })
+      expect(bed.provider.requests.map(({ url: path }) => path)).to.deep.equal(['/v1/models'])
     })
-  }
-})
+
+    for (const [path, purpose] of [
+      ['/v1/batches', 'batch of calls'],
+      ['/v1/messages/batches', 'batch of calls'],
+      ['/v1/videos', 'video generation'],
+      ['/v1/nobody/knows/this', 'unknown route'],
+    ] as const) {
+      it(`is refused or flagged where nothing meters it: ${path}`, async () => {
+        const bed = await openTestBed(PLAN)
+        const { status, text } = await ask(`${await proxied(bed, { forwarder })}${path}`)
+        expect([status, text.includes(`(${purpose}) is not forwarded`)]).to.deep.equal([404, true])
+        expect(bed.provider.requests).to.have.length(0)
+        await ask(`${await proxied(bed, { forwarder, unmetered: 'flag' })}${path}`)
+        expect(bed.provider.requests.map(({ url }) => url)).to.deep.equal([path])
+        const [entry] = await bed.entries()
+        expect(entry).to.deep.include({ operation: purpose, usage: { basis: 'estimated', flags: ['unmetered'] } })
+      })
+    }
+  })

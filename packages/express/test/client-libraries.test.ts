@@ -11,7 +11,7 @@ import { generateText, streamText } from 'ai'
 import { expect } from 'chai'
 import express from 'express'
 import OpenAI from 'openai'
-import { closeTestBeds, openTestBed, proxied } from './test-bed.ts'
+import { closeTestBeds, FORWARDERS, openTestBed, proxied } from './test-bed.ts'
 
 const KEY = 'sk-a-key'
 const messages = [{ role: 'user' as const, content: 'Tell me of rivers.' }]
@@ -134,30 +134,31 @@ function plain(response: object): unknown {
   return JSON.parse(JSON.stringify(rest)) as unknown
 }
 
-describe('client libraries, unchanged', () => {
-  afterEach(closeTestBeds)
+for (const forwarder of FORWARDERS)
+  describe(`client libraries, unchanged, forwarded by ${forwarder}`, () => {
+    afterEach(closeTestBeds)
 
-  for (const { use, ask } of USES) {
-    it(`${use}: the same answer as without us, and its usage in the ledger`, async () => {
-      const bed = await openTestBed()
-      bed.provider.script = { usage: USAGE, obfuscates: false }
-      const direct = await ask(bed.provider.url)
-      const through = await ask(await proxied(bed))
-      expect(JSON.stringify(through).length).to.be.above(40)
-      expect(through).to.deep.equal(direct)
-      const [entry, ...others] = await bed.entries()
-      expect(others).to.deep.equal([])
-      expect(entry!.usage).to.deep.include({
-        basis: 'reported',
-        inputTokens: USAGE.input,
-        outputTokens: USAGE.output,
-        totalTokens: USAGE.input + USAGE.output,
-        cacheReadTokens: USAGE.cached,
+    for (const { use, ask } of USES) {
+      it(`${use}: the same answer as without us, and its usage in the ledger`, async () => {
+        const bed = await openTestBed()
+        bed.provider.script = { usage: USAGE, obfuscates: false }
+        const direct = await ask(bed.provider.url)
+        const through = await ask(await proxied(bed, {}, forwarder))
+        expect(JSON.stringify(through).length).to.be.above(40)
+        expect(through).to.deep.equal(direct)
+        const [entry, ...others] = await bed.entries()
+        expect(others).to.deep.equal([])
+        expect(entry!.usage).to.deep.include({
+          basis: 'reported',
+          inputTokens: USAGE.input,
+          outputTokens: USAGE.output,
+          totalTokens: USAGE.input + USAGE.output,
+          cacheReadTokens: USAGE.cached,
+        })
+        expect(bed.provider.requests).to.have.length(2)
       })
-      expect(bed.provider.requests).to.have.length(2)
-    })
-  }
-})
+    }
+  })
 
 const exhausted = (options: Partial<QuotaOptions> = {}): Partial<QuotaOptions> => ({
   plans: [{ name: 'p', limits: [{ name: 'calls', unit: 'requests', quota: 0, window: { kind: 'lifetime' } }] }],

@@ -2,7 +2,9 @@ import type { Limit } from '@tallygate/core'
 import type { QuotaOptions } from '@tallygate/flow'
 import type { Script } from '@tallygate/testkit'
 import { get_encoding } from 'tiktoken'
-import { proxied, type TestBed } from './test-bed.ts'
+import { proxied, type FORWARDERS, type TestBed } from './test-bed.ts'
+
+type Forwarder = (typeof FORWARDERS)[number]
 
 export const KEY = 'sk-a-key'
 export const messages = [{ role: 'user' as const, content: 'Tell me of rivers.' }]
@@ -22,9 +24,9 @@ export const under = (limit: Partial<Limit> = {}): Partial<QuotaOptions> => ({
 })
 
 /** Serves the provider of a bed, which goes on and on unless told otherwise. */
-export function streaming(bed: TestBed, script: Script = ENDLESS): Promise<string> {
+export function streaming(bed: TestBed, forwarder?: Forwarder, script: Script = ENDLESS): Promise<string> {
   bed.provider.script = script
-  return proxied(bed)
+  return proxied(bed, {}, forwarder)
 }
 
 const encoding = get_encoding('o200k_base')

@@ -5,7 +5,7 @@ import type { Plan } from '@tallygate/core'
 import { fixedWindow, llmProxy, quotaMiddleware } from '@tallygate/express'
 import { expect } from 'chai'
 import express from 'express'
-import { ask, closeTestBeds, HELLO, openTestBed, proxied } from './test-bed.ts'
+import { ask, closeTestBeds, FORWARDERS, HELLO, openTestBed, proxied } from './test-bed.ts'
 
 const PLAN: Plan = {
   name: 'p',
@@ -134,63 +134,64 @@ describe('a hostile caller', () => {
   })
 })
 
-describe('a slow reader', () => {
-  afterEach(closeTestBeds)
+for (const forwarder of FORWARDERS)
+  describe(`a slow reader, forwarded by ${forwarder}`, () => {
+    afterEach(closeTestBeds)
 
-  /** A client that reads nothing of its answer. */
-  async function deaf(url: string, path: string): Promise<() => void> {
-    const body = JSON.stringify({ ...HELLO, stream: true })
-    const socket = connect(portOf(url), '127.0.0.1').pause()
-    socket.write(
-      `POST ${path} HTTP/1.1\r\nHost: t\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
-    )
-    await once(socket, 'connect')
-    return () => void socket.destroy()
-  }
+    /** A client that reads nothing of its answer. */
+    async function deaf(url: string, path: string): Promise<() => void> {
+      const body = JSON.stringify({ ...HELLO, stream: true })
+      const socket = connect(portOf(url), '127.0.0.1').pause()
+      socket.write(
+        `POST ${path} HTTP/1.1\r\nHost: t\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+      )
+      await once(socket, 'connect')
+      return () => void socket.destroy()
+    }
 
-  it('holds up the provider, and does not fill the memory', async () => {
-    let sent = 0
-    const upstream = createServer((req: IncomingMessage, res) => {
-      req.resume()
-      res.writeHead(200, { 'content-type': 'text/event-stream' })
-      const event = `data: {"choices":[{"delta":{"content":"${'x'.repeat(64_000)}"}}]}\n\n`
-      const more = (): void => {
-        while (sent < 2_000 && !res.destroyed) {
-          sent += 1
-          if (!res.write(event)) return void res.once('drain', more)
+    it('holds up the provider, and does not fill the memory', async () => {
+      let sent = 0
+      const upstream = createServer((req: IncomingMessage, res) => {
+        req.resume()
+        res.writeHead(200, { 'content-type': 'text/event-stream' })
+        const event = `data: {"choices":[{"delta":{"content":"${'x'.repeat(64_000)}"}}]}\n\n`
+        const more = (): void => {
+          while (sent < 2_000 && !res.destroyed) {
+            sent += 1
+            if (!res.write(event)) return void res.once('drain', more)
+          }
         }
-      }
-      more()
-    }).listen(0, '127.0.0.1')
-    await once(upstream, 'listening')
-    const bed = await openTestBed()
-    const target = `http://127.0.0.1:${(upstream.address() as AddressInfo).port}`
-    const url = await bed.serve(express().use(quotaMiddleware({ quota: bed.quota }), llmProxy({ target })))
-    const stop = await deaf(url, '/v1/chat/completions')
-    await new Promise((resolve) => setTimeout(resolve, 400))
-    expect(sent).to.be.within(1, 500)
-    stop()
-    upstream.closeAllConnections()
-    upstream.close()
-  })
-
-  it('holds up a handler that waits for its writes', async () => {
-    const bed = await openTestBed()
-    let written = 0
-    const app = express().use(quotaMiddleware({ quota: bed.quota }), (_req, res) => {
-      res.type('text/event-stream')
-      const event = `data: {"choices":[{"delta":{"content":"${'x'.repeat(64_000)}"}}]}\n\n`
-      const more = (error?: Error | null): void => {
-        if (error == null && written < 2_000 && !res.destroyed) {
-          written += 1
-          res.write(event, more)
-        }
-      }
-      more()
+        more()
+      }).listen(0, '127.0.0.1')
+      await once(upstream, 'listening')
+      const bed = await openTestBed()
+      const target = `http://127.0.0.1:${(upstream.address() as AddressInfo).port}`
+      const url = await bed.serve(express().use(quotaMiddleware({ quota: bed.quota }), llmProxy({ target, forwarder })))
+      const stop = await deaf(url, '/v1/chat/completions')
+      await new Promise((resolve) => setTimeout(resolve, 400))
+      expect(sent).to.be.within(1, 500)
+      stop()
+      upstream.closeAllConnections()
+      upstream.close()
     })
-    const stop = await deaf(await bed.serve(app), '/v1/chat/completions')
-    await new Promise((resolve) => setTimeout(resolve, 400))
-    expect(written).to.be.within(1, 500)
-    stop()
+
+    it('holds up a handler that waits for its writes', async () => {
+      const bed = await openTestBed()
+      let written = 0
+      const app = express().use(quotaMiddleware({ quota: bed.quota }), (_req, res) => {
+        res.type('text/event-stream')
+        const event = `data: {"choices":[{"delta":{"content":"${'x'.repeat(64_000)}"}}]}\n\n`
+        const more = (error?: Error | null): void => {
+          if (error == null && written < 2_000 && !res.destroyed) {
+            written += 1
+            res.write(event, more)
+          }
+        }
+        more()
+      })
+      const stop = await deaf(await bed.serve(app), '/v1/chat/completions')
+      await new Promise((resolve) => setTimeout(resolve, 400))
+      expect(written).to.be.within(1, 500)
+      stop()
+    })
   })
-})

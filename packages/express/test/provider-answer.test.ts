@@ -1,10 +1,10 @@
 import { once } from 'node:events'
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net'
 import { MemoryLedger, type Entry } from '@tallygate/core'
-import { llmProxy, quotaMiddleware } from '@tallygate/express'
+import { llmProxy, quotaMiddleware, type LlmProxyOptions } from '@tallygate/express'
 import { expect } from 'chai'
 import express from 'express'
-import { closeTestBeds, HELLO, openTestBed, type TestBed } from './test-bed.ts'
+import { closeTestBeds, FORWARDERS, HELLO, openTestBed, type TestBed } from './test-bed.ts'
 
 const BODY = '{"usage":{"prompt_tokens":3,"completion_tokens":4}}'
 const HEAD = `HTTP/1.1 200 Fine\r\nContent-Type: application/json\r\n`
@@ -43,8 +43,8 @@ class LateLedger extends MemoryLedger {
 }
 
 /** What a caller gets, to the last byte, who says this version of HTTP and closes. */
-async function answerOf(bed: TestBed, target: string, version = '1.1'): Promise<string> {
-  const url = await bed.serve(express().use(quotaMiddleware({ quota: bed.quota }), llmProxy({ target })))
+async function answerOf(bed: TestBed, proxy: LlmProxyOptions, version = '1.1'): Promise<string> {
+  const url = await bed.serve(express().use(quotaMiddleware({ quota: bed.quota }), llmProxy(proxy)))
   const socket = connect(Number(new URL(url).port), '127.0.0.1')
   const body = JSON.stringify(HELLO)
   const lines = [`POST /v1/chat/completions HTTP/${version}`, 'Host: t', 'Authorization: Bearer sk-a-key']
@@ -55,135 +55,146 @@ async function answerOf(bed: TestBed, target: string, version = '1.1'): Promise<
   return answer
 }
 
-describe('an answer of a provider', () => {
-  afterEach(async () => {
-    for (const server of servers.splice(0)) server.close()
-    await closeTestBeds()
-  })
+for (const forwarder of FORWARDERS)
+  describe(`an answer of a provider, forwarded by ${forwarder}`, () => {
+    afterEach(async () => {
+      for (const server of servers.splice(0)) server.close()
+      await closeTestBeds()
+    })
 
-  for (const { comes, pieces } of [
-    { comes: 'in one piece with its head', pieces: [WHOLE] },
-    { comes: 'after its head', pieces: [WHOLE.slice(0, -BODY.length), BODY] },
-    { comes: 'byte by byte', pieces: [WHOLE.slice(0, -BODY.length), ...BODY.split('')] },
-    { comes: 'in chunks, all in one piece', pieces: [CHUNKS] },
-    {
-      comes: 'in chunks that are cut anywhere',
-      pieces: [CHUNKS.slice(0, 110), CHUNKS.slice(110, 141), CHUNKS.slice(141)],
-    },
-  ]) {
-    for (const version of ['1.1', '1.0']) {
-      it(`that comes ${comes} is whole for a caller of HTTP/${version}, and metered`, async () => {
-        const bed = await openTestBed()
-        const answer = await answerOf(bed, await provider(...pieces), version)
-        expect(answer).to.match(/^HTTP\/1\.1 200 Fine\r\n/)
-        const isChunked = /\r\ntransfer-encoding: chunked\r\n/i.test(answer)
-        expect(isChunked).to.equal(version === '1.1' && pieces.join('') === CHUNKS)
-        const body = answer.slice(answer.indexOf('\r\n\r\n') + 4)
-        expect(isChunked ? unchunked(body) : body).to.equal(BODY)
-        const [entry] = await bed.entries()
-        expect(entry!.usage).to.include({ basis: 'reported', inputTokens: 3, outputTokens: 4 })
-      })
+    for (const { comes, pieces } of [
+      { comes: 'in one piece with its head', pieces: [WHOLE] },
+      { comes: 'after its head', pieces: [WHOLE.slice(0, -BODY.length), BODY] },
+      { comes: 'byte by byte', pieces: [WHOLE.slice(0, -BODY.length), ...BODY.split('')] },
+      { comes: 'in chunks, all in one piece', pieces: [CHUNKS] },
+      {
+        comes: 'in chunks that are cut anywhere',
+        pieces: [CHUNKS.slice(0, 110), CHUNKS.slice(110, 141), CHUNKS.slice(141)],
+      },
+    ]) {
+      for (const version of ['1.1', '1.0']) {
+        it(`that comes ${comes} is whole for a caller of HTTP/${version}, and metered`, async () => {
+          const bed = await openTestBed()
+          const answer = await answerOf(bed, { target: await provider(...pieces), forwarder }, version)
+          expect(answer).to.match(/^HTTP\/1\.1 200 Fine\r\n/)
+          const isChunked = /\r\ntransfer-encoding: chunked\r\n/i.test(answer)
+          expect(isChunked).to.equal(version === '1.1' && pieces.join('') === CHUNKS)
+          const body = answer.slice(answer.indexOf('\r\n\r\n') + 4)
+          expect(isChunked ? unchunked(body) : body).to.equal(BODY)
+          const [entry] = await bed.entries()
+          expect(entry!.usage).to.include({ basis: 'reported', inputTokens: 3, outputTokens: 4 })
+        })
+      }
     }
-  }
 
-  it('without a body has none, and leaves the connection to the provider for the next call', async () => {
-    const bed = await openTestBed()
-    const target = await provider('HTTP/1.1 204 Nothing\r\nX-One: 1\r\n\r\n')
-    for (let calls = 0; calls < 2; calls += 1) {
-      const answer = await answerOf(bed, target)
-      expect(answer)
-        .to.match(/^HTTP\/1\.1 204 Nothing\r\n/)
-        .and.match(/x-one: 1/i)
-        .and.match(/\r\n\r\n$/)
-    }
-  })
-
-  it('says nothing to callers of the connection to the provider', async () => {
-    const bed = await openTestBed()
-    const head = 'Connection: close\r\nKeep-Alive: timeout=77\r\nUpgrade: h2c\r\nX-Kept: yes\r\n'
-    const answer = await answerOf(bed, await provider(WHOLE.replace('Content-Type', `${head}Content-Type`)))
-    expect(answer).to.match(/x-kept: yes/i)
-    expect(answer).not.to.match(/timeout=77|upgrade/i)
-  })
-
-  for (const version of ['1.1', '1.0']) {
-    it(`that announces trailers, which do not go on, is whole for a caller of HTTP/${version}`, async () => {
+    it('without a body has none, and leaves the connection to the provider for the next call', async () => {
       const bed = await openTestBed()
-      const announced = 'Trailer: X-Sum\r\nContent-Type'
-      for (const piece of [WHOLE, CHUNKS.replace(/\r\n$/, 'X-Sum: 1\r\n\r\n')]) {
-        const answer = await answerOf(bed, await provider(piece.replace('Content-Type', announced)), version)
+      const target = await provider('HTTP/1.1 204 Nothing\r\nX-One: 1\r\n\r\n')
+      for (let calls = 0; calls < 2; calls += 1) {
+        const answer = await answerOf(bed, { target, forwarder })
         expect(answer)
-          .to.match(/^HTTP\/1\.1 200 Fine\r\n/)
-          .and.not.match(/trailer|x-sum/i)
-        expect(answer.replaceAll(/\r\n[\da-f]+\r\n/g, '')).to.include(BODY.slice(10))
+          .to.match(/^HTTP\/1\.1 204 Nothing\r\n/)
+          .and.match(/x-one: 1/i)
+          .and.match(/\r\n\r\n$/)
       }
     })
-  }
 
-  it('that is whole goes on, whatever its provider says after it', async () => {
-    const bed = await openTestBed()
-    const answer = await answerOf(bed, await provider(`${WHOLE}and more`))
-    expect(answer)
-      .to.match(/^HTTP\/1\.1 200 Fine\r\n/)
-      .and.satisfy((text: string) => text.endsWith(`\r\n\r\n${BODY}`))
-    const [entry] = await bed.entries()
-    expect(entry!.usage).to.include({ basis: 'reported', inputTokens: 3, outputTokens: 4 })
-  })
-
-  it('that breaks off at its head leaves nothing of that to the error in its place', async () => {
-    // The error waits for its entry; by then, the connection to the provider is long closed.
-    const ledger = new LateLedger()
-    const bed = await openTestBed({ ledger })
-    const broken = `${HEAD}X-Request-Id: theirs\r\nTransfer-Encoding: chunked\r\n\r\nnone\r\n`
-    const answer = await answerOf(bed, await provider(broken))
-    expect(answer)
-      .to.match(/^HTTP\/1\.1 502 Bad Gateway\r\n/)
-      .and.match(/provider_broke_off"\}\}$/)
-      .and.not.match(/theirs|chunked/i)
-  })
-
-  for (const { has, pieces } of [
-    { has: 'a status that is none', pieces: [WHOLE.replace('200', '099')] },
-    { has: 'a status beyond all', pieces: [WHOLE.replace('200', '1000')] },
-    { has: 'control characters in its status', pieces: [WHOLE.replace('Fine', 'F\x01ne')] },
-    { has: 'letters of another alphabet in its status', pieces: [WHOLE.replace('Fine', 'Größe 好')] },
-    { has: 'control characters in a header', pieces: [WHOLE.replace('Content-Type', 'X-Odd: a\x01b\r\nContent-Type')] },
-    {
-      has: 'letters of another alphabet in a header',
-      pieces: [WHOLE.replace('Content-Type', 'X-Odd: 好\r\nContent-Type')],
-    },
-    { has: 'no head at all', pieces: ['hello\r\n\r\n'] },
-    { has: 'two lengths', pieces: [WHOLE.replace('Content-Type', 'Content-Length: 3\r\nContent-Type')] },
-    {
-      has: 'a switch of protocols that nobody asked for',
-      pieces: ['HTTP/1.1 101 Go\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n'],
-    },
-  ]) {
-    it(`that has ${has} is answered, and harms nobody else`, async () => {
+    it('says nothing to callers of the connection to the provider', async () => {
       const bed = await openTestBed()
-      const answer = await answerOf(bed, await provider(...pieces))
-      expect(answer).to.match(/^HTTP\/1\.1 (?:200|502) /)
-      expect(await bed.entries()).to.have.length(1)
+      const head = 'Connection: close\r\nKeep-Alive: timeout=77\r\nUpgrade: h2c\r\nX-Kept: yes\r\n'
+      const answer = await answerOf(bed, {
+        target: await provider(WHOLE.replace('Content-Type', `${head}Content-Type`)),
+        forwarder,
+      })
+      expect(answer).to.match(/x-kept: yes/i)
+      expect(answer).not.to.match(/timeout=77|upgrade/i)
     })
-  }
 
-  it('that breaks off breaks off for its caller', async () => {
-    const bed = await openTestBed()
-    const url = await bed.serve(
-      express().use(quotaMiddleware({ quota: bed.quota }), llmProxy({ target: await breaking() })),
-    )
-    const error = await fetch(`${url}/v1/chat/completions`, {
-      method: 'POST',
-      headers: { authorization: 'Bearer sk-a-key', 'content-type': 'application/json' },
-      body: JSON.stringify(HELLO),
+    for (const version of ['1.1', '1.0']) {
+      it(`that announces trailers, which do not go on, is whole for a caller of HTTP/${version}`, async () => {
+        const bed = await openTestBed()
+        const announced = 'Trailer: X-Sum\r\nContent-Type'
+        for (const piece of [WHOLE, CHUNKS.replace(/\r\n$/, 'X-Sum: 1\r\n\r\n')]) {
+          const answer = await answerOf(
+            bed,
+            { target: await provider(piece.replace('Content-Type', announced)), forwarder },
+            version,
+          )
+          expect(answer)
+            .to.match(/^HTTP\/1\.1 200 Fine\r\n/)
+            .and.not.match(/trailer|x-sum/i)
+          expect(answer.replaceAll(/\r\n[\da-f]+\r\n/g, '')).to.include(BODY.slice(10))
+        }
+      })
+    }
+
+    it('that is whole goes on, whatever its provider says after it', async () => {
+      const bed = await openTestBed()
+      const answer = await answerOf(bed, { target: await provider(`${WHOLE}and more`), forwarder })
+      expect(answer)
+        .to.match(/^HTTP\/1\.1 200 Fine\r\n/)
+        .and.satisfy((text: string) => text.endsWith(`\r\n\r\n${BODY}`))
+      const [entry] = await bed.entries()
+      expect(entry!.usage).to.include({ basis: 'reported', inputTokens: 3, outputTokens: 4 })
     })
-      .then((answer) => answer.text())
-      .catch((cause: unknown) => cause)
-    expect(error).to.be.an('error')
-    const [entry] = await bed.entries()
-    expect(entry!.outcome).to.equal('failed')
+
+    it('that breaks off at its head leaves nothing of that to the error in its place', async () => {
+      // The error waits for its entry; by then, the connection to the provider is long closed.
+      const ledger = new LateLedger()
+      const bed = await openTestBed({ ledger })
+      const broken = `${HEAD}X-Request-Id: theirs\r\nTransfer-Encoding: chunked\r\n\r\nnone\r\n`
+      const answer = await answerOf(bed, { target: await provider(broken), forwarder })
+      expect(answer)
+        .to.match(/^HTTP\/1\.1 502 Bad Gateway\r\n/)
+        .and.match(/provider_broke_off"\}\}$/)
+        .and.not.match(/theirs|chunked/i)
+    })
+
+    for (const { has, pieces } of [
+      { has: 'a status that is none', pieces: [WHOLE.replace('200', '099')] },
+      { has: 'a status beyond all', pieces: [WHOLE.replace('200', '1000')] },
+      { has: 'control characters in its status', pieces: [WHOLE.replace('Fine', 'F\x01ne')] },
+      { has: 'letters of another alphabet in its status', pieces: [WHOLE.replace('Fine', 'Größe 好')] },
+      {
+        has: 'control characters in a header',
+        pieces: [WHOLE.replace('Content-Type', 'X-Odd: a\x01b\r\nContent-Type')],
+      },
+      {
+        has: 'letters of another alphabet in a header',
+        pieces: [WHOLE.replace('Content-Type', 'X-Odd: 好\r\nContent-Type')],
+      },
+      { has: 'no head at all', pieces: ['hello\r\n\r\n'] },
+      { has: 'two lengths', pieces: [WHOLE.replace('Content-Type', 'Content-Length: 3\r\nContent-Type')] },
+      {
+        has: 'a switch of protocols that nobody asked for',
+        pieces: ['HTTP/1.1 101 Go\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n'],
+      },
+    ]) {
+      it(`that has ${has} is answered, and harms nobody else`, async () => {
+        const bed = await openTestBed()
+        const answer = await answerOf(bed, { target: await provider(...pieces), forwarder })
+        expect(answer).to.match(/^HTTP\/1\.1 (?:200|502) /)
+        expect(await bed.entries()).to.have.length(1)
+      })
+    }
+
+    it('that breaks off breaks off for its caller', async () => {
+      const bed = await openTestBed()
+      const url = await bed.serve(
+        express().use(quotaMiddleware({ quota: bed.quota }), llmProxy({ target: await breaking(), forwarder })),
+      )
+      const error = await fetch(`${url}/v1/chat/completions`, {
+        method: 'POST',
+        headers: { authorization: 'Bearer sk-a-key', 'content-type': 'application/json' },
+        body: JSON.stringify(HELLO),
+      })
+        .then((answer) => answer.text())
+        .catch((cause: unknown) => cause)
+      expect(error).to.be.an('error')
+      const [entry] = await bed.entries()
+      expect(entry!.outcome).to.equal('failed')
+    })
   })
-})
 
 /** A provider that closes the connection before the end of its answer. */
 async function breaking(): Promise<string> {

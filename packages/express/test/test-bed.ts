@@ -15,6 +15,9 @@ export const EXPRESSES = [
 ] as const
 
 export const PEPPER = 'a pepper that is only for tests, and long enough'
+/** What carries calls to a provider: whoever asks a proxy about its answers asks both. */
+export const FORWARDERS = ['http-proxy-middleware', 'undici'] as const
+
 export const HELLO = { model: 'gpt-4o', messages: [{ role: 'user', content: 'Hello!' }] }
 /** 11:30 on a Saturday, UTC. */
 export const START_MS = Date.UTC(2026, 10, 21, 11, 30)
@@ -117,9 +120,14 @@ export async function openTestBed(options: Partial<QuotaOptions> = {}): Promise<
 }
 
 /** Serves the provider of a bed as most hosts do, and metered. */
-export function proxied(bed: TestBed, options: Omit<QuotaMiddlewareOptions, 'quota'> = {}): Promise<string> {
+export function proxied(
+  bed: TestBed,
+  options: Omit<QuotaMiddlewareOptions, 'quota'> = {},
+  forwarder?: (typeof FORWARDERS)[number],
+): Promise<string> {
   const { quota, provider } = bed
-  return bed.serve(express5().use(quotaMiddleware({ quota, ...options }), llmProxy({ target: provider.url })))
+  const proxy = llmProxy({ target: provider.url, ...(forwarder !== undefined && { forwarder }) })
+  return bed.serve(express5().use(quotaMiddleware({ quota, ...options }), proxy))
 }
 
 /** For `afterEach`: closes whatever tests have opened. */

@@ -13,7 +13,7 @@ const REQUESTS = {
   json: Number(process.env['BENCH_JSON'] ?? 4_000),
   stream: Number(process.env['BENCH_STREAMS'] ?? 400),
 } as const
-const VARIANT_NAMES: readonly Variant[] = ['bare', 'memory', 'redis']
+const VARIANT_NAMES: readonly Variant[] = ['bare', 'memory', 'redis', 'memory-undici', 'redis-undici']
 
 /** Whether the core of the client and the provider is kept from falling asleep. */
 const IS_AWAKE = process.env['BENCH_AWAKE'] === '1'
@@ -46,7 +46,7 @@ for (const name of ['json', 'stream'] as const) {
     const sorted = samples.get(variant)!.toSorted((one, other) => one - other)
     const ratio = median(samples.get(variant)!.map((sample, round) => sample / samples.get('bare')![round]!))
     console.log(
-      `  ${variant.padEnd(7)} ${median(sorted).toFixed(0).padStart(6)}  (${sorted[0]!.toFixed(0)} to ${sorted.at(-1)!.toFixed(0)})   ${(median(sorted) / bare).toFixed(3)} x bare   (round by round: ${ratio.toFixed(3)})`,
+      `  ${variant.padEnd(13)} ${median(sorted).toFixed(0).padStart(6)}  (${sorted[0]!.toFixed(0)} to ${sorted.at(-1)!.toFixed(0)})   ${(median(sorted) / bare).toFixed(3)} x bare   (round by round: ${ratio.toFixed(3)})`,
     )
   }
 }

@@ -12,7 +12,7 @@ import { SqliteLedger } from '@tallygate/store-sql'
 import express from 'express'
 import { createProxyMiddleware } from 'http-proxy-middleware'
 
-export const VARIANTS = ['bare', 'memory', 'redis', 'far', 'near'] as const
+export const VARIANTS = ['bare', 'memory', 'redis', 'memory-undici', 'redis-undici', 'far', 'near'] as const
 /** A stream of words of one token has 200. */
 const OUTPUT_QUOTAS = { far: 1e12, near: 215 } as const
 
@@ -33,6 +33,8 @@ const plan: Plan = {
   ],
 }
 
+const forwarder = variant.endsWith('undici') ? 'undici' : 'http-proxy-middleware'
+
 /** With a limit that cuts streams: one that is far, and one that a stream all but uses up, so that it is counted all along. */
 const cutting: Plan['limits'] =
   variant === 'far' || variant === 'near'
@@ -51,10 +53,9 @@ const app = express()
 if (variant === 'bare') app.use(createProxyMiddleware({ target, changeOrigin: true }))
 else {
   const ledger = await SqliteLedger.open({ file: join(folder, 'usage.db') })
-  const store =
-    variant === 'redis'
-      ? await RedisCounterStore.connect({ url: redisUrl, prefix: `bench:${process.pid}:`, commandTimeoutMs: 5_000 })
-      : new MemoryCounterStore()
+  const store = variant.startsWith('redis')
+    ? await RedisCounterStore.connect({ url: redisUrl, prefix: `bench:${process.pid}:`, commandTimeoutMs: 5_000 })
+    : new MemoryCounterStore()
   const quota = createQuota({
     ledger,
     store,
@@ -63,7 +64,7 @@ else {
     defaultPlans: ['bench'],
     pepper: 'a pepper for the benchmark, 32 characters',
   })
-  app.use(quotaMiddleware({ quota }), llmProxy({ target }))
+  app.use(quotaMiddleware({ quota }), llmProxy({ target, forwarder }))
 }
 const server = app.listen(0, '127.0.0.1')
 await once(server, 'listening')

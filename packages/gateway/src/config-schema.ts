@@ -157,6 +157,8 @@ const provider = z.strictObject({
     .optional(),
   unmetered: z.enum(['refuse', 'flag', 'pass']).optional(),
   timeout: duration.optional(),
+  /** What carries the calls. Default: `http-proxy-middleware`; `undici` takes about half of the CPU. */
+  forwarder: z.enum(['http-proxy-middleware', 'undici']).optional(),
 })
 const key = z.strictObject({
   id: z.string().regex(/^[A-Za-z0-9._:/-]{1,128}$/, 'use letters, digits and . _ : / -'),

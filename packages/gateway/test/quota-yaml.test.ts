@@ -78,6 +78,14 @@ describe('quota.yaml', () => {
     expect((await chat(gateway.url)).status).to.equal(504)
   })
 
+  it('forwarder: undici carries calls, and their figures', async () => {
+    await start('forwarder: undici', '')
+    expect((await chat(gateway.url)).status).to.equal(200)
+    expect(setting.provider.requests.map(({ url }) => url)).to.deep.equal(['/v1/chat/completions'])
+    const report = await get(`${gateway.url}/usage`, { authorization: `Bearer ${SECRETS.caller}` })
+    expect(JSON.parse(report.text)).to.have.nested.property('total.calls', 1)
+  })
+
   it('bodyLimitBytes bounds bodies, and the body stays with us', async () => {
     await start('', 'bodyLimitBytes: 1024')
     const { status, text } = await chat(gateway.url, { prediction: 'x'.repeat(2_000) })

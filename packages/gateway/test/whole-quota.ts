@@ -10,6 +10,7 @@ providers:
     credentialHeader: api-key
     unmetered: pass
     timeout: 30s
+    forwarder: undici
 keys:
   - id: k
     secret: a-secret-of-a-caller

@@ -1,0 +1,76 @@
+import { createRequire } from 'node:module'
+import { PassThrough, type Readable } from 'node:stream'
+import type { Request, Response } from 'express'
+import type { Pool } from 'undici'
+import { bodyInMemory } from './body-in-memory.ts'
+import { hostOf, pathAt, type Forwarder, type Upstream } from './forwarder.ts'
+import { UndiciAnswer } from './undici-answer.ts'
+
+const require = createRequire(import.meta.url)
+
+/** As with the other forwarder: see provider-connections.ts. */
+const MOST_IDLE_MS = 30_000
+const MARGIN_MS = 1_000
+/** How long it may take until there is a connection. */
+const MOST_CONNECTING_MS = 10_000
+
+/** What undici says by itself. */
+const SAID_BY_UNDICI: ReadonlySet<string> = new Set(['connection', 'host', 'transfer-encoding'])
+
+/** Forwards requests through undici, which is loaded when the first of these is made. */
+export class UndiciForwarder implements Forwarder {
+  readonly #upstream: Upstream
+  readonly #host: string
+  #pool: Pool | undefined
+
+  constructor(upstream: Upstream) {
+    this.#upstream = upstream
+    this.#host = hostOf(upstream)
+  }
+
+  forward(req: Request, res: Response): void {
+    this.#pool ??= this.#connect()
+    const body = bodyInMemory(req) ?? streamOf(req)
+    const options = { path: pathAt(this.#upstream, req), method: req.method, headers: this.#headersOf(req), body }
+    this.#pool.dispatch(options, new UndiciAnswer(this.#upstream, req, res))
+  }
+
+  close(): void {
+    // A call that was admitted before, and comes yet, gets a pool of its own, whose connections close when they idle.
+    const pool = this.#pool
+    this.#pool = undefined
+    void pool?.close()
+  }
+
+  #connect(): Pool {
+    const undici = require('undici') as typeof import('undici')
+    const { target, timeoutMs, maxSockets } = this.#upstream
+    return new undici.Pool(`${target.protocol}//${this.#host}`, {
+      connections: maxSockets === Infinity ? null : maxSockets,
+      pipelining: 1,
+      allowH2: false,
+      connect: { timeout: Math.min(MOST_CONNECTING_MS, timeoutMs) },
+      headersTimeout: timeoutMs,
+      bodyTimeout: timeoutMs,
+      keepAliveTimeout: MOST_IDLE_MS,
+      keepAliveMaxTimeout: MOST_IDLE_MS,
+      keepAliveTimeoutThreshold: MARGIN_MS,
+    })
+  }
+
+  /** By turns names and values, which undici takes as they are. */
+  #headersOf({ headers }: Request): string[] {
+    const pairs = ['host', this.#host]
+    for (const name in headers) if (!SAID_BY_UNDICI.has(name)) pairs.push(name, headers[name] as string)
+    return pairs
+  }
+}
+
+/**
+ * The body of a request that nobody has read: an upload that nothing meters. Through a stream of its own, as undici destroys
+ * what it reads from where the answer comes before the end, and the caller's connection with it.
+ */
+function streamOf(req: Request): Readable | null {
+  const { 'content-length': length, 'transfer-encoding': coding } = req.headers
+  return coding === undefined && (length === undefined || length === '0') ? null : req.pipe(new PassThrough())
+}
