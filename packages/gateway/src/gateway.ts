@@ -2,7 +2,7 @@ import type { Server } from 'node:http'
 import { join } from 'node:path'
 import { QuotaError, type CounterStore, type PriceBook } from '@tallygate/core'
 import { serveSessions } from '@tallygate/express'
-import { createQuota, FileOutbox, type Quota } from '@tallygate/flow'
+import { createQuota, FileOutbox, saySeldom, type Quota } from '@tallygate/flow'
 import { pepperFromFile, pepperOf, type Pepper } from '@tallygate/identity'
 import { RedisCounterStore } from '@tallygate/store-redis'
 import { SqliteCalibrationStore, SqliteLedger } from '@tallygate/store-sql'
@@ -102,11 +102,14 @@ async function counterStoreOf(
 ): Promise<CounterStore | undefined> {
   if (counters === 'memory') return undefined
   const nodes = typeof counters === 'string' ? [counters] : counters
+  const logger = loggerOf(log)
   try {
     return await RedisCounterStore.connect({
       ...(typeof counters === 'string' ? { url: counters } : { nodes: counters }),
       ...defined({ commandTimeoutMs: decideWithin }),
-      onError: ({ message }) => log.warn({ cause: message }, 'Redis has a problem'),
+      // A client that finds no server says so each time it tries, twice a second.
+      onError: ({ message: cause }) =>
+        saySeldom(logger, { level: 'warn', message: 'Redis has a problem', kind: cause, about: { cause } }),
     })
   } catch (error) {
     const host = nodes.map((node) => new URL(node).host).join(', ')
