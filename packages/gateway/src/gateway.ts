@@ -57,6 +57,7 @@ export async function startGateway(loaded: LoadedConfig, { watch = 'never' }: Ga
   const metrics = createMetrics()
   const file = ledgerFile(loaded)
   const ledger = await ledgerOf(config, file, log)
+  metrics.watch(ledger)
   let store: CounterStore | undefined
   let outbox: FileOutbox | undefined
   let calibrationStore: SqliteCalibrationStore | undefined
@@ -84,6 +85,10 @@ function ledgerOf({ durability, counters = 'memory' }: Config, file: string, log
     ...(counters === 'memory' ? { onShared: warnOfOthers } : {}),
     onDamage: (path, lines) =>
       log.error({ path, lines }, 'lines of a journal of the ledger can not be read, and are set aside'),
+    onOutage: ({ isOver, ...about }) =>
+      isOver
+        ? log.warn(about, 'the database of the ledger has taken all entries that waited')
+        : log.error(about, 'the database of the ledger takes no entries: they wait in its journal'),
   })
 }
 
