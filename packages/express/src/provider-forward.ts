@@ -3,7 +3,7 @@ import type { Socket } from 'node:net'
 import type { Request, RequestHandler, Response } from 'express'
 import { createProxyMiddleware, type Options, type Plugin } from 'http-proxy-middleware'
 import { bodyInMemory } from './body-in-memory.ts'
-import { isAnswer, passAnswer } from './provider-answer.ts'
+import { dropAnswer, isAnswer, passAnswer } from './provider-answer.ts'
 import type { ProviderConnections } from './provider-connections.ts'
 import { failureOf } from './provider-failure.ts'
 import type { SilenceWatch } from './silence-watch.ts'
@@ -23,8 +23,10 @@ export interface Forwarding {
 const FORWARDING = Symbol('tallygate forwarding')
 const REQUEST = Symbol('forwarded request')
 const ANSWER = Symbol('answer of the provider')
-type Forwarded = Request & { [FORWARDING]: Forwarding; [ANSWER]?: IncomingMessage }
+const HAS_FAILED = Symbol('the provider did not answer')
+type Forwarded = Request & { [FORWARDING]: Forwarding; [ANSWER]?: IncomingMessage; [HAS_FAILED]?: boolean }
 type Forwarder = ClientRequest & { [REQUEST]?: Request }
+type Answering = IncomingMessage & { [REQUEST]?: Request }
 
 /**
  * One proxy serves all providers of the process: each proxy of http-proxy-middleware listens to the end of the server as
@@ -73,6 +75,9 @@ function proxyEvents(...[events]: Parameters<Plugin<Request>>): void {
     const { connections, isSwapped } = forwardingOf(req)
     connections.announced(proxyRes)
     ;(req as Forwarded)[ANSWER] = proxyRes
+    ;(proxyRes as Answering)[REQUEST] = req
+    // What is told by 'error' and 'close', others hear too, and end the response with it.
+    proxyRes.on('aborted', brokeOff)
     passAnswer(proxyRes, res as Response, isSwapped)
   })
   events.on('error', (error, req, res) => {
@@ -90,11 +95,22 @@ function unasked(this: Forwarder, _proxyRes: unknown, socket: Socket): void {
   failed(new Error('it switched protocols, which nobody had asked for'), req, req.res!)
 }
 
+function brokeOff(this: Answering): void {
+  const req = this[REQUEST]!
+  if (!this.complete) failed(new Error('it broke off behind the head of its answer'), req, req.res!)
+}
+
 function forwardingOf(req: Request): Forwarding {
   return (req as Forwarded)[FORWARDING]
 }
 
+/** Of several errors for one request, the first is answered. */
 function failed(error: Error, req: Request, res: Response): void {
-  const { watch, target } = forwardingOf(req)
+  const forwarded = req as Forwarded
+  if (forwarded[HAS_FAILED] === true) return
+  forwarded[HAS_FAILED] = true
+  const { watch, target } = forwarded[FORWARDING]
+  const proxyRes = forwarded[ANSWER]
+  if (proxyRes !== undefined && !dropAnswer(proxyRes)) return void res.destroy(error)
   void failureOf({ error, host: target.hostname ?? '', wasSilent: watch.wasSilent(req) }, req, res)
 }
