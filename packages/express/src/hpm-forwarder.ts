@@ -4,7 +4,7 @@ import type { Request, RequestHandler, Response } from 'express'
 import { createProxyMiddleware, type Plugin } from 'http-proxy-middleware'
 import { bodyInMemory } from './body-in-memory.ts'
 import type { Forwarder, Upstream } from './forwarder.ts'
-import { isAnswer, passAnswer } from './provider-answer.ts'
+import { dropAnswer, isAnswer, passAnswer } from './provider-answer.ts'
 import { ProviderConnections } from './provider-connections.ts'
 import { failureOf } from './provider-failure.ts'
 import { SilenceWatch } from './silence-watch.ts'
@@ -25,8 +25,10 @@ class PipedBody {
 const FORWARDER = Symbol('tallygate forwarder')
 const REQUEST = Symbol('forwarded request')
 const ANSWER = Symbol('answer of the provider')
-type Forwarded = Request & { [FORWARDER]: HpmForwarder; [ANSWER]?: IncomingMessage }
+const HAS_FAILED = Symbol('the provider did not answer')
+type Forwarded = Request & { [FORWARDER]: HpmForwarder; [ANSWER]?: IncomingMessage; [HAS_FAILED]?: boolean }
 type ProxyRequest = ClientRequest & { [REQUEST]?: Request }
+type Answering = IncomingMessage & { [REQUEST]?: Request }
 
 /**
  * One proxy serves all providers of the process: each proxy of http-proxy-middleware listens to the end of the server as
@@ -86,6 +88,9 @@ function proxyEvents(...[events]: Parameters<Plugin<Request>>): void {
     const { connections, upstream } = forwarderOf(req)
     connections.announced(proxyRes)
     ;(req as Forwarded)[ANSWER] = proxyRes
+    ;(proxyRes as Answering)[REQUEST] = req
+    // What is told by 'error' and 'close', others hear too, and end the response with it.
+    proxyRes.on('aborted', brokeOff)
     passAnswer(proxyRes, res as Response, upstream.isSwapped)
   })
   events.on('error', (error, req, res) => {
@@ -103,11 +108,22 @@ function unasked(this: ProxyRequest, _proxyRes: unknown, socket: Socket): void {
   failed(new Error('it switched protocols, which nobody had asked for'), req, req.res!)
 }
 
+function brokeOff(this: Answering): void {
+  const req = this[REQUEST]!
+  if (!this.complete) failed(new Error('it broke off behind the head of its answer'), req, req.res!)
+}
+
 function forwarderOf(req: Request): HpmForwarder {
   return (req as Forwarded)[FORWARDER]
 }
 
+/** Of several errors for one request, the first is answered. */
 function failed(error: Error, req: Request, res: Response): void {
-  const { watch, upstream } = forwarderOf(req)
+  const forwarded = req as Forwarded
+  if (forwarded[HAS_FAILED] === true) return
+  forwarded[HAS_FAILED] = true
+  const { watch, upstream } = forwarded[FORWARDER]
+  const proxyRes = forwarded[ANSWER]
+  if (proxyRes !== undefined && !dropAnswer(proxyRes)) return void res.destroy(error)
   void failureOf({ error, host: upstream.target.hostname ?? '', wasSilent: watch.wasSilent(req) }, req, res)
 }

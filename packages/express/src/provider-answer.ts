@@ -12,6 +12,12 @@ const WITHOUT_BODY: ReadonlySet<number> = new Set([204, 304])
 /** What the line of a status may say (RFC 9112 section 4). */
 const REASON = /^[\t\x20-\x7e\x80-\xff]+$/
 
+const CALLER = Symbol('response to the caller of an answer')
+const IS_SWAPPED = Symbol('made on the account of the host')
+const IS_PASSED = Symbol('head of an answer was passed on')
+/** An answer on its way; shared functions find in it what they need. */
+type Passing = IncomingMessage & { [CALLER]?: Response; [IS_SWAPPED]?: boolean; [IS_PASSED]?: boolean }
+
 /** The head of a provider's answer. */
 export type ProviderHead = Pick<IncomingMessage, 'headers' | 'statusCode' | 'statusMessage'>
 
@@ -25,10 +31,21 @@ export function isAnswer({ statusCode = 0 }: Pick<ProviderHead, 'statusCode'>): 
   return statusCode >= 200
 }
 
-/** Lets a provider's answer go on to the caller, byte for byte. */
-export function passAnswer(proxyRes: IncomingMessage, res: Response, isSwapped: boolean): void {
+/** Lets a provider's answer go on to the caller, byte for byte: its head with the first of its bytes. */
+export function passAnswer(proxyRes: Passing, res: Response, isSwapped: boolean): void {
+  proxyRes[CALLER] = res
+  proxyRes[IS_SWAPPED] = isSwapped
   // What came in one piece with its head is all there when the parser is done with that piece, or has failed at it.
-  process.nextTick(pass, proxyRes, res, isSwapped)
+  process.nextTick(pass, proxyRes)
+}
+
+/** Drops an answer that broke off at its head, so that another can stand in its place. False where it has begun to go on. */
+export function dropAnswer(proxyRes: Passing): boolean {
+  if (proxyRes[IS_PASSED] === true) return false
+  // That must not end when this does.
+  for (const event of ['readable', 'close', 'error']) proxyRes.removeAllListeners(event)
+  proxyRes.on('error', () => {})
+  return true
 }
 
 /**
@@ -61,17 +78,19 @@ function setHeader(res: Response, name: string, value: string | string[]): void 
   }
 }
 
-function pass(proxyRes: IncomingMessage, res: Response, isSwapped: boolean): void {
-  if (!proxyRes.complete && proxyRes.socket.destroyed) {
-    // An error is answered in its place, which must not end when it does.
-    proxyRes
-      .removeAllListeners('close')
-      .removeAllListeners('error')
-      .on('error', () => {})
-    return
-  }
-  if (res.writableEnded || res.destroyed) return void proxyRes.destroy()
-  if (!res.headersSent) passHead(proxyRes, res, isSwapped)
-  if (proxyRes.complete && proxyRes.readableLength > 0) res.end(proxyRes.read())
-  else proxyRes.pipe(res)
+function pass(proxyRes: Passing): void {
+  // It broke off: an error is answered in its place.
+  if (!proxyRes.complete && proxyRes.socket.destroyed) return
+  // A head goes out with the first bytes behind it. Until then there is nothing that could not be taken back.
+  if (!proxyRes.complete && proxyRes.readableLength === 0) return void proxyRes.once('readable', passBegun)
+  passBegun.call(proxyRes)
+}
+
+function passBegun(this: Passing): void {
+  const res = this[CALLER]!
+  if (res.writableEnded || res.destroyed) return void this.destroy()
+  this[IS_PASSED] = true
+  if (!res.headersSent) passHead(this, res, this[IS_SWAPPED]!)
+  if (this.complete && this.readableLength > 0) res.end(this.read())
+  else this.pipe(res)
 }

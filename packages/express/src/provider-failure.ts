@@ -1,4 +1,4 @@
-import type { Call, Denial } from '@tallygate/flow'
+import { saySeldom, type Call, type Denial } from '@tallygate/flow'
 import type { Request, Response } from 'express'
 import { contextIn } from './quota-context.ts'
 import { sendDenial } from './send-denial.ts'
@@ -37,8 +37,15 @@ export async function failureOf({ error, host, wasSilent }: Failure, req: Reques
     res.destroy()
     return
   }
-  const cause = wasSilent ? 'it said nothing for too long' : error.message || (error as NodeJS.ErrnoException).code
-  context.quota.logger.warn('a provider did not answer a call', { host, cause, attempt: context.attemptId })
+  const { code } = error as NodeJS.ErrnoException
+  const cause = wasSilent ? 'it said nothing for too long' : error.message || code
+  saySeldom(context.quota.logger, {
+    level: 'warn',
+    message: 'a provider did not answer a call',
+    // A message can hold a port that is another one each time; a code can not.
+    kind: `${host} ${wasSilent ? '' : (code ?? cause)}`,
+    about: { host, cause, attempt: context.attemptId },
+  })
   await sendDenial(await denialOf(error, context.call, wasSilent), {}, req, res, () => {})
 }
 

@@ -25,6 +25,8 @@ export class UndiciAnswer implements Dispatcher.DispatchHandler {
   /** The first piece of the body, until it is known whether that is all of it. */
   #first: Buffer | undefined
   #hasBody = false
+  /** The answer has begun to go on: no other can stand in its place. */
+  #isPassed = false
   /** It has ended, was cut, or failed: what still comes is nobody's. */
   #isOver = false
 
@@ -80,6 +82,7 @@ export class UndiciAnswer implements Dispatcher.DispatchHandler {
   onResponseError(_controller: Controller, error: Error): void {
     if (this.#isOver) return
     this.#isOver = true
+    if (this.#isPassed) return void this.#res.destroy(error)
     const wasSilent = SILENCE.has((error as NodeJS.ErrnoException).code ?? '')
     void failureOf({ error, host: this.#upstream.target.hostname ?? '', wasSilent }, this.#req, this.#res)
   }
@@ -110,6 +113,7 @@ export class UndiciAnswer implements Dispatcher.DispatchHandler {
   #passHead(): void {
     if (this.#head !== undefined) passHead(this.#head, this.#res, this.#upstream.isSwapped)
     this.#head = undefined
+    this.#isPassed = true
   }
 }
 

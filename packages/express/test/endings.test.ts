@@ -258,14 +258,16 @@ for (const forwarder of FORWARDERS)
         llmProxy({ target: 'http://127.0.0.1:1', forwarder }),
       )
       const url = await bed.serve(app)
+      const attempts: string[] = []
       for (let time = 0; time < 3; time += 1) {
         const { status, json, headers } = await ask(url)
         expect(status).to.equal(502)
         expect(json.error.message).to.equal('The provider can not be reached.')
-        expect(bed.logged.at(-1)).to.equal(failureIn('connect ECONNREFUSED 127.0.0.1:1', headers.get('x-request-id')!))
+        attempts.push(headers.get('x-request-id')!)
         await bed.quota.drain()
       }
-      expect(bed.logged).to.have.length(3)
+      // However many calls there are, the log is not flooded.
+      expect(bed.logged).to.deep.equal([failureIn('connect ECONNREFUSED 127.0.0.1:1', attempts[0]!)])
       expect(await bed.entries()).to.deep.equal([])
     })
 

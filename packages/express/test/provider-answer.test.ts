@@ -11,14 +11,21 @@ const HEAD = `HTTP/1.1 200 Fine\r\nContent-Type: application/json\r\n`
 const WHOLE = `${HEAD}Content-Length: ${BODY.length}\r\n\r\n${BODY}`
 const CHUNKS = `${HEAD}Transfer-Encoding: chunked\r\n\r\na\r\n${BODY.slice(0, 10)}\r\n${(BODY.length - 10).toString(16)}\r\n${BODY.slice(10)}\r\n0\r\n\r\n`
 
+const TOKENS = {
+  plans: [{ name: 'p', limits: [{ name: 'tokens', unit: 'tokens', quota: 1e6, window: { kind: 'lifetime' } }] }],
+  defaultPlans: ['p'],
+} as const
+
 const servers: Server[] = []
 
-/** A provider that answers each request with these pieces, each in a packet of its own. */
-async function provider(...pieces: string[]): Promise<string> {
+/** A provider that answers each request with these pieces, each in a packet of its own, or as a function does. */
+async function provider(...pieces: readonly string[] | readonly [(socket: Socket) => void]): Promise<string> {
   const sockets: Socket[] = []
   const server = createServer((socket) => {
     sockets.push(socket)
-    socket.setNoDelay(true).on('data', () => void send(socket, pieces))
+    const [first] = pieces
+    const answer = typeof first === 'function' ? first : (): void => void send(socket, pieces as readonly string[])
+    socket.setNoDelay(true).on('data', () => answer(socket))
     socket.on('error', () => {})
   })
   servers.push(server)
@@ -43,10 +50,15 @@ class LateLedger extends MemoryLedger {
 }
 
 /** What a caller gets, to the last byte, who says this version of HTTP and closes. */
-async function answerOf(bed: TestBed, proxy: LlmProxyOptions, version = '1.1'): Promise<string> {
+async function answerOf(
+  bed: TestBed,
+  proxy: LlmProxyOptions,
+  version = '1.1',
+  asked: unknown = HELLO,
+): Promise<string> {
   const url = await bed.serve(express().use(quotaMiddleware({ quota: bed.quota }), llmProxy(proxy)))
   const socket = connect(Number(new URL(url).port), '127.0.0.1')
-  const body = JSON.stringify(HELLO)
+  const body = JSON.stringify(asked)
   const lines = [`POST /v1/chat/completions HTTP/${version}`, 'Host: t', 'Authorization: Bearer sk-a-key']
   if (version === '1.1') lines.push('Connection: close')
   socket.write([...lines, 'Content-Type: application/json', `Content-Length: ${body.length}`, '', body].join('\r\n'))
@@ -177,6 +189,59 @@ for (const forwarder of FORWARDERS)
         expect(await bed.entries()).to.have.length(1)
       })
     }
+
+    for (const { has, piece } of [
+      { has: 'a length', piece: `${HEAD}X-Request-Id: theirs\r\nX-Theirs: 1\r\nContent-Length: 9\r\n\r\n` },
+      { has: 'chunks', piece: CHUNKS.slice(0, CHUNKS.indexOf('a\r\n{')) },
+      { has: 'chunks, of which one has a length', piece: CHUNKS.slice(0, CHUNKS.indexOf('{')) },
+      { has: 'events', piece: `HTTP/1.1 200 Fine\r\nContent-Type: text/event-stream\r\nContent-Length: 99\r\n\r\n` },
+      { has: 'packed bytes', piece: `${HEAD}Content-Encoding: gzip\r\nContent-Length: 99\r\n\r\n` },
+    ]) {
+      for (const { ends, by } of [
+        { ends: 'at once', by: (socket: Socket) => void socket.end(piece) },
+        {
+          ends: 'a little later',
+          by: (socket: Socket) => void socket.write(piece, () => setTimeout(() => socket.end(), 20)),
+        },
+        {
+          ends: 'with a reset',
+          by: (socket: Socket) => void socket.write(piece, () => setTimeout(() => socket.resetAndDestroy(), 20)),
+        },
+      ]) {
+        it(`that has ${has}, and breaks off behind its head ${ends}, gives way to an error that is whole`, async () => {
+          // The error waits for its entry, and the end of the answer for nothing.
+          const ledger = new LateLedger()
+          const bed = await openTestBed({ ...TOKENS, ledger })
+          const answer = await answerOf(bed, { target: await provider(by), forwarder })
+          expect(answer)
+            .to.match(/^HTTP\/1\.1 502 Bad Gateway\r\n/)
+            .and.not.match(/theirs|chunked|gzip|event-stream/i)
+          const [head, body] = answer.split('\r\n\r\n')
+          expect(JSON.parse(body!).error).to.include({ code: 'provider_broke_off' })
+          expect(head).to.match(new RegExp(`content-length: ${body!.length}$`, 'im'))
+          await bed.quota.drain()
+          const entries = await ledger.entries({ tenant: 'default', fromMs: 0, toMs: Number.MAX_SAFE_INTEGER })
+          expect(entries.map(({ outcome, usage }) => [outcome, usage])).to.deep.equal([['failed', undefined]])
+          expect(entries[0]!.charges.map(({ actual }) => actual)).to.deep.equal([0])
+          expect(bed.logged).to.have.length(1)
+        })
+      }
+    }
+
+    it('that breaks off behind its first bytes breaks off for its caller, though none of them have gone on', async () => {
+      const bed = await openTestBed()
+      const begun = `HTTP/1.1 200 Fine\r\nContent-Type: text/event-stream\r\nContent-Length: 99\r\n\r\ndata: {"cho`
+      for (const by of [
+        (socket: Socket) => void socket.end(begun),
+        (socket: Socket) => void socket.write(begun, () => setTimeout(() => socket.resetAndDestroy(), 20)),
+      ]) {
+        expect(
+          await answerOf(bed, { target: await provider(by), forwarder }, '1.1', { ...HELLO, stream: true }),
+        ).to.equal('')
+      }
+      expect((await bed.entries()).map(({ outcome }) => outcome)).to.deep.equal(['failed', 'failed'])
+      expect(bed.logged).to.deep.equal([])
+    })
 
     it('that breaks off breaks off for its caller', async () => {
       const bed = await openTestBed()

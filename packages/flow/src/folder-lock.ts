@@ -1,5 +1,5 @@
-import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { makeFolder } from '@tallygate/identity'
 
 /** A folder that no other process has as long as this one lives. */
 export interface FolderLock {
@@ -12,7 +12,7 @@ export interface FolderLock {
  * ids do not, as between containers. Not over a network file system.
  */
 export async function lockFolder(folder: string): Promise<FolderLock | undefined> {
-  mkdirSync(folder, { recursive: true, mode: 0o700 })
+  makeFolder(folder)
   // Loaded here, as only those who keep an outbox need it.
   const { DatabaseSync } = await import('node:sqlite')
   const database = new DatabaseSync(join(folder, 'lock'), { timeout: 0 })

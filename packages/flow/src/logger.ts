@@ -2,6 +2,8 @@
 export interface Logger {
   warn(message: string, about?: Readonly<Record<string, unknown>>): void
   error(message: string, about?: Readonly<Record<string, unknown>>): void
+  /** Takes what `warn` and `error` leave out, as there would be too much of it. */
+  debug?(message: string, about?: Readonly<Record<string, unknown>>): void
 }
 
 /** The console, for hosts that give no logger of their own. */

@@ -41,7 +41,7 @@ export function withoutUsage(events: Buffer): Buffer {
   let length = 0
   let from = 0
   for (let found = events.indexOf(USAGE); found !== -1; found = events.indexOf(USAGE, found + USAGE.length)) {
-    const span = events[found - 1] === QUOTE ? spanToRemove(events, found - 1) : undefined
+    const span = events[found - 1] === QUOTE ? spanToRemove(events, found - 1, from) : undefined
     if (span === undefined || span.from < from) continue
     kept ??= Buffer.allocUnsafe(events.length)
     length = copyTo(kept, length, events, from, span.from)
@@ -65,8 +65,8 @@ interface Removal {
   readonly to: number
 }
 
-/** What of the events a `"usage"` at `found` stands for, if it is to go. */
-function spanToRemove(events: Buffer, found: number): Removal | undefined {
+/** What of the events a `"usage"` at `found` stands for, if it is to go. What is before `left` has gone already. */
+function spanToRemove(events: Buffer, found: number, left: number): Removal | undefined {
   const colon = skipSpace(events, found + 1 + USAGE.length)
   if (events[colon] !== COLON) return undefined
   const value = skipSpace(events, colon + 1)
@@ -78,7 +78,7 @@ function spanToRemove(events: Buffer, found: number): Removal | undefined {
   const end = value + NULL_BYTES
   const brace = closingBrace(events, end)
   if (brace === 'nested' || (brace === 'unknown' && !isNullInDocument(events, found))) return undefined
-  return memberAround(events, found, end)
+  return memberAround(events, found, end, left)
 }
 
 function isNull(events: Buffer, at: number): boolean {
@@ -129,10 +129,10 @@ function endOfString(events: Buffer, from: number): number {
 }
 
 /** A member with the comma that parts it from the others. */
-function memberAround(events: Buffer, from: number, to: number): Removal {
+function memberAround(events: Buffer, from: number, to: number, left: number): Removal {
   let before = from - 1
   while (isBlank(events[before])) before -= 1
-  if (events[before] === COMMA) return { from: before, to }
+  if (before >= left && events[before] === COMMA) return { from: before, to }
   const after = skipSpace(events, to)
   return events[after] === COMMA ? { from, to: after + 1 } : { from, to }
 }

@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { appendFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -188,6 +188,14 @@ describe('FileOutbox', () => {
       expect(await failure(FileOutbox.open({ folder, ...options }))).to.match(says)
     })
   }
+
+  it('fails where a folder takes none, and does not try without end', () => {
+    const text = `import { FileOutbox } from '@tallygate/flow'
+      await FileOutbox.open({ folder: '/proc/nothing/outbox' }).catch(({ code }) => console.log(code))`
+    const options = { cwd: import.meta.dirname, timeout: 10_000 }
+    const tried = spawnSync(process.execPath, ['--input-type=module', '--eval', text], options)
+    expect([tried.signal, tried.stdout.toString()]).to.deep.equal([null, 'ERR_QUOTA_CONFIG\n'])
+  })
 })
 
 /** All that is in an outbox, which is empty then. */

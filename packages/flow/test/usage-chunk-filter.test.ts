@@ -40,6 +40,9 @@ describe('withoutUsage', () => {
     ['the member at the front', 'data: {"usage":null,"choices":[{}]}\n\n', 'data: {"choices":[{}]}\n\n'],
     ['the member as the only one', 'data: {"usage":null}\n\n', 'data: {}\n\n'],
     ['the member twice', 'data: {"usage":null,"choices":[{}],"usage":null}\n\n', 'data: {"choices":[{}]}\n\n'],
+    ['the member twice at the front', 'data: {"usage":null,"usage":null,"id":"c"}\n\n', 'data: {"id":"c"}\n\n'],
+    ['the member twice as the only one', 'data: {"usage":null , "usage":null}\n\n', 'data: { }\n\n'],
+    ['the member three times', 'data: {"id":"c","usage":null,"usage":null,"usage":null}\n\n', 'data: {"id":"c"}\n\n'],
     ['CRLF', 'data: {"choices":[{}],"usage":null}\r\n\r\n', 'data: {"choices":[{}]}\r\n\r\n'],
     [
       'usage beside choices, which belongs to the answer',

@@ -2,7 +2,7 @@ import type { Server } from 'node:http'
 import { join } from 'node:path'
 import { QuotaError, type CounterStore, type PriceBook } from '@tallygate/core'
 import { serveSessions } from '@tallygate/express'
-import { createQuota, FileOutbox, type Quota } from '@tallygate/flow'
+import { createQuota, FileOutbox, saySeldom, type Quota } from '@tallygate/flow'
 import { pepperFromFile, pepperOf, type Pepper } from '@tallygate/identity'
 import { RedisCounterStore } from '@tallygate/store-redis'
 import { SqliteCalibrationStore, SqliteLedger } from '@tallygate/store-sql'
@@ -57,6 +57,7 @@ export async function startGateway(loaded: LoadedConfig, { watch = 'never' }: Ga
   const metrics = createMetrics()
   const file = ledgerFile(loaded)
   const ledger = await ledgerOf(config, file, log)
+  metrics.watch(ledger)
   let store: CounterStore | undefined
   let outbox: FileOutbox | undefined
   let calibrationStore: SqliteCalibrationStore | undefined
@@ -84,6 +85,10 @@ function ledgerOf({ durability, counters = 'memory' }: Config, file: string, log
     ...(counters === 'memory' ? { onShared: warnOfOthers } : {}),
     onDamage: (path, lines) =>
       log.error({ path, lines }, 'lines of a journal of the ledger can not be read, and are set aside'),
+    onOutage: ({ isOver, ...about }) =>
+      isOver
+        ? log.warn(about, 'the database of the ledger has taken all entries that waited')
+        : log.error(about, 'the database of the ledger takes no entries: they wait in its journal'),
   })
 }
 
@@ -102,11 +107,14 @@ async function counterStoreOf(
 ): Promise<CounterStore | undefined> {
   if (counters === 'memory') return undefined
   const nodes = typeof counters === 'string' ? [counters] : counters
+  const logger = loggerOf(log)
   try {
     return await RedisCounterStore.connect({
       ...(typeof counters === 'string' ? { url: counters } : { nodes: counters }),
       ...defined({ commandTimeoutMs: decideWithin }),
-      onError: ({ message }) => log.warn({ cause: message }, 'Redis has a problem'),
+      // A client that finds no server says so each time it tries, twice a second.
+      onError: ({ message: cause }) =>
+        saySeldom(logger, { level: 'warn', message: 'Redis has a problem', kind: cause, about: { cause } }),
     })
   } catch (error) {
     const host = nodes.map((node) => new URL(node).host).join(', ')

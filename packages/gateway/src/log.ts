@@ -15,5 +15,6 @@ export function loggerOf(log: Log): Logger {
   return {
     warn: (message, about) => log.warn(about ?? {}, message),
     error: (message, about) => log.error(about ?? {}, message),
+    debug: (message, about) => log.debug(about ?? {}, message),
   }
 }

@@ -5,6 +5,7 @@ import { get as httpGet, request, type IncomingMessage } from 'node:http'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { SqliteLedger } from '@tallygate/store-sql'
 import { startRedis } from '@tallygate/testkit'
 import { expect } from 'chai'
@@ -149,6 +150,30 @@ describe('tallygate serve', () => {
     writeFileSync(setting.file, `${readFileSync(setting.file, 'utf8')}counters: ${redis.url}\n`)
     await serve()
     expect(output).to.not.include('another process writes')
+  })
+
+  it('says when the database of its ledger takes no entries, goes on, and says when it has taken them', async () => {
+    await start('', { log: 'warn' })
+    const other = new DatabaseSync(join(setting.folder, '.tallygate/usage.db'))
+    onClose(() => other.close())
+    const waiting = async (): Promise<number> => {
+      const { text } = await get(`${administrationUrl}/metrics`)
+      return Number(/^tallygate_ledger_waiting(?:\{[^}]*\})? (\d+)$/m.exec(text)?.[1])
+    }
+    const line = async (text: string): Promise<unknown> => {
+      while (!output.includes(text)) await once(child.stdout!, 'data')
+      return JSON.parse(output.split('\n').find((each) => each.includes(text))!)
+    }
+    expect(await waiting()).to.equal(0)
+    other.exec('begin immediate')
+    expect((await chat(url)).status).to.equal(200)
+    const begun = await line('the database of the ledger takes no entries')
+    expect(begun).to.include({ level: 50, cause: 'database is locked', waiting: 1 })
+    expect(await waiting()).to.equal(1)
+    expect((await get(`${administrationUrl}/readyz`)).status).to.equal(200)
+    other.exec('rollback')
+    expect(await line('the database of the ledger has taken all')).to.include({ level: 40, waiting: 0 })
+    expect(await waiting()).to.equal(0)
   })
 
   it('on SIGTERM is not ready at once, serves on, lets a stream finish, records it, and exits 0', async () => {

@@ -18,5 +18,6 @@ export {
   type IdentifyRequest,
 } from './identify.ts'
 export { addressKey } from './ip-address.ts'
+export { makeFolder } from './make-folder.ts'
 export { pepperFromFile, pepperOf, type Pepper } from './pepper.ts'
 export { RecentCache } from './recent-cache.ts'

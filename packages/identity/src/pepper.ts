@@ -1,7 +1,8 @@
 import { createSecretKey, randomBytes, type KeyObject } from 'node:crypto'
-import { linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { linkSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { QuotaError } from '@tallygate/core'
+import { makeFolder } from './make-folder.ts'
 
 /** The key by which credentials are fingerprinted. Whoever has it can test guesses; nobody can read keys out of it. */
 export type Pepper = KeyObject
@@ -46,7 +47,7 @@ export function pepperFromFile(file: string): Pepper {
 
 /** Writes beside the file and links it into place, so that nobody reads half of it and nobody overwrites another's. */
 function create(file: string): void {
-  mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
+  makeFolder(dirname(file))
   const draft = `${file}.${randomBytes(6).toString('hex')}`
   writeFileSync(draft, `${randomBytes(32).toString('base64url')}\n`, { mode: 0o600, flag: 'wx' })
   try {

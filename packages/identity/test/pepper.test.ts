@@ -1,7 +1,7 @@
 import { isQuotaError } from '@tallygate/core'
 import { fingerprint, pepperFromFile, pepperOf } from '@tallygate/identity'
 import { expect } from 'chai'
-import { spawn } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -65,6 +65,14 @@ describe('pepperFromFile', () => {
       expect(prints).to.deep.equal(prints.map(() => fingerprint(pepperFromFile(file), 'text')))
       expect(readdirSync(join(folder, `round-${round}`))).to.deep.equal(['pepper'])
     }
+  })
+
+  it('fails where a folder takes none, and does not try without end', () => {
+    const text = `import { pepperFromFile } from '@tallygate/identity'
+      try { pepperFromFile('/proc/nothing/below/pepper') } catch ({ code }) { console.log(code) }`
+    const options = { cwd: import.meta.dirname, timeout: 10_000 }
+    const tried = spawnSync(process.execPath, ['--input-type=module', '--eval', text], options)
+    expect([tried.signal, tried.stdout.toString()]).to.deep.equal([null, 'ERR_QUOTA_CONFIG\n'])
   })
 
   const unusable: readonly { what: string; make: (file: string) => void; says: RegExp }[] = [

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { isQuotaError, type QuotaError, type QuotaErrorCode } from '@tallygate/core'
-import { defaultQuota, type Quota } from '@tallygate/flow'
+import { defaultQuota, saySeldom, type Quota } from '@tallygate/flow'
 import type { Request, RequestHandler, Response } from 'express'
 import { AccessDenied, accessOf, type Authorize } from './report-access.ts'
 import { csvOf } from './report-csv.ts'
@@ -44,22 +44,29 @@ export function usageReportRouter(options: UsageReportRouterOptions = {}): Reque
     '/limits': async (of, req, query) => limitsReport(of, await accessOf(req, of, authorize), query),
   }
 
-  const answer = async (report: Report, req: Request, query: URLSearchParams): Promise<ReportTable> => {
+  const answer = async (path: string, req: Request, query: URLSearchParams): Promise<ReportTable> => {
     const of = quota ?? (await defaultQuota())
     try {
-      return await report(of, req, query)
+      return await reports[path]!(of, req, query)
     } catch (error) {
-      if (isUnavailable(error)) of.logger.error('the report can not be read', { cause: error.message })
+      if (isUnavailable(error)) {
+        const { code, message: cause } = error
+        saySeldom(of.logger, {
+          level: 'error',
+          message: 'the report can not be read',
+          kind: `${path} ${code}`,
+          about: { cause },
+        })
+      }
       throw error
     }
   }
 
   return function usageReportRouter(req, res, next) {
     const path = req.path === '/' ? req.path : req.path.replace(/\/$/, '')
-    const report = Object.hasOwn(reports, path) ? reports[path] : undefined
-    if (report === undefined || (req.method !== 'GET' && req.method !== 'HEAD')) return next()
+    if (!Object.hasOwn(reports, path) || (req.method !== 'GET' && req.method !== 'HEAD')) return next()
     const query = queryOf(req.url)
-    answer(report, req, query).then(
+    answer(path, req, query).then(
       (table) => send(req, res, query, table),
       (error: unknown) => {
         if (error instanceof AccessDenied) return sendProblem(res, error.status, error.message)

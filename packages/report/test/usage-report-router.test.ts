@@ -444,5 +444,7 @@ describe('usageReportRouter', () => {
       )
       expect(text).to.not.include('10.0.0.7')
     }
+    for (let times = 0; times < 3; times += 1) expect((await app.get('/usage', 'alice')).status).to.equal(503)
+    expect(logged).to.deep.equal([])
   })
 })

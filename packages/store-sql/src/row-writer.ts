@@ -2,6 +2,7 @@ import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite'
 import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises'
 import { QuotaError } from '@tallygate/core'
 import type { EntryJournal } from './entry-journal.ts'
+import { OutageNotice, type LedgerOutage } from './outage-notice.ts'
 import { isBusy } from './sqlite-busy.ts'
 import type { Row } from './storable-row.ts'
 
@@ -22,11 +23,14 @@ export interface RowWriterOptions {
   readonly journal: EntryJournal
   /** Rows that wait for a database that takes none. */
   readonly mostWaiting: number
+  /** Told when the database takes none, and when it has taken all. */
+  readonly onOutage: (outage: LedgerOutage) => void
 }
 
 /** Brings rows into the journal at once, and into the database a little later, hundreds at a time. */
 export class RowWriter {
   readonly #options: RowWriterOptions
+  readonly #notice: OutageNotice
   /** In the journal, and not in the database yet. */
   #waiting: Row[] = []
   #appended = 0
@@ -38,6 +42,12 @@ export class RowWriter {
 
   constructor(options: RowWriterOptions) {
     this.#options = options
+    this.#notice = new OutageNotice(options.onOutage)
+  }
+
+  /** Rows that are in the journal, and not in the database yet. */
+  get waiting(): number {
+    return this.#waiting.length
   }
 
   /** Writes rows into the journal: all of them, or none, where it fails or too many wait. */
@@ -108,11 +118,18 @@ export class RowWriter {
     if (this.#waiting.length === 0) return
     const { database, insert, journal } = this.#options
     const rows = this.#waiting.slice(0, MOST_AT_ONCE)
-    insertRows(database, insert, rows)
+    try {
+      insertRows(database, insert, rows)
+    } catch (error) {
+      this.#notice.failed(error, this.#waiting.length)
+      throw error
+    }
     this.#waiting = this.#waiting.slice(rows.length)
     this.#stored += rows.length
     this.#pauseMs = 0
-    if (this.#waiting.length === 0) journal.clear()
+    if (this.#waiting.length > 0) return
+    journal.clear()
+    this.#notice.tookAll()
   }
 }
 

@@ -24,6 +24,7 @@ import { makeFolderOf, openingFault } from './database-file.ts'
 import { EntryJournal } from './entry-journal.ts'
 import { ENTRY_COLUMNS, entryOf, usageEntryOf } from './entry-row.ts'
 import { takeJournalsLeft, writersOf } from './journals-left.ts'
+import type { LedgerOutage } from './outage-notice.ts'
 import { insertRows, RowWriter } from './row-writer.ts'
 import type { EntryTable, Schema } from './schema.ts'
 import { upToDate } from './schema-update.ts'
@@ -51,6 +52,11 @@ export interface SqliteLedgerOptions {
   readonly onDamage?: (file: string, lines: number) => void
   /** Told, when it is opened, how many others write to the same file just now, where there are some. Default: nobody is. */
   readonly onShared?: (others: number) => void
+  /**
+   * Told when the database takes no entries: at once, or, while it is locked, after a second; then once a minute; and when it
+   * has taken all that waited. Until then they wait in the journal. Default: nobody is.
+   */
+  readonly onOutage?: (outage: LedgerOutage) => void
 }
 
 /** How long opening waits for another process that holds the file. */
@@ -99,6 +105,11 @@ export class SqliteLedger implements Ledger {
       const message = `the ledger ${file} can't be opened: ${openingFault(error)}`
       throw new QuotaError('ERR_QUOTA_LEDGER_UNAVAILABLE', message, { cause: error })
     }
+  }
+
+  /** Entries that are in the journal, and not in the database yet: of the last 50 ms, or while it takes none. */
+  get waiting(): number {
+    return this.#writer.waiting
   }
 
   async append(entries: readonly Entry[]): Promise<void> {
@@ -202,6 +213,7 @@ async function opened(
     mostWaiting,
     onDamage = () => {},
     onShared = () => {},
+    onOutage = () => {},
   }: SqliteLedgerOptions & { readonly mostWaiting: number },
 ): Promise<Opened> {
   const isSynced = durability === 'power'
@@ -215,7 +227,7 @@ async function opened(
   // Behind its own journal: of two that open it at once, the later one sees the other.
   const others = writersOf(file) - 1
   if (others > 0) onShared(others)
-  return { database, db, writer: new RowWriter({ database, insert, journal, mostWaiting }) }
+  return { database, db, writer: new RowWriter({ database, insert, journal, mostWaiting, onOutage }) }
 }
 
 /**

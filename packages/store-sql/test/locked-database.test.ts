@@ -1,8 +1,9 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
+import { mock } from 'node:test'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { SqliteLedger } from '@tallygate/store-sql'
+import { SqliteLedger, type LedgerOutage } from '@tallygate/store-sql'
 import { testEntry } from '@tallygate/testkit'
 import { expect } from 'chai'
 
@@ -97,6 +98,89 @@ describe('a SqliteLedger whose database another process has locked', () => {
     unlock()
     expect(await ledger.find('t', ['e0'])).to.have.length(1)
     await ledger.close()
+  })
+
+  describe('says so', () => {
+    let outages: LedgerOutage[]
+    let ledger: SqliteLedger
+    let nowMs: number
+    beforeEach(async () => {
+      outages = []
+      nowMs = Math.ceil(performance.now())
+      ledger = await SqliteLedger.open({ file, onOutage: (outage) => void outages.push(outage) })
+      mock.method(performance, 'now', () => nowMs)
+    })
+    afterEach(async () => {
+      mock.restoreAll()
+      await ledger.close()
+    })
+
+    /** Time for some tries: they come after 50, 100 and 200 ms. */
+    const meanwhile = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 400))
+    const told = async (): Promise<readonly LedgerOutage[]> => {
+      while (outages.length === 0) await new Promise((resolve) => setTimeout(resolve, 5))
+      return outages.splice(0)
+    }
+    /** What is told as time goes by. */
+    const laterTold = async (): Promise<readonly LedgerOutage[]> => {
+      for (; outages.length === 0; nowMs += 10) await new Promise((resolve) => setTimeout(resolve, 5))
+      return outages.splice(0)
+    }
+    const allTaken = async (): Promise<void> => {
+      while (ledger.waiting > 0) await new Promise((resolve) => setTimeout(resolve, 5))
+    }
+
+    it('at once where it is no lock, then once a minute, and when it has taken all', async () => {
+      other.exec("create trigger full before insert on entries begin select raise(abort, 'disk is full'); end")
+      await append(ledger, 0, 3)
+      expect(await told()).to.deep.equal([{ isOver: false, cause: 'disk is full', waiting: 3, forMs: 0 }])
+      nowMs += 59_999
+      await append(ledger, 3, 4)
+      await meanwhile()
+      expect(outages).to.deep.equal([])
+      nowMs += 1
+      expect(await told()).to.deep.equal([{ isOver: false, cause: 'disk is full', waiting: 4, forMs: 60_000 }])
+      other.exec('drop trigger full')
+      expect(await told()).to.deep.equal([{ isOver: true, cause: 'disk is full', waiting: 0, forMs: 60_000 }])
+      expect(await calls(ledger)).to.equal(4)
+    })
+
+    it('of a lock when it has lasted for a second, and not of one that is soon over', async () => {
+      lock()
+      await append(ledger, 0, 1)
+      await meanwhile()
+      unlock()
+      await allTaken()
+      nowMs += 5_000
+      lock()
+      await append(ledger, 1, 2)
+      await meanwhile()
+      expect(outages).to.deep.equal([])
+      const [begun] = await laterTold()
+      expect(begun).to.include({ isOver: false, cause: 'database is locked', waiting: 1 })
+      expect(begun!.forMs).to.be.at.least(1_000)
+      unlock()
+      expect((await told())[0]).to.include({ isOver: true, cause: 'database is locked', waiting: 0 })
+    })
+
+    it('no more than once a minute, however often it comes and goes', async () => {
+      lock()
+      await append(ledger, 0, 1)
+      await laterTold()
+      unlock()
+      expect((await told())[0]).to.include({ isOver: true })
+      for (const times of [1, 2, 3]) {
+        lock()
+        await append(ledger, times, times + 1)
+        // The first try begins an outage that a later one would tell.
+        await meanwhile()
+        nowMs += 2_000
+        await meanwhile()
+        unlock()
+        await allTaken()
+      }
+      expect(outages).to.deep.equal([])
+    })
   })
 
   it('takes nothing when it is closed', async () => {
