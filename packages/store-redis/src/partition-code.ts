@@ -120,7 +120,7 @@ function readPartition(charges: readonly ShapedCharge[], codes: readonly ChargeC
     ...head,
     `local ${lines}=ARGV[${index + 2}] local ${found},${near}`,
     `if p${index}~=${lines} or ${flags}~=0 then`,
-    `${found},${near}=findRecords(${value},${flags},${directory},${at},${lines},'${isRebuilt}')`,
+    `${found},${near}=findRecords(${value},${flags},${directory},${at},${lines},${bytesOf(codes)},'${isRebuilt}')`,
     `if not ${found} then break end`,
     'end',
     `local ${codes.flatMap((code) => code.fields).join(',')}=unpack_('<${formatOf(codes)}',${near} or ${value},${near} and 1 or ${at})`,
