@@ -89,6 +89,8 @@ function print(isComplete: boolean): void {
   const [ours, flexible] = ['tallygate, 4 limits', 'rate-limiter-flexible, 4 limits']
   ratio('client CPU, 4 limits: tallygate / rate-limiter-flexible', ours, flexible, 'clientUs')
   ratio('Redis CPU, 4 limits: tallygate / rate-limiter-flexible', ours, flexible, 'serverUs')
+  const pair = 'tallygate, 1 and 4 limits on one key in turn'
+  ratio('Redis CPU: tallygate, 1 and 4 limits on one key in turn / 4 limits', pair, ours, 'serverUs')
   ratio('Redis CPU: tallygate, 8 limits / 1 limit', 'tallygate, 8 limits', 'tallygate, 1 limit', 'serverUs')
   const added = (name: string): number =>
     medians.get(`Express with ${name}, 4 limits`)!.clientUs - medians.get('Express')!.clientUs

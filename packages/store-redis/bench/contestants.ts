@@ -25,6 +25,8 @@ export function contestants(open: () => Redis): readonly Contestant[] {
     { name: 'tallygate, 4 limits, one script for all', run: tallygate(open(), 4, { mostShapes: 0 }) },
     { name: 'tallygate, 4 limits, of which 2 slide', run: tallygate(open(), 4, {}, 2) },
     { name: 'tallygate, 4 limits, reserved and settled', run: tallygate(open(), 4, {}, 0, true) },
+    { name: 'tallygate, 1 and 4 limits on one key in turn', run: inTurn(open()) },
+    { name: 'tallygate, 1 and 4 limits in turn, settled', run: inTurn(open(), true) },
     ...[1, 4].map((limits) => ({ name: name('rate-limiter-flexible', limits), run: flexible(open(), limits) })),
     { name: 'Express', run: inExpress([]) },
     { name: 'Express with tallygate, 4 limits', run: inExpress([asMiddleware(tallygate(open(), 4))]) },
@@ -46,26 +48,36 @@ function tallygate(
 ): Contestant['run'] {
   const store = new RedisCounterStore({ client, ...options })
   // What does not change from call to call is made once, as in a host.
-  const requests = Array.from({ length: CALLERS }, (_, caller) => requestOf('', caller, limits, sliding))
+  const requests = Array.from({ length: CALLERS }, (_, caller) => requestOf(caller, 'standard', limits, sliding))
   let calls = 0
-  return async (index) => {
-    calls += 1
-    const request = { ...requests[index % CALLERS]!, id: `call-${calls}` }
-    const { outcome, nowMs } = await store.reserve(request)
-    if (outcome !== 'granted') throw new Error(`expected a decision to be granted, and it was ${outcome}`)
-    if (!isSettled) return
-    const charges = request.charges.map((charge) => ({ charge, actual: charge.amount }))
-    await store.settle({ id: request.id, owner: request.owner, charges, atMs: nowMs })
-  }
+  return (index) => decide(store, { ...requests[index % CALLERS]!, id: `call-${(calls += 1)}` }, isSettled)
 }
 
-function requestOf(id: string, caller: number, limits: number, sliding: number): ReserveRequest {
+/** A limiter beside a plan, of one caller: each call of a pair is of another shape. */
+function inTurn(client: Redis, isSettled = false): Contestant['run'] {
+  const store = new RedisCounterStore({ client })
+  const requests = Array.from({ length: CALLERS }, (_, index) =>
+    index % 2 === 0 ? requestOf(index, 'limiter', 1) : requestOf(index - 1, 'standard', 4),
+  )
+  let calls = 0
+  return (index) => decide(store, { ...requests[index % CALLERS]!, id: `call-${(calls += 1)}` }, isSettled)
+}
+
+async function decide(store: RedisCounterStore, request: ReserveRequest, isSettled: boolean): Promise<void> {
+  const { outcome, nowMs } = await store.reserve(request)
+  if (outcome !== 'granted') throw new Error(`expected a decision to be granted, and it was ${outcome}`)
+  if (!isSettled) return
+  const charges = request.charges.map((charge) => ({ charge, actual: charge.amount }))
+  await store.settle({ id: request.id, owner: request.owner, charges, atMs: nowMs })
+}
+
+function requestOf(caller: number, plan: string, limits: number, sliding = 0): ReserveRequest {
   const partition = `tenant=default,key=k${caller}`
   const nowMs = Date.now()
   const charges = Array.from({ length: limits }, (_, at): Charge => {
     const durationMs = SECONDS[at]! * 1_000
     const startMs = Math.floor(nowMs / durationMs) * durationMs
-    const counter = `standard/limit-${at}`
+    const counter = `${plan}/limit-${at}`
     return {
       counter: { owner: partition, partition, name: counter, key: `${partition} ${partition} ${counter}` },
       window:
@@ -82,7 +94,7 @@ function requestOf(id: string, caller: number, limits: number, sliding: number):
       isRebuilt: false,
     }
   })
-  return { id, owner: partition, charges, lifetimeMs: 60_000, context: '{"tenant":"default","call":"c1"}' }
+  return { id: '', owner: partition, charges, lifetimeMs: 60_000, context: '{"tenant":"default","call":"c1"}' }
 }
 
 /** As its documentation says for several limits: one limiter each, one after the other. */

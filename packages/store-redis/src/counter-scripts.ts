@@ -45,8 +45,9 @@ interface Operation {
   readonly tail?: string
 }
 
-/** Scripts that were made for a shape. */
+/** Scripts that were made for a shape, where straight lines can say all of it. */
 interface FastScripts {
+  readonly isFast: boolean
   reserve?: LuaScript
   settle?: LuaScript
 }
@@ -280,11 +281,13 @@ export class CounterScripts {
     lists: readonly string[] = [],
   ): Promise<unknown> {
     const { shape, isShared } = args
-    if ((name === 'reserve' || name === 'settle') && isShared && isFast(shape.charges)) {
-      shape.made ??= {}
-      const make = name === 'reserve' ? fastReserve : fastSettle
-      shape.made[name] ??= make(shape.text, shape.charges, this.#constants)
-      return this.#send(shape.made[name], operation, args, [])
+    if ((name === 'reserve' || name === 'settle') && isShared) {
+      shape.made ??= { isFast: isFast(shape.charges) }
+      if (shape.made.isFast) {
+        const make = name === 'reserve' ? fastReserve : fastSettle
+        shape.made[name] ??= make(shape.text, shape.charges, this.#constants)
+        return this.#send(shape.made[name], operation, args, [])
+      }
     }
     return this.#send(this.#scripts[name], operation, args, [...lists, args.shape.text])
   }

@@ -29,13 +29,13 @@ export class LuaScript {
  * The text of an operation, without comments and indentation: each shape of charges has one of its own in Redis.
  *
  * @param name File under `lua/`, without its ending.
- * @param preamble Goes before it: constants.
+ * @param preamble Goes before it: constants, and what a shape's script begins with. It may include, too.
  */
 export function luaText(name: string, preamble: string): string {
   const include = (_line: string, included: string): string => read(`includes/${included}`)
-  const text = read(name).replaceAll(INCLUDE, include)
+  const text = `${preamble}\n${read(name)}`.replaceAll(INCLUDE, include)
   const bare = text.replaceAll(/--\[\[[\s\S]*?\]\]/g, '').replaceAll(/^\s*--.*$/gm, '')
-  return `${preamble}\n${bare}`.replaceAll(/^\s+/gm, '')
+  return bare.replaceAll(/^\s+/gm, '')
 }
 
 function read(name: string): string {

@@ -10,7 +10,9 @@ export interface FastConstants {
   readonly isOneServer: boolean
 }
 
-/** Lua has 200 local variables in a function; a charge takes up to 13. */
+/** Lua has 200 local variables in a function: so many are left for charges and partitions. */
+const MOST_LOCALS = 170
+const LOCALS_PER_PARTITION = 15
 const MOST_CHARGES = 12
 const MOST_PARTITIONS = 4
 /** A pattern has 32 captures. */
@@ -19,7 +21,15 @@ const NUMBERS_AT_ONCE = 24
 /** Whether charges have a shape of which straight lines can say all. */
 export function isFast(charges: readonly ShapedCharge[]): boolean {
   if (charges.length === 0 || charges.length > MOST_CHARGES) return false
-  return charges.every(({ partition, kind, w2 }) => partition <= MOST_PARTITIONS && (kind !== 'S' || w2 <= 1_000))
+  const partitions = Math.max(...charges.map(({ partition }) => partition))
+  const locals = charges.reduce((sum, charge) => sum + localsOf(charge), partitions * LOCALS_PER_PARTITION)
+  if (partitions > MOST_PARTITIONS || locals > MOST_LOCALS) return false
+  return charges.every(({ kind, w2 }) => kind !== 'S' || w2 <= 1_000)
+}
+
+/** At most: three more where the edges of a window are sent. */
+function localsOf({ kind, w1 }: ShapedCharge): number {
+  return kind === 'F' && w1 === 0 ? 12 : 9
 }
 
 /** The charges of each partition, of the home first. */
@@ -43,7 +53,10 @@ export function beginning(
   return [
     'local call,sub,pack,unpack_=redis.call,string.sub,struct.pack,struct.unpack',
     readNumbers(first, charges, codes),
-    ...partitions.map((each, index) => readPartition(each, index + 1, isRebuilt)),
+    ...partitions.map((each, index) => {
+      const own = charges.filter(({ partition }) => partition === index + 1)
+      return readPartition(own, each, index + 1)
+    }),
     hasClock
       ? "local now=string.match(ARGV[1],'%S+$')+0"
       : "local T=call('TIME') local now=T[1]*1000+(T[2]-T[2]%1000)/1000",
@@ -52,11 +65,25 @@ export function beginning(
   ]
 }
 
-/** A partition as it is now. @param listed Length of its list of open holds; `open`: the end of that list. */
+/** A partition as it is now, with the counters and extras of others as they were. @param listed Length of the open holds. */
 export function packedPartition(codes: readonly ChargeCode[], index: number, listed: string): string {
-  const format = codes.map((code) => code.format).join('')
-  const head = `1,flags${index},run${index},now,since${index},due${index},visit${index},${listed},#d${index},d${index}`
-  return `pack('<BBI4ddddI2I2c0${format}',${head},${codes.flatMap((code) => code.fields).join(',')})`
+  const [value, at, found] = [`v${index}`, `at${index}`, `found${index}`]
+  const [head, format] = [
+    `1,flags${index},run${index},now,since${index},due${index},visit${index},${listed}`,
+    formatOf(codes),
+  ]
+  const fields = codes.flatMap((code) => code.fields).join(',')
+  const shared = `pack('<BBI4ddddI2',${head})..putRecords(${value},${found},pack('<${format}',${fields}))`
+  const alone = `pack('<BBI4ddddI2I2c0${format}',${head},#d${index},d${index},${fields})`
+  const rest = `sub(${value},${at}+${bytesOf(codes)})`
+  return `${found} and ${shared} or ${alone}..${rest}`
+}
+
+/** When the last counter of a packed partition says nothing any more; infinite: never by itself. */
+export function lastEnd(codes: readonly ChargeCode[], index: number, packed: string): string {
+  const own = ['0', ...codes.flatMap(({ ending }) => (ending === undefined ? [] : [ending]))]
+  const others = `lastEnd(${packed},p${index},at${index})`
+  return codes.length === 0 ? others : `(p${index}==d${index} and math.max(${own.join(',')}) or ${others})`
 }
 
 /**
@@ -77,34 +104,35 @@ function readNumbers(first: string, charges: readonly ShapedCharge[], codes: rea
   return `local _\n${lines.join('\n')}\n${names.join(',')}=${names.map((name) => `${name}+0`).join(',')}\n${home}`
 }
 
-/** Reads all of a partition at once; of a home without charges, its head. */
-function readPartition(codes: readonly ChargeCode[], index: number, isRebuilt: boolean): string {
-  const [value, directory] = [`v${index}`, `d${index}`]
-  const head = `_,flags${index},run${index},seen${index},since${index},due${index},visit${index},listed${index}`
-  const read = `local ${value}=call('GET',${keyOf(index)})`
-  const locals = `local flags${index},run${index},seen${index},since${index},due${index},visit${index},listed${index},roll${index}`
-  if (codes.length === 0) {
-    return `${read}\nif not ${value} then break end\n${locals}\n${head}=unpack_('<BBI4ddddI2',${value})`
-  }
-  const bytes = codes.reduce((sum, code) => sum + code.bytes, 0)
-  const fields = codes.flatMap((code) => code.fields)
-  const format = codes.map((code) => code.format).join('')
+/** Reads a partition: its head, and the counters of the charges, wherever in it they stand. */
+function readPartition(charges: readonly ShapedCharge[], codes: readonly ChargeCode[], index: number): string {
+  const names = ['flags', 'run', 'seen', 'since', 'due', 'visit', 'listed', 'p', 'at'].map((name) => `${name}${index}`)
+  const [value, lines, found, near] = [`v${index}`, `d${index}`, `found${index}`, `near${index}`]
+  const head = [
+    `local ${value}=call('GET',${keyOf(index)}) if not ${value} then break end`,
+    `local roll${index},${names.join(',')}`,
+    `_,${names.join(',')}=unpack_('<BBI4ddddI2I2c0',${value})`,
+  ]
+  if (codes.length === 0) return head.join('\n')
+  const isRebuilt = charges.map((charge) => Number(charge.isRebuilt && charge.kind !== 'C')).join('')
+  const [flags, , , , , , , directory, at] = names
   return [
-    read,
-    `local ${directory}=ARGV[${index + 2}]`,
-    `if not ${value} then break end`,
-    // Open holds and extras go on as they are. Counters of others are left to the rest.
-    `local low${index},high${index},least${index},most${index}=string.byte(${value},39,42)`,
-    `local longer${index}=#${value}-42-#${directory}-${bytes}-low${index}-high${index}*256`,
-    `if least${index}+most${index}*256~=#${directory} then break end`,
-    `if longer${index}~=0 and longer${index}~=${codes.length * 17} then break end`,
-    locals,
-    `local ${fields.join(',')}`,
-    `local p${index}`,
-    `${head},p${index},${fields.join(',')}=unpack_('<BBI4ddddI2I2c0${format}',${value})`,
-    `if p${index}~=${directory} then break end`,
-    `if flags${index}${isRebuilt ? '~=0' : '>=2'} then break end`,
+    ...head,
+    `local ${lines}=ARGV[${index + 2}] local ${found},${near}`,
+    `if p${index}~=${lines} or ${flags}~=0 then`,
+    `${found},${near}=findRecords(${value},${flags},${directory},${at},${lines},${bytesOf(codes)},'${isRebuilt}')`,
+    `if not ${found} then break end`,
+    'end',
+    `local ${codes.flatMap((code) => code.fields).join(',')}=unpack_('<${formatOf(codes)}',${near} or ${value},${near} and 1 or ${at})`,
   ].join('\n')
+}
+
+function formatOf(codes: readonly ChargeCode[]): string {
+  return codes.map((code) => code.format).join('')
+}
+
+function bytesOf(codes: readonly ChargeCode[]): number {
+  return codes.reduce((sum, code) => sum + code.bytes, 0)
 }
 
 /** Name of the Redis key. */

@@ -2,19 +2,22 @@ import type { Charge, CounterStatus, ReserveReply } from '@tallygate/core'
 import type { ShapedCharge } from './charge-shape.ts'
 import { chargeCode, type ChargeCode } from './charge-code.ts'
 import { LuaScript, luaText } from './lua-script.ts'
-import { beginning, byPartition, keyOf, packedPartition, type FastConstants } from './partition-code.ts'
+import { beginning, byPartition, keyOf, lastEnd, packedPartition, type FastConstants } from './partition-code.ts'
 import { statusAt } from './status-figures.ts'
 
 const PLAIN_REFUSED = 10
 
 /**
  * Makes the script of a shape: `reserve.lua` with the shape in it, and before it the ordinary case in straight lines. That
- * is: all counters are there, in the order of the charges, and none other; nothing is due to expire; the id is new. Each
- * number is a local variable, each partition is read and written at once. Whatever is not ordinary is left to the rest,
- * before anything was written.
+ * is: all counters are there, wherever in their partitions; nothing is due to expire; the id is new. Each number is a local
+ * variable, each partition is read and written at once. Whatever is not ordinary is left to the rest, before anything was
+ * written.
  */
 export function fastReserve(shape: string, charges: readonly ShapedCharge[], constants: FastConstants): LuaScript {
-  const text = luaText('reserve', `${constants.preamble}\nlocal SHAPE='${shape}'\n${fastPart(charges, constants)}`)
+  const text = luaText(
+    'reserve',
+    `${constants.preamble}\nlocal SHAPE='${shape}'\n--- @include shared\n${fastPart(charges, constants)}`,
+  )
   return new LuaScript(text)
 }
 
@@ -118,17 +121,17 @@ function writePartition(codes: readonly ChargeCode[], index: number): string {
     const head = "sub(v1,1,22)..pack('<d',due1)..sub(v1,31,38)..pack('<I2',listed1+#open)"
     return `${earlier}\ncall('SET',home,${head}..sub(v1,41)..open)`
   }
-  const packed = packedPartition(codes, index, index === 1 ? 'listed1+#open' : `listed${index}`)
   const value = `new${index}`
-  const make = `local new${index}=${packed} if longer${index}+listed${index}~=0 then new${index}=new${index}..sub(v${index},-longer${index}-listed${index}) end`
+  const make = `local ${value}=${packedPartition(codes, index, index === 1 ? 'listed1+#open' : `listed${index}`)}`
   if (index === 1) return `${earlier}\n${make}\ncall('SET',home,new1..open)`
-  const endings = codes.map(({ ending }) => ending)
-  const write = endings.includes(undefined)
-    ? `call('SET',${key},${value})`
-    : [
-        `if roll${index} then`,
-        `call('SET',${key},${value},'PX',math.max(5000,math.max(${endings.join(',')})+(run${index}~=0 and GRACE or 0)-now))`,
-        `else call('SET',${key},${value},'KEEPTTL') end`,
-      ].join('\n')
-  return `${make}\n${write}`
+  const stay = `call('SET',${key},${value})`
+  if (codes.some(({ ending }) => ending === undefined)) return `${make}\n${stay}`
+  return [
+    make,
+    `if roll${index} then`,
+    `local last=${lastEnd(codes, index, value)}`,
+    `if last==math.huge then ${stay} else`,
+    `call('SET',${key},${value},'PX',math.max(5000,last+(run${index}~=0 and GRACE or 0)-now)) end`,
+    `else call('SET',${key},${value},'KEEPTTL') end`,
+  ].join('\n')
 }

@@ -1,9 +1,9 @@
 import { chargeCode } from './charge-code.ts'
 import type { ShapedCharge } from './charge-shape.ts'
 import { LuaScript, luaText } from './lua-script.ts'
-import { beginning, byPartition, keyOf, packedPartition, type FastConstants } from './partition-code.ts'
+import { beginning, byPartition, keyOf, lastEnd, packedPartition, type FastConstants } from './partition-code.ts'
 
-/** So long is an id at least that can't be taken for anything else in the list of open holds. */
+/** So long is an id at least that can't be taken for part of something else in the list of open holds. */
 const LEAST_ID = 8
 
 /**
@@ -14,7 +14,9 @@ const LEAST_ID = 8
 export function fastSettle(shape: string, charges: readonly ShapedCharge[], constants: FastConstants): LuaScript {
   const preamble = `${constants.preamble}\nlocal SHAPE='${shape}'`
   const isOrdinary = new Set(charges.map(({ partition }) => partition)).size === 1
-  return new LuaScript(luaText('settle', isOrdinary ? `${preamble}\n${fastPart(charges, constants)}` : preamble))
+  return new LuaScript(
+    luaText('settle', isOrdinary ? `${preamble}\n--- @include shared\n${fastPart(charges, constants)}` : preamble),
+  )
 }
 
 function fastPart(charges: readonly ShapedCharge[], constants: FastConstants): string {
@@ -28,7 +30,7 @@ function fastPart(charges: readonly ShapedCharge[], constants: FastConstants): s
     ...unlisted(),
     ...charges.map((charge, index) => settleCode(charge, index + 1)),
     "call('SET',KEYS[1],'s','PX',CLOSED_FOR)",
-    ...(at === 1 ? [] : ["call('SET',home,sub(v1,1,38)..pack('<I2',#open)..sub(v1,41,-listed1-1)..open)"]),
+    ...(at === 1 ? [] : [writeHome()]),
     writePartition(charges, at),
     'return 1',
     'until true',
@@ -53,9 +55,13 @@ function readHold(charges: readonly ShapedCharge[], at: number): readonly string
 /** Takes the hold off the list of open ones. */
 function unlisted(): readonly string[] {
   return [
-    `local id=sub(KEYS[1],length+3) if #id<${LEAST_ID} or listed1==0 then break end`,
+    'local id=sub(KEYS[1],length+3) if listed1==0 then break end',
     "local entry=pack('<I2c0',#id,id) local open=sub(v1,-listed1)",
     'local from,to=string.find(open,entry,1,true) if not from then break end',
+    `if #id<${LEAST_ID} then`,
+    "local begins=1 while begins<from do begins=begins+10+unpack_('<I2',open,begins) end",
+    'if begins~=from then break end',
+    'end',
     'open=sub(open,1,from-1)..sub(open,to+9)',
   ]
 }
@@ -114,17 +120,31 @@ function slidingCode({ w1, w2, isRebuilt }: ShapedCharge, i: number, amount: str
   ].join('\n')
 }
 
+/** A home with no counter of this call. */
+function writeHome(): string {
+  const last = `p1=='' and now+ANNOUNCE_EVERY or ${lastEnd([], 1, 'home1')}+(run1~=0 and GRACE or 0)`
+  return [
+    "local home1=sub(v1,1,38)..pack('<I2',#open)..sub(v1,41,-listed1-1)..open",
+    `local last=open=='' and (${last}) or math.huge`,
+    writeUntil('home', 'home1'),
+  ].join('\n')
+}
+
 function writePartition(charges: readonly ShapedCharge[], at: number): string {
   const codes = charges.map((charge, index) => chargeCode(charge, index + 1))
   const own = byPartition(charges, codes)[at - 1]!
-  const list = at === 1 ? '#open' : `listed${at}`
-  const extras = `if longer${at}~=0 then new=new..sub(v${at},-longer${at}-listed${at},-listed${at}-1) end`
-  const make = `local new=${packedPartition(own, at, list)} ${extras}${at === 1 ? ' new=new..open' : ''}`
+  const packed = packedPartition(own, at, at === 1 ? '#open' : `listed${at}`)
   const isEndless = charges.some(({ kind, w2 }) => kind === 'L' || (kind === 'U' && w2 === 1))
   const running = charges.flatMap(({ kind }, index) => (kind === 'C' ? [`u${index + 1}>0`] : []))
   const stays = [...(isEndless ? ['true'] : []), ...(at === 1 ? ["open~=''"] : []), ...running].join(' or ') || 'false'
-  const endings = codes.flatMap(({ ending }) => (ending === undefined ? [] : [ending]))
-  const last = `math.max(0,${['0', ...endings].join(',')})+(run${at}~=0 and GRACE or 0)`
-  const key = keyOf(at)
-  return `${make}\nif ${stays} then call('SET',${key},new) else call('SET',${key},new,'PX',math.max(5000,${last}-now)) end`
+  return [
+    `local new=${at === 1 ? `sub(${packed},1,-listed1-1)..open` : packed}`,
+    `local last=(${stays}) and math.huge or ${lastEnd(own, at, 'new')}+(run${at}~=0 and GRACE or 0)`,
+    writeUntil(keyOf(at), 'new'),
+  ].join('\n')
+}
+
+/** Names of variables; `last`: when it says nothing any more. */
+function writeUntil(key: string, value: string): string {
+  return `if last==math.huge then call('SET',${key},${value}) else call('SET',${key},${value},'PX',math.max(5000,last-now)) end`
 }

@@ -102,10 +102,11 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     }),
   },
 )
-/** Calls as they mostly are: reserved, settled a little later, once. */
+/** Calls as they mostly are: reserved, settled a little later, once; of one shape or of several that count on one key. */
 const ordinary = fc
   .array(
     fc.record({
+      list,
       amount,
       used: fc.nat(12),
       afterMs: fc.constantFrom(0, 1, 999, 7_000, 20_000),
@@ -117,11 +118,11 @@ const ordinary = fc
     },
   )
   .map((calls) =>
-    calls.flatMap(({ amount: reserved, used, afterMs, ago }, index): Step[] => [
-      { kind: 'reserve', id: `ordinary-${index}`, list: 0, amount: reserved },
+    calls.flatMap(({ list: of, amount: reserved, used, afterMs, ago }, index): Step[] => [
+      { kind: 'reserve', id: `ordinary-${index}`, list: of, amount: reserved },
       { kind: 'advance', byMs: afterMs },
-      { kind: 'settle', id: `ordinary-${index}`, list: 0, amount: used, ago },
-      { kind: 'read', id: '', list: 0, amount: 1 },
+      { kind: 'settle', id: `ordinary-${index}`, list: of, amount: used, ago },
+      { kind: 'read', id: '', list: of, amount: 1 },
     ]),
   )
 const steps = fc.array(step, { minLength: 10, maxLength: 60 })

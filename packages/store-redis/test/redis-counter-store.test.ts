@@ -8,17 +8,18 @@ import { expect } from 'chai'
 import { Redis } from 'ioredis'
 import { useRedis } from './redis-bed.ts'
 
-/** What a decision takes where nothing is out of the ordinary; beside it, where no clock is given, the server's time. */
-const ORDINARY = ['evalsha 1', 'get 1', 'set 2']
+/** What a decision takes where nothing is out of the ordinary, and a settlement. Otherwise things are read a second time. */
+const ORDINARY = ['evalsha 1', 'get 1', 'set 2', 'time 1']
+const SETTLED = ['evalsha 1', 'get 2', 'set 2', 'time 1']
 
 describe('with a real Redis', () => {
   const bed = useRedis()
   const prefix = (): string => `test:${randomUUID()}:`
   /** What the server does for some work: commands, each with how often. */
-  const commandsOf = async (work: () => Promise<unknown>): Promise<readonly string[]> => {
-    await bed.client.config('RESETSTAT')
+  const commandsOf = async (work: () => Promise<unknown>, client = bed.client): Promise<readonly string[]> => {
+    await client.config('RESETSTAT')
     await work()
-    const stats = await bed.client.info('commandstats')
+    const stats = await client.info('commandstats')
     const calls = [...stats.matchAll(/^cmdstat_([a-z|]+):calls=(\d+)/gm)].map(([, name, times]) => `${name} ${times}`)
     return calls.filter((each) => !each.startsWith('config')).sort()
   }
@@ -161,7 +162,7 @@ describe('with a real Redis', () => {
       await store.reserve(request('r1', ...four))
       await store.reserve(request('r2', ...four))
       const calls = await commandsOf(() => store.reserve(request('r3', ...four)))
-      expect(calls).to.deep.equal([...ORDINARY, 'time 1'])
+      expect(calls).to.deep.equal(ORDINARY)
     })
 
     it('decides so again when a counter has come before others that were there', async () => {
@@ -169,7 +170,109 @@ describe('with a real Redis', () => {
       const [short, long] = ['short', 'long'].map((name) => charge({ counter: counter(name) })) as [Charge, Charge]
       await store.reserve(request('r1', long))
       await store.reserve(request('r2', short, long))
-      expect(await commandsOf(() => store.reserve(request('r3', short, long)))).to.deep.equal([...ORDINARY, 'time 1'])
+      expect(await commandsOf(() => store.reserve(request('r3', short, long)))).to.deep.equal(ORDINARY)
+    })
+
+    for (const { what, shapes } of [
+      { what: 'with no limit in common', shapes: ['a', 'bcd'] },
+      { what: 'of which one has some of the limits of the other', shapes: ['abcd', 'bd'] },
+      { what: 'with some limits in common', shapes: ['abc', 'bcd', 'cad'] },
+      { what: 'with the same limits in another order', shapes: ['abc', 'cab'] },
+    ]) {
+      it(`decides and settles so under limits of one key in turn, ${what}`, async () => {
+        const store = new RedisCounterStore({ client: bed.client, prefix: prefix() })
+        const kinds = { a: {}, b: { window: sliding }, c: { window: { kind: 'lifetime' } as const }, d: {} }
+        const lists = shapes.map((names) =>
+          Array.from(names as Iterable<keyof typeof kinds>, (name) =>
+            charge({ counter: counter(name), quota: 1_000, ...kinds[name] }),
+          ),
+        )
+        const decide = async (turn: string): Promise<readonly string[]> => {
+          const seen: string[] = []
+          for (const [at, list] of lists.entries()) {
+            seen.push(String(await commandsOf(() => store.reserve(request(`${turn}${at}`, ...list)))))
+          }
+          return seen
+        }
+        const settle = async (turn: string): Promise<readonly string[]> => {
+          const seen: string[] = []
+          for (const [at, list] of lists.entries()) {
+            const charges = list.map((each) => ({ charge: each, actual: 2 }))
+            const settlement = { id: `${turn}${at}`, owner: 'o', charges, atMs: Date.now() }
+            seen.push(String(await commandsOf(() => store.settle(settlement))))
+          }
+          return seen
+        }
+        for (const turn of ['first', 'second']) {
+          await decide(turn)
+          await settle(turn)
+        }
+        expect(await decide('r')).to.deep.equal(lists.map(() => String(ORDINARY)))
+        expect(await settle('r')).to.deep.equal(lists.map(() => String(SETTLED)))
+        for (const name of ['a', 'b', 'c', 'd'] as const) {
+          const calls = shapes.filter((names) => names.includes(name)).length * 3
+          const { statuses } = await store.read([charge({ counter: counter(name), ...kinds[name] })])
+          expect(statuses[0], name).to.include({ used: calls * 2 })
+        }
+      })
+    }
+
+    for (const { what, window, left } of [
+      {
+        what: 'with the last of its counters',
+        window: { kind: 'sliding', bucketMs: 6_000_000, buckets: 9 },
+        left: 53e6,
+      },
+      { what: 'never while a counter does not end', window: { kind: 'lifetime' }, left: undefined },
+    ] as const) {
+      for (const partition of ['o', 'other']) {
+        it(`lets ${partition === 'o' ? 'a home' : 'a partition'} expire ${what}, whichever a call was under`, async () => {
+          let nowMs = 1_000_000_000_000
+          const name = prefix()
+          const store = new RedisCounterStore({ client: bed.client, prefix: name, clock: () => nowMs })
+          const minute = (of: string): Charge => {
+            const startMs = nowMs - (nowMs % 60_000)
+            const fixed = { kind: 'fixed', startMs, endMs: startMs + 60_000, nextEndMs: startMs + 120_000 } as const
+            return charge({ counter: { ...counter(of), partition }, window: fixed })
+          }
+          // The long one is neither the first nor the last in the directory.
+          const shapes = [
+            (): readonly Charge[] => [minute('a'), minute('b')],
+            (): readonly Charge[] => [charge({ counter: { ...counter('long'), partition }, window })],
+            (): readonly Charge[] => [minute('c')],
+          ]
+          const key = `${name}{o}:c:${partition === 'o' ? '' : partition}`
+          for (let turn = 0; turn < 3; turn += 1) {
+            for (const [at, shape] of shapes.entries()) {
+              const id = `attempt-${turn}-${at}`
+              await store.reserve(request(id, ...shape()))
+              const ofDecision = await bed.client.pttl(key)
+              await store.settle({
+                id,
+                owner: 'o',
+                charges: shape().map((each) => ({ charge: each, actual: 1 })),
+                atMs: nowMs,
+              })
+              const ofSettlement = await bed.client.pttl(key)
+              if (turn === 0) continue
+              expect(ofSettlement).to.satisfy((ttl: number) => (left === undefined ? ttl === -1 : ttl > left))
+              if (partition === 'other')
+                expect(ofDecision).to.satisfy((ttl: number) => ttl === -1 || ttl > (left ?? 1e99))
+            }
+            nowMs += 60_000
+          }
+        })
+      }
+    }
+
+    it('leaves no home behind that does not expire where all counters are in other partitions', async () => {
+      const name = prefix()
+      const store = new RedisCounterStore({ client: bed.client, prefix: name })
+      for (const id of ['attempt-1', 'attempt-2']) {
+        await store.reserve(request(id, charge({})))
+        await store.settle({ id, owner: 'o', charges: [{ charge: charge({}), actual: 1 }], atMs: Date.now() })
+      }
+      expect(await bed.client.pttl(`${name}{o}:c:`)).to.be.within(1, 60_000)
     })
 
     it('counts in windows of the most steps that there are', async () => {
@@ -180,6 +283,24 @@ describe('with a real Redis', () => {
       await store.settle({ id: 'r1', owner: 'o', charges: settled, atMs: Date.now() })
       expect((await store.read([charge({ window })])).statuses[0]).to.include({ used: 7 })
     })
+
+    for (const limits of [9, 10, 11, 12, 13]) {
+      it(`decides and settles under ${limits} limits by the calendar, of four partitions, with amounts of their own`, async () => {
+        const store = new RedisCounterStore({ client: bed.client, prefix: prefix() })
+        const nowMs = Date.now()
+        const list = Array.from({ length: limits }, (_, at) => {
+          const window = { kind: 'fixed', startMs: nowMs - 60_001, endMs: nowMs + 1e6, nextEndMs: nowMs + 3e6 } as const
+          const partition = at % 4 === 0 ? 'o' : `p${at % 4}`
+          return charge({ counter: { ...counter(`limit-${at}`), partition }, window, amount: at + 1, quota: 1_000 })
+        })
+        for (const id of ['attempt-1', 'attempt-2', 'attempt-3']) {
+          expect(await store.reserve(request(id, ...list))).to.have.property('outcome', 'granted')
+          const charges = list.map((each) => ({ charge: each, actual: 2 }))
+          expect(await store.settle({ id, owner: 'o', charges, atMs: nowMs })).to.equal('settled')
+        }
+        expect((await store.read(list)).statuses.map(({ used }) => used)).to.deep.equal(list.map(() => 6))
+      })
+    }
 
     it('counts the same with more shapes of limits than it makes scripts for', async () => {
       const store = new RedisCounterStore({ client: bed.client, prefix: prefix(), mostShapes: 2 })
@@ -230,6 +351,34 @@ describe('with a real Redis', () => {
       expect(await seed(restored, fence, 15)).to.equal(true)
       expect(await restored.reserve(request('r2', long(), short))).to.have.property('outcome', 'granted')
       expect((await restored.read([long(), short])).statuses.map(({ used }) => used)).to.deep.equal([22, 2])
+      copy.disconnect()
+      await own.stop()
+    })
+
+    it('asks the ledger for its own counters on another server, and then decides in the ordinary way, whatever others are', async () => {
+      const own = await startRedis({ isOwn: true })
+      const name = prefix()
+      const store = new RedisCounterStore({ client: bed.client, prefix: name })
+      const first = [long({ counter: counter('long') }), charge({ counter: counter('short'), window: sliding })]
+      const other = [long({ counter: counter('other') })]
+      const decide = async (on: RedisCounterStore, id: string, charges: readonly Charge[]): Promise<string> => {
+        const reply = await on.reserve(request(id, ...charges))
+        if (reply.outcome !== 'unknown') return reply.outcome
+        const counters = [{ ...seeded(20), charge: charges[0]! }]
+        await on.seed({ owner: 'o', counters, fence: reply.fence, closed: [], countedUntilMs: 0 })
+        await on.reserve(request(id, ...charges))
+        return reply.outcome
+      }
+      for (const charges of [first, other]) await decide(store, `before-${charges.length}`, charges)
+      const copy = new Redis(own.url)
+      for (const key of await bed.client.keys(`${name}*`))
+        await copy.restore(key, 0, (await bed.client.dumpBuffer(key))!)
+      const restored = new RedisCounterStore({ client: copy, prefix: name })
+      expect(await decide(restored, 'r1', other)).to.equal('unknown')
+      // This server counts the partition now, and nobody has looked at the first ones yet.
+      expect(await decide(restored, 'r2', first)).to.equal('unknown')
+      expect(await commandsOf(() => restored.reserve(request('r3', ...first)), copy)).to.deep.equal(ORDINARY)
+      expect(await commandsOf(() => restored.reserve(request('r4', ...other)), copy)).to.deep.equal(ORDINARY)
       copy.disconnect()
       await own.stop()
     })

@@ -1,5 +1,12 @@
 import type { Charge, ChargeWindow, Counter, ReserveRequest, SettleRequest } from '@tallygate/core'
-import { LIMITS, windowOf, type ModelLimit, type ModelSequence } from './model-command.ts'
+import {
+  isInFirstPartition,
+  LIMITS,
+  windowOf,
+  type ModelCommand,
+  type ModelLimit,
+  type ModelSequence,
+} from './model-command.ts'
 
 /** A call of the model. It is charged by the limits as they were when it began. */
 export interface ModelCall {
@@ -32,7 +39,7 @@ export class ModelCalls {
     this.#sequence = sequence
     this.#counters = sequence.limits.map((_, number) => {
       const owner = owners > 1 && number >= LIMITS - 2 ? 'w' : 'o'
-      const partition = number < LIMITS / 2 ? 'tenant=t,key=k' : 'tenant=t'
+      const partition = isInFirstPartition(number) ? owner : 'tenant=t'
       const name = `plan/limit-${number}`
       return { owner, partition, name, key: `${owner} ${partition} ${name}` }
     })
@@ -42,6 +49,12 @@ export class ModelCalls {
   id(of: string): string {
     this.#ids += 1
     return `${of}${this.#ids}`
+  }
+
+  /** A call of one of the shapes takes its amounts from the parts. */
+  beginCommand({ shape, parts }: ModelCommand & { readonly kind: 'reserve' }): ModelCall {
+    if (shape === null) return this.begin(parts)
+    return this.begin(this.#sequence.shapes[shape].map((limit, at) => [limit, parts[at % parts.length]![1]]))
   }
 
   begin(amounts: readonly (readonly [number: number, amount: number])[]): ModelCall {

@@ -21,6 +21,8 @@ export type ModelCommand =
   | { readonly kind: 'advance'; readonly byMs: number }
   | {
       readonly kind: 'reserve'
+      /** Which of the sequence's shapes; `null`: the limits are those of the parts. */
+      readonly shape: 0 | 1 | null
       readonly parts: readonly (readonly [limit: number, amount: number])[]
       /** The node's clock is behind that of the store. */
       readonly behindMs: number
@@ -54,6 +56,8 @@ export type ModelCommand =
 export interface ModelSequence {
   readonly counters: readonly ModelCounter[]
   readonly limits: readonly ModelLimit[]
+  /** Limits of the two kinds of calls that most are of, which count on one key under different limits. */
+  readonly shapes: readonly [readonly number[], readonly number[]]
   readonly commands: readonly ModelCommand[]
   /** Equal windows are the same object, as those of a plan's limits are. */
   readonly keepsWindows: boolean
@@ -69,12 +73,32 @@ export function modelSequences(capabilities: ReadonlySet<CounterStoreCapability>
   const limit = fc.record(limitMembers(capabilities))
   const counter = fc.record({ isRebuilt, then: fc.constantFrom<ModelCounter['then']>('restart', 'end') })
   const each = { minLength: LIMITS, maxLength: LIMITS }
+  // Each sequence begins with a call of each shape.
+  const first = fc.tuple(reserve(fc.constant(0)), reserve(fc.constant(1)))
+  const others = fc.array(command(capabilities), { minLength: 5, maxLength: 40 })
   return fc.record({
     counters: fc.array(counter, each),
     limits: fc.array(limit, each),
-    commands: fc.array(command(capabilities), { minLength: 5, maxLength: 40 }),
+    shapes: shapes(),
+    commands: fc.tuple(first, others).map((commands) => commands.flat()),
     keepsWindows: fc.boolean(),
   })
+}
+
+/** Two, each with a limit of the first partition, of which the first shape does not have that of the second. */
+function shapes(): fc.Arbitrary<ModelSequence['shapes']> {
+  const all = Array.from({ length: LIMITS }, (_, number) => number)
+  const more = fc.shuffledSubarray(all, { maxLength: 3 })
+  const own = fc.shuffledSubarray(all.filter(isInFirstPartition), { minLength: 2, maxLength: 2 })
+  return fc.tuple(own, more, more).map(([[one, other], ofOne, ofOther]) => [
+    [one!, ...ofOne.filter((number) => number !== one && number !== other)],
+    [other!, ...ofOther.filter((number) => number !== other)],
+  ])
+}
+
+/** Limits have two partitions; the first is the home of their owner. */
+export function isInFirstPartition(limit: number): boolean {
+  return limit < LIMITS / 2
 }
 
 /** The window of a limit at an instant. Fixed ones of different shape begin together only now and then. */
@@ -125,12 +149,17 @@ function limitMembers(capabilities: ReadonlySet<CounterStoreCapability>): {
   }
 }
 
+function reserve(shape: fc.Arbitrary<0 | 1 | null>): fc.Arbitrary<ModelCommand> {
+  const limit = fc.nat(LIMITS - 1)
+  const parts = fc.uniqueArray(fc.tuple(limit, fc.nat(6)), { selector: ([each]) => each, minLength: 1, maxLength: 4 })
+  const behindMs = fc.constantFrom(0, 0, 0, 0, 30_000, 70_000, 400_000)
+  return fc.record({ kind: fc.constant('reserve'), shape, parts, behindMs, interferes: fc.boolean() })
+}
+
 function command(capabilities: ReadonlySet<CounterStoreCapability>): fc.Arbitrary<ModelCommand> {
   const call = fc.nat(12)
   const limit = fc.nat(LIMITS - 1)
   const of = <Kind extends ModelCommand['kind']>(kind: Kind): fc.Arbitrary<Kind> => fc.constant(kind)
-  const parts = fc.uniqueArray(fc.tuple(limit, fc.nat(6)), { selector: ([each]) => each, minLength: 1, maxLength: 4 })
-  const behindMs = fc.constantFrom(0, 0, 0, 0, 30_000, 70_000, 400_000)
   const byMs = fc.constantFrom(1, 999, 6_000, 20_000, 46_000, 61_000)
   const members = limitMembers(capabilities)
   const change = fc.oneof(
@@ -143,7 +172,7 @@ function command(capabilities: ReadonlySet<CounterStoreCapability>): fc.Arbitrar
   )
   const common: [weight: number, arbitrary: fc.Arbitrary<ModelCommand>][] = [
     [4, fc.record({ kind: of('advance'), byMs })],
-    [9, fc.record({ kind: of('reserve'), parts, behindMs, interferes: fc.boolean() })],
+    [9, reserve(fc.constantFrom<0 | 1 | null>(0, 0, 1, 1, null))],
     [
       4,
       fc.record({

@@ -104,10 +104,10 @@ export class ModelRun {
     if (owners > 1) await this.#touch()
   }
 
-  async #reserve({ parts, behindMs, interferes }: Command<'reserve'>): Promise<void> {
+  async #reserve(command: Command<'reserve'>): Promise<void> {
     if (this.#isFull()) return
-    const request = this.#calls.request(this.#calls.begin(parts), this.#now() - behindMs)
-    await this.#expectReserved(request, interferes)
+    const request = this.#calls.request(this.#calls.beginCommand(command), this.#now() - command.behindMs)
+    await this.#expectReserved(request, command.interferes)
   }
 
   async #reserveAgain(call: ModelCall): Promise<void> {
