@@ -16,13 +16,21 @@ export class TextPlace {
 
   /** The texts in such events, joined; `undefined` where any of the events is another. */
   textsIn(events: string): string | undefined {
-    const { length } = events
-    const [before, behind] = [this.#before, this.#behind]
-    if (before === '' || length < before.length + behind.length) return undefined
-    if (!events.endsWith(behind) || !events.startsWith(before)) return undefined
-    const texts = events.slice(before.length, length - behind.length).replaceAll(this.#between, '')
-    // What ends or escapes a text is in none: so nothing else than these events is there.
-    return texts.includes(QUOTE) || texts.includes(BACKSLASH) ? undefined : texts
+    const [before, between] = [this.#before, this.#between]
+    const end = events.length - this.#behind.length
+    if (before === '' || end < before.length) return undefined
+    if (!events.endsWith(this.#behind) || !events.startsWith(before)) return undefined
+    let texts = ''
+    for (let from = before.length; ;) {
+      const to = events.indexOf(QUOTE, from)
+      if (to === -1 || to > end) return undefined
+      texts += events.slice(from, to)
+      // What escapes a text is in none: so nothing else than these events is there.
+      if (to === end) return texts.includes(BACKSLASH) ? undefined : texts
+      from = to + between.length
+      // Faster than `startsWith`, which compares one by one.
+      if (events.slice(to, from) !== between) return undefined
+    }
   }
 
   /**
