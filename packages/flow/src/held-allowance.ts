@@ -114,6 +114,11 @@ export class HeldAllowance {
     return Math.min(MOST_STEP, Math.max(1, Math.min(room, Math.max(LEAST_STEP, share))))
   }
 
+  /** Whether the limits that refuse had nothing left when they were last asked. */
+  get isDrained(): boolean {
+    return this.#most(({ status }) => status.remaining ?? Infinity) <= 0
+  }
+
   /** What the input really is, in place of the bound that was set aside for it. */
   useInput(tokens: number): void {
     this.#inputTokens = tokens

@@ -76,6 +76,8 @@ export class LiveCut {
     this.framing = options.framing
     this.#framer = streamFramer(options.framing)
     this.#updateThreshold()
+    // What the first events would ask for is there when they come: until then each of them is looked at.
+    if (this.#isDue) this.#deciding = this.#decide()
   }
 
   /** Whether the stream was cut. */
@@ -106,7 +108,7 @@ export class LiveCut {
   /** Takes the next bytes of the stream. */
   write(chunk: Buffer): void {
     if (this.#isFar(chunk)) return this.#skip(chunk)
-    if (this.#skippedBytes > 0) this.#catchUp()
+    this.#catchUp()
     const size = this.#isClose(chunk) ? PIECE_BYTES : chunk.length
     for (let at = 0; at < chunk.length; at += size) {
       if (this.#waiting !== undefined) return void this.#waiting.push(chunk.subarray(at))
@@ -145,10 +147,21 @@ export class LiveCut {
 
   /** Whether the cut is so far away that nobody need know yet what the bytes are. */
   #isFar(chunk: Buffer): boolean {
-    if (this.#state !== 'open' || this.#deciding !== undefined) return false
+    if (this.#state !== 'open' || this.#waiting !== undefined) return false
     const bytes = this.#skippedBytes + chunk.length
-    if (!this.#isExhausted && this.output.bound + bytes < this.#threshold) return bytes <= MOST_SKIPPED_BYTES
-    return bytes <= MOST_RAW_BYTES && this.output.likely(bytes) + CLOSE_TOKENS < this.#threshold
+    if (this.#isBound(bytes)) return bytes <= MOST_SKIPPED_BYTES
+    return bytes <= MOST_RAW_BYTES && this.output.likely(bytes) + CLOSE_TOKENS < this.#nearest
+  }
+
+  /** Whether not even one token a byte, with so many bytes that come next, would need more than there is. */
+  #isBound(bytes: number): boolean {
+    return this.#deciding === undefined && !this.#isExhausted && this.output.bound + bytes < this.#threshold
+  }
+
+  /** Up to where nobody need know which event it is: until more is bought, that is what may pass meanwhile. */
+  get #nearest(): number {
+    if (this.#deciding === undefined) return this.#threshold
+    return this.#isExhausted ? -Infinity : this.#outputTokens + MOST_AHEAD_TOKENS
   }
 
   #skip(chunk: Buffer): void {
@@ -156,10 +169,14 @@ export class LiveCut {
     this.#skipped.push(chunk)
     this.#skippedBytes += chunk.length
     this.#target.pass(chunk)
+    if (this.#skippedBytes + chunk.length <= MOST_RAW_BYTES || this.#isBound(this.#skippedBytes)) return
+    this.#catchUp()
+    this.output.narrow()
   }
 
   /** Looks at what was skipped. */
   #catchUp(): void {
+    if (this.#skippedBytes === 0) return
     const { events } = this.#framer.push(Buffer.concat(this.#skipped))
     this.#skipped = []
     this.#skippedBytes = 0
@@ -223,7 +240,7 @@ export class LiveCut {
     } else if (events.length > 0) {
       // Only whole events leave: nobody can use a part of one, and the stream ends behind one.
       this.#count(events, isPart)
-      const rest = events.subarray(this.#ahead)
+      const rest = this.#ahead === 0 ? events : events.subarray(this.#ahead)
       this.#ahead = 0
       if (this.#mustWait && !isPart) this.#held = { events, rest }
       else this.#leave(events, rest)
@@ -247,6 +264,7 @@ export class LiveCut {
   async #decide(): Promise<void> {
     const isOver = (await this.#findRoom()) && this.#state === 'open'
     this.#deciding = undefined
+    if (isOver) this.#catchUp()
     const [held, waiting = []] = [this.#held, this.#waiting]
     this.#held = undefined
     this.#waiting = undefined
@@ -292,7 +310,7 @@ export class LiveCut {
     } catch {
       // Nobody can decide: nothing more is given.
     }
-    this.#isExhausted = bought < step
+    this.#isExhausted = bought < step || allowance.isDrained
     this.#updateThreshold()
     return bought > 0
   }

@@ -24,6 +24,11 @@ export class StreamAllowance {
     return this.#tightest.step
   }
 
+  /** Whether there was nothing more to buy when it was last asked. */
+  get isDrained(): boolean {
+    return this.#tightest.isDrained
+  }
+
   useInput(tokens: number): void {
     for (const part of this.#parts) part.useInput(tokens)
   }

@@ -242,6 +242,36 @@ describe('LiveCut', () => {
     }
   })
 
+  for (const { quota, purchases, what } of [
+    { quota: 215, purchases: [214], what: 'all that is left' },
+    { quota: 100_000, purchases: [3_124], what: 'a share of what is left' },
+  ]) {
+    it(`buys ${what} before its first event, and asks for no more as long as that does`, async () => {
+      bed = new QuotaBed({ plans: [plan({ quota })], defaultPlans: ['p'], injectUsage: 'never' })
+      const asked: number[] = []
+      const reserve = bed.store.reserve.bind(bed.store)
+      bed.store.reserve = (request) => {
+        asked.push(request.charges[0]!.amount)
+        return reserve(request)
+      }
+      const call = await begin(bed, 'sse')
+      asked.length = 0
+      const answer = call.answer({ push: () => {}, cut: () => {} })
+      answer.head(200, { getHeader: (name) => (name === 'content-type' ? ROUTES.sse.type : undefined) })
+      await answer.settled()
+      expect(asked).to.deep.equal(purchases)
+      for (const event of eventsOf(
+        'sse',
+        Array.from({ length: 150 }, () => ' river'),
+      )) {
+        answer.write(Buffer.from(event))
+        await answer.settled()
+      }
+      await answer.end()
+      expect(asked).to.deep.equal(purchases)
+    })
+  }
+
   it('takes back what it has bought beyond what was used', async () => {
     bed = new QuotaBed({ plans: [plan({ quota: 100_000_000 })], defaultPlans: ['p'] })
     const call = await begin(bed, 'sse')

@@ -117,6 +117,46 @@ describe('LiveOutput', () => {
     expect(live.head.length + live.tail.length).to.be.below(25_000)
   })
 
+  for (const [shape, documentOf] of Object.entries(SHAPES)) {
+    it(`finds in the events of ${shape} what looking at each for itself does, also where they are alike for long`, () => {
+      const words = fc.oneof({ weight: 6, arbitrary: fc.constantFrom(' river', ' and', '', ' 海') }, text)
+      const more = fc.constantFrom(
+        {},
+        {},
+        {},
+        { text: 'more' },
+        { pad: 'aB' },
+        { finish_reason: 'stop' },
+        { delta: ' 2' },
+      )
+      const ends = fc.constantFrom('', '', '', '', ': comment\n\n', 'data: [DONE]\n\n')
+      const one = fc
+        .tuple(words, more, ends)
+        .map(([each, rest, end]) => event({ ...(documentOf(each) as object), ...rest }) + end)
+      const alike = fc
+        .tuple(one, fc.integer({ min: 1, max: 4 }))
+        .map(([each, times]) => Array.from({ length: times }, () => each))
+      // One of them again and again, so that many pieces begin and end alike, whatever is between.
+      const stream = fc
+        .tuple(one, fc.array(alike, { maxLength: 30 }))
+        .map(([usual, all]) => all.flatMap((each) => [usual, ...each, usual]))
+      fc.assert(
+        fc.property(stream, fc.array(fc.integer({ min: 1, max: 4 }), { minLength: 1 }), (all, sizes) => {
+          const live = output(shape as UsageShape)
+          let found = ''
+          for (let at = 0, index = 0; at < all.length; index += 1) {
+            const batch = all.slice(at, (at += sizes[index % sizes.length]!))
+            live.add(Buffer.from(batch.join('')))
+            live.narrow()
+            found += batch.map((each) => writtenText(shape as UsageShape, each)).join('')
+            expect(live.bound).to.equal(Buffer.byteLength(found))
+          }
+        }),
+        { numRuns: runs(200) },
+      )
+    })
+  }
+
   it('is less than what was written by no more than a token for each time that it was counted', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(fc.tuple(text, fc.boolean()), { maxLength: 20 }), async (steps) => {

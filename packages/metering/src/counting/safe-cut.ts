@@ -9,6 +9,8 @@ const SAFE_CUT =
 const SAFE_CUTS = new RegExp(SAFE_CUT, 'gu')
 /** Characters between two looks at the clock. */
 const SLICE = 4_096
+/** So many characters at the end of a text are looked at first. */
+const NEAR = 32
 
 /** Pieces of a text that can be encoded apart without changing the count, if there are any; else whole characters. */
 export function* slices(text: string): Generator<string> {
@@ -27,6 +29,12 @@ export function* slices(text: string): Generator<string> {
  * the very end is none: what follows is not known.
  */
 export function lastSafeCut(text: string, within: number): number {
+  // Most texts have one in their last words.
+  const near = within > NEAR ? lastAmong(text, NEAR) : 0
+  return near > 0 ? near : lastAmong(text, within)
+}
+
+function lastAmong(text: string, within: number): number {
   const from = wholeCharacters(text, Math.max(0, text.length - within))
   let last = 0
   for (const match of text.slice(from).matchAll(SAFE_CUTS)) last = from + match.index + match[0].length

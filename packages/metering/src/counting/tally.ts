@@ -1,15 +1,15 @@
 import { createRequire } from 'node:module'
-import type { Tiktoken } from 'tiktoken/lite'
 import { cutRuns } from './cut-runs.ts'
 import { slices } from './safe-cut.ts'
 import type { Encoding } from './token-family.ts'
 import { BYTES_PER_TOKEN } from './token-work.ts'
+import { WordCounter } from './word-counter.ts'
 
 const load = createRequire(import.meta.url)
-const encoders = new Map<Encoding, Tiktoken>()
+const encoders = new Map<Encoding, WordCounter>()
 
 /** Loaded at the first count that needs it, and kept: an encoder can't be given back to the system. */
-function encoderOf(encoding: Encoding): Tiktoken {
+function encoderOf(encoding: Encoding): WordCounter {
   let encoder = encoders.get(encoding)
   if (encoder === undefined) {
     const { Tiktoken } = load('tiktoken/lite') as typeof import('tiktoken/lite')
@@ -18,7 +18,7 @@ function encoderOf(encoding: Encoding): Tiktoken {
       special_tokens: Record<string, number>
       pat_str: string
     }
-    encoder = new Tiktoken(ranks.bpe_ranks, ranks.special_tokens, ranks.pat_str)
+    encoder = new WordCounter(new Tiktoken(ranks.bpe_ranks, ranks.special_tokens, ranks.pat_str))
     encoders.set(encoding, encoder)
   }
   return encoder
@@ -37,7 +37,7 @@ export interface Tallied {
  * load an encoder does not count.
  */
 export class Tally {
-  readonly #encoder: Tiktoken
+  readonly #encoder: WordCounter
   readonly #untilMs: number
   #counted = 0
   #countedBytes = 0
@@ -80,7 +80,7 @@ export class Tally {
   #encode(piece: string): number {
     if (piece !== this.#lastPiece) {
       this.#lastPiece = piece
-      this.#lastTokens = this.#encoder.encode_ordinary(piece).length
+      this.#lastTokens = this.#encoder.count(piece)
     }
     return this.#lastTokens
   }

@@ -2,6 +2,7 @@ import { Framer } from './framer.ts'
 
 const LF = 0x0a
 const CR = 0x0d
+const SMALL_BYTES = 4_096
 
 /**
  * Cuts an event stream into whole events: lines end in LF, CR or CRLF, events in a blank line (WHATWG HTML, server-sent
@@ -31,12 +32,12 @@ export function endOfLastEvent(bytes: Buffer, from = 0): number {
 /** The event that an index lies in, with the blank line that ends it if there is one. The index is not in a line's end. */
 export function eventAround(events: Buffer, at: number): { readonly from: number; readonly to: number } {
   const to = endOfEventAt(events, at)
-  return { from: startOfLastEvent(events.subarray(0, at)), to: to === -1 ? events.length : to }
+  return { from: startOfLastEvent(events, at), to: to === -1 ? events.length : to }
 }
 
-/** Index at which the last of whole events begins. */
-export function startOfLastEvent(events: Buffer): number {
-  let end = events.length
+/** Index at which the last of whole events begins, or the last one among the bytes up to an index. */
+export function startOfLastEvent(events: Buffer, to = events.length): number {
+  let end = to
   while (end > 0 && isLineEnd(events[end - 1])) end -= 1
   if (end === 0) return 0
   // Most lines end in LF, and are long: a search from line to line is quicker than a look at each byte.
@@ -57,8 +58,16 @@ export function endsInBlankLine(bytes: Buffer): boolean {
 }
 
 function hasCr(bytes: Buffer, from: number, to: number): boolean {
-  const at = bytes.indexOf(CR, from)
-  return at !== -1 && at < to
+  return indexOfCr(bytes, from, to) !== -1
+}
+
+/** Index of the first CR between two indices; -1: there is none. */
+function indexOfCr(bytes: Buffer, from: number, to: number): number {
+  // To look at a few more costs less than a view of those alone.
+  const isSmall = bytes.length - from <= SMALL_BYTES
+  const at = isSmall ? bytes.indexOf(CR, from) : bytes.subarray(from, to).indexOf(CR)
+  if (at === -1) return -1
+  return isSmall ? (at < to ? at : -1) : from + at
 }
 
 function isLineEnd(byte: number | undefined): boolean {
@@ -69,15 +78,15 @@ function isLineEnd(byte: number | undefined): boolean {
 export function endOfEventAt(bytes: Buffer, at: number): number {
   let end = bytes.indexOf(LF, at)
   while (end !== -1 && !isLineEnd(bytes[end + 1])) end = bytes.indexOf(LF, end + 1)
-  const cr = blankLineOfCr(end === -1 ? bytes : bytes.subarray(0, end), at)
+  const cr = blankLineOfCr(bytes, at, end === -1 ? bytes.length : end)
   if (cr !== -1) end = cr
   if (end === -1) return -1
   return bytes[end + 1] === CR && bytes[end + 2] === LF ? end + 3 : end + 2
 }
 
-/** Index of the first CR that another follows; -1 if none does. */
-function blankLineOfCr(bytes: Buffer, from: number): number {
-  let cr = bytes.indexOf(CR, from)
-  while (cr !== -1 && bytes[cr + 1] !== CR) cr = bytes.indexOf(CR, cr + 1)
+/** Index of the first CR that another follows before an index; -1 if none does. */
+function blankLineOfCr(bytes: Buffer, from: number, to: number): number {
+  let cr = indexOfCr(bytes, from, to)
+  while (cr !== -1 && (cr + 1 === to || bytes[cr + 1] !== CR)) cr = indexOfCr(bytes, cr + 1, to)
   return cr
 }

@@ -3,9 +3,11 @@ import type { TokenCounter } from '../counting/token-counter.ts'
 import { sseDocuments } from '../framing/sse-event.ts'
 import { isRaw, type ReportedUsage } from '../usage/reported-usage.ts'
 import { UsageCollector } from '../usage/usage-collector.ts'
+import { mayStateUsage } from '../usage/usage-marks.ts'
 import type { UsageShape } from '../usage/usage-shapes.ts'
 import { hasEnded, streamDocuments, type StreamFraming } from './stream-ending.ts'
-import { writtenText } from './written-text.ts'
+import { TextPlace } from './text-place.ts'
+import { writtenIn } from './written-text.ts'
 
 export interface LiveOutputOptions {
   readonly framing: StreamFraming
@@ -47,6 +49,7 @@ export class LiveOutput {
   #tail: Buffer[] = []
   #tailBytes = 0
   readonly #finished = new Set<number>()
+  readonly #place = new TextPlace()
 
   constructor(options: LiveOutputOptions) {
     this.#options = options
@@ -128,7 +131,8 @@ export class LiveOutput {
   async settle(): Promise<boolean> {
     this.narrow()
     const { openBytes } = this.#live
-    const { output } = reportedIn(this.#options, [this.#latest]) ?? {}
+    const isStated = mayStateUsage(this.#latest, this.#options.shape)
+    const output = isStated ? reportedIn(this.#options, [this.#latest])?.output : undefined
     if (output === undefined) {
       await this.#live.settle()
       return openBytes > 0
@@ -171,9 +175,9 @@ export class LiveOutput {
   }
 
   #look(events: string): void {
-    const written = writtenText(this.#options.shape, events)
-    if (written !== '') this.#take(written, Buffer.byteLength(written))
-    for (const index of finishedIn(events)) this.#finished.add(index)
+    const { text, mayEnd } = writtenIn(this.#options.shape, events, this.#place)
+    if (text !== '') this.#take(text, Buffer.byteLength(text))
+    if (mayEnd) for (const index of finishedIn(events)) this.#finished.add(index)
   }
 }
 
@@ -192,11 +196,8 @@ function reportedIn({ framing, shape }: LiveOutputOptions, events: readonly Buff
   return reported === undefined || coversOutput ? reported : { ...reported, output: undefined }
 }
 
-const ENDS = /"finish_reason"\s*:\s*"/
-
 /** Answers, of several in one stream, that end in these events. */
 function* finishedIn(events: string): Iterable<number> {
-  if (!ENDS.test(events)) return
   for (const document of sseDocuments(events, ['finish_reason'])) {
     const choices = isRaw(document) ? document['choices'] : undefined
     for (const choice of Array.isArray(choices) ? choices : []) {

@@ -1,4 +1,5 @@
 import { outputText } from '../counting/output-text.ts'
+import type { TextPlace } from './text-place.ts'
 import type { UsageShape } from '../usage/usage-shapes.ts'
 
 interface Written {
@@ -6,6 +7,13 @@ interface Written {
   readonly members: readonly string[]
   /** What arguments of calls stand behind that are no text but an object: only the document itself tells where they end. */
   readonly objects?: RegExp
+}
+
+/** What a piece of a stream tells. */
+export interface WrittenIn {
+  readonly text: string
+  /** Whether it says of some answer why it ends. */
+  readonly mayEnd: boolean
 }
 
 /** By shape; a text that a later event repeats is under none of its members. */
@@ -22,6 +30,8 @@ const ELSEWHERE: Written = {
   members: [...WRITTEN['openai-chat']!.members, 'thinking', 'response', 'outputText', 'generation', 'input'],
   objects: /"(?:function_?[cC]all|tool_?[uU]se|tool_calls)"\s*:\s*[[{]/,
 }
+/** Why an answer, of several in one stream, ends. */
+const REASON = 'finish_reason'
 const patterns = new Map<readonly string[], RegExp>()
 
 /**
@@ -31,21 +41,40 @@ const patterns = new Map<readonly string[], RegExp>()
  * @param events Whole documents of the stream, with their framing.
  */
 export function writtenText(shape: UsageShape, events: string): string {
+  return writtenIn(shape, events).text
+}
+
+/** As {@link writtenText}, and whether an answer may end in these events, in one look at them. */
+export function writtenIn(shape: UsageShape, events: string, place?: TextPlace): WrittenIn {
   const { members, objects } = WRITTEN[shape] ?? ELSEWHERE
+  const repeated = place?.textsIn(events)
+  if (repeated !== undefined) return { text: repeated, mayEnd: false }
   if (objects?.test(events) === true) {
     const { texts, toolCalls } = outputText(shape, 'sse', events)
-    if (texts.length + toolCalls.length > 0) return texts.join('') + toolCalls.join('')
+    if (texts.length + toolCalls.length > 0)
+      return { text: texts.join('') + toolCalls.join(''), mayEnd: events.includes(`"${REASON}"`) }
   }
-  let written = ''
-  for (const [, text = ''] of events.matchAll(patternOf(members)))
-    written += text.includes('\\') ? unescaped(text) : text
-  return written
+  const pattern = patternOf(members)
+  let text = ''
+  let mayEnd = false
+  let [before, last, lastAt] = [0, '', 0]
+  pattern.lastIndex = 0
+  for (let found = pattern.exec(events); found !== null; found = pattern.exec(events)) {
+    const value = found[2]!
+    before = lastAt
+    last = value
+    lastAt = pattern.lastIndex - 1
+    if (found[1] !== undefined) mayEnd = true
+    else text += value.includes('\\') ? unescaped(value) : value
+  }
+  if (!mayEnd && last !== '') place?.learn(events, lastAt - last.length, lastAt, before)
+  return { text, mayEnd }
 }
 
 function patternOf(members: readonly string[]): RegExp {
   let pattern = patterns.get(members)
   if (pattern === undefined) {
-    pattern = new RegExp(`"(?:${members.join('|')})"\\s*:\\s*"([^"\\\\]*(?:\\\\.[^"\\\\]*)*)"`, 'g')
+    pattern = new RegExp(`"(?:(${REASON})|${members.join('|')})"\\s*:\\s*"([^"\\\\]*(?:\\\\.[^"\\\\]*)*)"`, 'g')
     patterns.set(members, pattern)
   }
   return pattern

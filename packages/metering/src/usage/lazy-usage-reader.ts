@@ -33,6 +33,7 @@ export class LazyUsageReader implements UsageReader {
   readonly #mark: Buffer | undefined
   /** One of them is in the event that ends the stream by what it says; empty where none does. */
   readonly #closings: readonly Buffer[]
+  readonly #closes: boolean
   /** Last byte of the mark; -1: there is none. */
   readonly #markEnd: number
   /** The event that ends the stream by what it says, if it came last: it need not be parsed again. */
@@ -48,6 +49,7 @@ export class LazyUsageReader implements UsageReader {
     this.#collector = collector
     this.#mark = terminalMark(collector.shape)
     this.#closings = USAGE_SHAPES[collector.shape].closings
+    this.#closes = this.#closings.length > 0
     this.#markEnd = this.#mark?.at(-1) ?? -1
   }
 
@@ -73,9 +75,9 @@ export class LazyUsageReader implements UsageReader {
     this.#closing = undefined
     if (this.#pending.length > this.#peekAtBytes) this.#makeRoom()
     // What has begun there can end there.
-    if (this.#eager !== undefined && this.#closings.length > 0) return this.#eager.write(bytes)
+    if (this.#eager !== undefined && this.#closes) return this.#eager.write(bytes)
     this.#pending.push(bytes)
-    return isNoEnd(bytes, this.#markEnd, this.#closings.length > 0) ? -1 : this.#endAt(bytes)
+    return isNoEnd(bytes, this.#markEnd, this.#closes) ? -1 : this.#endAt(bytes)
   }
 
   /** Index in the latest piece from which it belongs to the event that ends the stream; -1: it does not end there. */
@@ -87,7 +89,7 @@ export class LazyUsageReader implements UsageReader {
       const terminalAt = this.#terminalAt(bytes.length)
       if (terminalAt !== -1) return terminalAt
     }
-    return this.#closings.length > 0 && mayClose(bytes, last) ? this.#closingAt(bytes.length) : -1
+    return this.#closes && mayClose(bytes, last) ? this.#closingAt(bytes.length) : -1
   }
 
   end(): void {
@@ -148,6 +150,7 @@ export class LazyUsageReader implements UsageReader {
   }
 
   #endsEvent(): boolean {
+    if (endsInBlankLine(this.#pending.before(0)!)) return true
     const tail = this.#pending.tail(MOST_BLANK_LINE + 1)
     return endOfLastEvent(tail) === tail.length
   }

@@ -36,7 +36,7 @@ export class LookBack {
   /** What does not end in a blank line is an event all the same. */
   readonly #isOver: boolean
   /** What was found, the earliest first. */
-  #found: readonly Statement[] = []
+  readonly #found: Statement[] = []
   #head: Statement | undefined
   /** Where the earliest event begins that was looked at, as it can state usage. */
   #before: number
@@ -77,22 +77,22 @@ export class LookBack {
       if (this.#isEnough || start === 0 || near >= most) break
       if (this.#found.length === 0 || this.#head !== undefined) continue
       this.#head = this.#atHead()
-      if (this.#head !== undefined) this.#isEnough = this.#suffices([this.#head, ...this.#found])
+      if (this.#head !== undefined) this.#isEnough = this.#suffices(this.#head, 0)
     }
-    const { model } = this.#known.reading
-    if (model === undefined && this.#found[0]?.collector.reading.model === undefined) this.#head ??= this.#atHead()
+    if ((this.#known.model ?? this.#found[0]?.collector.model) === undefined) this.#head ??= this.#atHead()
   }
 
   /** All of what is known now. */
   absorbed(): UsageCollector {
-    const [first, ...rest] = this.#head === undefined ? this.#found : [this.#head, ...this.#found]
+    const first = this.#head ?? this.#found[0]
     if (first === undefined) return this.#known
-    const { reported, model } = this.#known.reading
+    const others = this.#head === undefined ? 1 : 0
+    const { reported, model } = this.#known
     // Where nothing was known, what knows these statements takes the place of what knows nothing.
     const isNew = reported === undefined && model === undefined
-    if (!isNew) this.#known.absorb(first.document)
     const all = isNew ? first.collector : this.#known
-    if (!isNew || first.knowsOthers !== rest.length) for (const { document } of rest) all.absorb(document)
+    if (!isNew) all.absorb(first.document)
+    if (!isNew || first.knowsOthers !== this.#found.length - others) this.#tell(all, others)
     return all
   }
 
@@ -127,7 +127,7 @@ export class LookBack {
     while (!this.#isEnough) {
       const at = lastUsageAt(bytes, this.#known.shape, Math.min(this.#before - start, bytes.length))
       if (at === -1) return
-      const from = startOfLastEvent(bytes.subarray(0, at))
+      const from = startOfLastEvent(bytes, at)
       // An event whose beginning is not among these bytes is seen with more of them.
       if (from === 0 && start > 0 && !isWhole) return
       this.#before = start + from
@@ -140,18 +140,26 @@ export class LookBack {
   }
 
   #add(statement: Statement): void {
-    this.#found = [statement, ...this.#found]
-    this.#isEnough = this.#suffices(this.#found)
+    this.#found.unshift(statement)
+    this.#isEnough = this.#suffices(statement, 1)
   }
 
-  #suffices(statements: readonly Statement[]): boolean {
-    const first = statements[0]!
+  /** @param others Index of the first of those found that follow. */
+  #suffices(first: Statement, others: number): boolean {
+    const { collector } = first
     // The first one takes what the others say as well: then it knows all.
-    for (let index = 1; index < statements.length; index += 1) first.collector.absorb(statements[index]!.document)
-    first.knowsOthers = statements.length - 1
-    const { reported, coversOutput } = first.collector.reading
-    if (!coversOutput || reported?.output === undefined) return false
-    return reported.input !== undefined || this.#known.reading.reported?.input !== undefined
+    this.#tell(collector, others)
+    first.knowsOthers = this.#found.length - others
+    if (!collector.coversOutput) return false
+    const isInputKnown = this.#known.reported?.input !== undefined
+    if (!isInputKnown && !collector.mayStateInput) return false
+    const { reported } = collector
+    return reported?.output !== undefined && (isInputKnown || reported.input !== undefined)
+  }
+
+  /** Tells what was found, from an index on. */
+  #tell(collector: UsageCollector, from: number): void {
+    for (let index = from; index < this.#found.length; index += 1) collector.absorb(this.#found[index]!.document)
   }
 
   /** What the event at some bytes states. @param to Where it ends among what is pending. */

@@ -32,6 +32,22 @@ const RESPONSES = NAMES.indexOf('responses')
 const MARKS = new Map<string, number>()
 for (const [at, { marks }] of WORDS.entries()) for (const mark of marks) if (!MARKS.has(mark)) MARKS.set(mark, at)
 
+/** What an input is told by, or explained by. */
+const INPUT_FIGURES = ['input', 'toolUseInput', 'audioInput'] as const
+/** Members of which one is in each object that tells an input, whatever its words. */
+const INPUT_MEMBERS = new Set(
+  Object.values<UsageWords>(USAGE_WORDS).flatMap(({ figures, marks, noneIfAbsent }) => [
+    ...INPUT_FIGURES.flatMap((name) => (figures[name] ?? []).map((place) => place.split('.')[0]!)),
+    ...(noneIfAbsent.includes('input') ? marks : []),
+  ]),
+)
+
+/** Whether an object can state an input: costs a part of reading it. */
+export function mayStateInput(raw: Raw): boolean {
+  for (const name in raw) if (INPUT_MEMBERS.has(name)) return true
+  return false
+}
+
 /**
  * Brings a provider's usage object to one meaning, figures as stated and not clamped. `undefined`: it states none.
  *

@@ -1,5 +1,5 @@
 import type { JsonPickTarget } from '../framing/json-picker.ts'
-import { besides, readFigures, statesFigures, sumOf } from './read-figures.ts'
+import { besides, mayStateInput, readFigures, statesFigures, sumOf } from './read-figures.ts'
 import { isRaw, type Raw, type ReportedUsage } from './reported-usage.ts'
 import { asInput, USAGE_SHAPES, type ShapeRow, type PlaceRow, type UsageShape, type UsageTake } from './usage-shapes.ts'
 import type { WordsName } from './usage-words.ts'
@@ -70,10 +70,32 @@ export class UsageCollector implements JsonPickTarget {
     this.#row = USAGE_SHAPES[shape]
   }
 
-  get reading(): UsageReading {
+  /** As in {@link reading}. */
+  get reported(): ReportedUsage | undefined {
     if (!this.#isRead) this.#read()
+    return this.#reported
+  }
+
+  /** As in {@link reading}. */
+  get coversOutput(): boolean {
+    return this.#coversOutput
+  }
+
+  /** As in {@link reading}. */
+  get model(): string | undefined {
+    return this.#model
+  }
+
+  /** Whether an input can be among the figures, so that it is worth reading them for one. */
+  get mayStateInput(): boolean {
+    for (const found of this.#found)
+      if (found !== undefined && (found.sum !== undefined || mayStateInput(found.raw))) return true
+    return this.#row.isInputOnly
+  }
+
+  get reading(): UsageReading {
     return {
-      reported: this.#reported,
+      reported: this.reported,
       coversOutput: this.#coversOutput,
       model: this.#model,
       isPending: this.#isPending,
