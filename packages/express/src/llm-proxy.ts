@@ -4,7 +4,7 @@ import type { RequestHandler } from 'express'
 import { forwardSession } from './forward-session.ts'
 import type { Forwarder, Upstream } from './forwarder.ts'
 import { HpmForwarder } from './hpm-forwarder.ts'
-import { credentialOf, prepareHeaders, type OutboundCredential } from './outbound-headers.ts'
+import { addedHeaders, credentialOf, prepareHeaders, type OutboundCredential } from './outbound-headers.ts'
 import { refusalOfPath, UNMETERED, unmeteredPurpose, type Unmetered } from './proxied-path.ts'
 import { contextIn, required } from './quota-context.ts'
 import { SilenceWatch } from './silence-watch.ts'
@@ -88,6 +88,7 @@ export function llmProxy(options: LlmProxyOptions): LlmProxy {
   const paysForAll = unregistered === 'pass' || !isSwapped
   const upstream: Upstream = { target, isSecure: target.protocol === 'https:', isSwapped, timeoutMs, maxSockets }
   const forwarder: Forwarder = new FORWARDERS[options.forwarder ?? 'http-proxy-middleware'](upstream)
+  const outbound = { ...options, headers: addedHeaders(options.headers) }
   const sessions = new SilenceWatch(timeoutMs)
 
   const llmProxy: RequestHandler = (req, res, next) => {
@@ -102,7 +103,7 @@ export function llmProxy(options: LlmProxyOptions): LlmProxy {
       if (refusal !== undefined) return sendDenial(call.problem(refusal.kind, refusal.message), {}, req, res, next)
       if (purpose !== undefined) call.record({ basis: 'estimated', operation: purpose, flags: ['unmetered'] })
       call.servedAt(target.hostname ?? '')
-      prepareHeaders(req, call, options)
+      prepareHeaders(req, call, outbound)
       const upgrade = upgradeOf(req)
       if (upgrade !== undefined) return forwardSession(upstream, sessions, upgrade, call, req, res)
       await forwarder.forward(req, res, next)

@@ -56,6 +56,19 @@ export function credentialOf(credential: OutboundCredential = 'pass'): string | 
   return credential === 'pass' ? undefined : credential.swap
 }
 
+/**
+ * Headers to add, by names in lower case, as those of a request have, so that each takes the place of the caller's. But
+ * for `Host`: that is what goes to the provider, where `host` is what the caller said.
+ */
+export function addedHeaders(headers: Readonly<Record<string, string>> = {}): Record<string, string> {
+  const added: Record<string, string> = {}
+  for (const [name, value] of Object.entries(headers)) {
+    const lower = name.toLowerCase()
+    added[lower === 'host' ? 'Host' : lower] = value
+  }
+  return added
+}
+
 /** Makes the headers of a request those that its provider is to get. */
 export function prepareHeaders(
   req: Request,

@@ -31,6 +31,11 @@ export function isAnswer({ statusCode = 0 }: Pick<ProviderHead, 'statusCode'>): 
   return statusCode >= 200
 }
 
+/** Whether an answer of a status has no body, whatever its head says of one. */
+export function hasNoBody(statusCode: number): boolean {
+  return WITHOUT_BODY.has(statusCode)
+}
+
 /** Lets a provider's answer go on to the caller, byte for byte: its head with the first of its bytes. */
 export function passAnswer(proxyRes: Passing, res: Response, isSwapped: boolean): void {
   proxyRes[CALLER] = res
@@ -61,7 +66,7 @@ export function passHead(
   res.statusCode = statusCode!
   if (statusMessage !== STATUS_CODES[statusCode!] && REASON.test(statusMessage ?? ''))
     res.statusMessage = statusMessage!
-  const takesChunks = res.req.httpVersion !== '1.0' && !WITHOUT_BODY.has(statusCode!)
+  const takesChunks = res.req.httpVersion !== '1.0' && !hasNoBody(statusCode!)
   for (const name in headers) {
     if (OF_THE_CONNECTION.has(name) || !isForCallers(name, isSwapped)) continue
     if (name !== 'transfer-encoding' || takesChunks) setHeader(res, name, headers[name]!)

@@ -1,10 +1,11 @@
 import { createRequire } from 'node:module'
 import { PassThrough, type Readable } from 'node:stream'
 import type { Request, Response } from 'express'
-import type { Pool } from 'undici'
+import type { buildConnector, Pool } from 'undici'
 import { bodyInMemory } from './body-in-memory.ts'
 import { hostOf, pathAt, type Forwarder, type Upstream } from './forwarder.ts'
 import { UndiciAnswer } from './undici-answer.ts'
+import { prepareConnection } from './undici-connection.ts'
 
 const require = createRequire(import.meta.url)
 
@@ -14,10 +15,18 @@ const MARGIN_MS = 1_000
 /** How long it may take until there is a connection. */
 const MOST_CONNECTING_MS = 10_000
 
-/** What undici says by itself. */
-const SAID_BY_UNDICI: ReadonlySet<string> = new Set(['connection', 'host', 'transfer-encoding'])
+/** What undici says by itself, or refuses to say. */
+const NOT_SAID: ReadonlySet<string> = new Set([
+  'connection',
+  'expect',
+  'host',
+  'Host',
+  'keep-alive',
+  'transfer-encoding',
+  'upgrade',
+])
 
-/** Forwards requests through undici, which is loaded when the first of these is made. */
+/** Forwards requests through undici, which is loaded when the first of these is called. */
 export class UndiciForwarder implements Forwarder {
   readonly #upstream: Upstream
   readonly #host: string
@@ -43,15 +52,24 @@ export class UndiciForwarder implements Forwarder {
   }
 
   #connect(): Pool {
-    const undici = require('undici') as typeof import('undici')
+    // Only these: undici as a whole makes itself the one that the host's own `fetch` goes through.
+    const Pool = require('undici/lib/dispatcher/pool.js') as typeof import('undici').Pool
+    const connectorOf = require('undici/lib/core/connect.js') as typeof buildConnector
     const { target, timeoutMs, maxSockets } = this.#upstream
-    return new undici.Pool(`${target.protocol}//${this.#host}`, {
+    const connect = connectorOf({ timeout: Math.min(MOST_CONNECTING_MS, timeoutMs), allowH2: false })
+    // To undici, no time is 0; others are whole.
+    const silenceMs = timeoutMs === Infinity ? 0 : Math.ceil(timeoutMs)
+    return new Pool(`${target.protocol}//${this.#host}`, {
       connections: maxSockets === Infinity ? null : maxSockets,
       pipelining: 1,
       allowH2: false,
-      connect: { timeout: Math.min(MOST_CONNECTING_MS, timeoutMs) },
-      headersTimeout: timeoutMs,
-      bodyTimeout: timeoutMs,
+      connect: (options, callback) =>
+        connect(options, (...result) => {
+          if (result[0] === null) prepareConnection(result[1])
+          callback(...result)
+        }),
+      headersTimeout: silenceMs,
+      bodyTimeout: silenceMs,
       keepAliveTimeout: MOST_IDLE_MS,
       keepAliveMaxTimeout: MOST_IDLE_MS,
       keepAliveTimeoutThreshold: MARGIN_MS,
@@ -60,8 +78,8 @@ export class UndiciForwarder implements Forwarder {
 
   /** By turns names and values, which undici takes as they are. */
   #headersOf({ headers }: Request): string[] {
-    const pairs = ['host', this.#host]
-    for (const name in headers) if (!SAID_BY_UNDICI.has(name)) pairs.push(name, headers[name] as string)
+    const pairs = ['host', (headers['Host'] as string | undefined) ?? this.#host]
+    for (const name in headers) if (!NOT_SAID.has(name)) pairs.push(name, headers[name] as string)
     return pairs
   }
 }
