@@ -157,7 +157,7 @@ const provider = z.strictObject({
     .optional(),
   unmetered: z.enum(['refuse', 'flag', 'pass']).optional(),
   timeout: duration.optional(),
-  /** What carries the calls. Default: `http-proxy-middleware`; `undici` takes about half of the CPU. */
+  /** What carries the calls. Default: `http-proxy-middleware`; `undici` saves CPU of small calls. */
   forwarder: z.enum(['http-proxy-middleware', 'undici']).optional(),
 })
 const key = z.strictObject({
