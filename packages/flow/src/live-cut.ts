@@ -177,12 +177,13 @@ export class LiveCut {
   /** Looks at what was skipped. */
   #catchUp(): void {
     if (this.#skippedBytes === 0) return
+    const wasLong = this.#framer.isInLongEvent
     const { events } = this.#framer.push(Buffer.concat(this.#skipped))
     this.#skipped = []
     this.#skippedBytes = 0
     this.#ahead = this.#framer.held.length
     if (events.length === 0) return
-    this.output.add(events, this.#framer.isInLongEvent)
+    this.output.add(events, wasLong || this.#framer.isInLongEvent)
     this.output.sent(events)
   }
 

@@ -65,6 +65,18 @@ describe('LiveOutput', () => {
     new LiveOutput({ framing: 'sse', counter, shape, model: 'gpt-4o' })
   const bytes = (document: unknown): Buffer => Buffer.from(event(document))
 
+  it('knows that a stream has said why it ends, also from events that were only added up', () => {
+    const live = output()
+    const delta = (content: string, reason: string | null): Buffer =>
+      bytes({ choices: [{ index: 0, delta: { content }, finish_reason: reason }] })
+    live.add(delta(' river', null))
+    live.sent(delta(' river', null))
+    expect(live.hasEnded).to.equal(false)
+    live.add(delta('', 'stop'))
+    expect(live.hasEnded).to.equal(true)
+    expect([...live.finished]).to.deep.equal([0])
+  })
+
   it('is bounded by its bytes, then by its text, and counted when asked; no tokenizer is loaded before', async () => {
     const live = output()
     const words = Array.from({ length: 100 }, (_, n) => ` river ${n}`)

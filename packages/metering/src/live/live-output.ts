@@ -148,8 +148,9 @@ export class LiveOutput {
     return reportedIn(this.#options, this.#head)?.input
   }
 
-  /** Whether the stream has said why it ends: there is nothing more to cut. */
+  /** Whether the stream has said why it ends: there is nothing more to cut. Looks through what was only added up. */
   get hasEnded(): boolean {
+    this.narrow()
     const tail = Buffer.concat([...this.#tail, this.#latest])
     return hasEnded({ framing: this.#options.framing, head: this.head, tail, finished: this.#finished })
   }

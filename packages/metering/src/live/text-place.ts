@@ -45,8 +45,13 @@ export class TextPlace {
     const start = events.lastIndexOf(BLANK_LINE, events.length - BLANK_LINE.length - 1)
     const at = start === -1 ? 0 : start + BLANK_LINE.length
     if (other > at || from < at || events.slice(from, to).includes(BACKSLASH)) return
-    this.#before = events.slice(at, from)
-    this.#behind = events.slice(to)
+    this.#before = copyOf(events.slice(at, from))
+    this.#behind = copyOf(events.slice(to))
     this.#between = this.#behind + this.#before
   }
+}
+
+/** V8 keeps all of the events with a part of them, unless the part is copied. */
+function copyOf(part: string): string {
+  return Buffer.from(part).toString()
 }
