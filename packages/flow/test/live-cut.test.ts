@@ -193,6 +193,16 @@ describe('LiveCut', () => {
     )
   }).timeout(120_000)
 
+  it('counts all of an event that is too long to be held, wherever it ends', async () => {
+    const quota = 600_000
+    bed = new QuotaBed({ plans: [plan({ quota })], defaultPlans: ['p'], injectUsage: 'never' })
+    const texts = [' a'.repeat(250_000), ...Array.from({ length: 1_000 }, () => ' a'.repeat(500))]
+    const whole = Buffer.from(eventsOf('sse', texts).join(''))
+    const stream = await answerOf(await begin(bed, 'sse', 'alice', quota), 'sse', cutAt(whole, [16_384]))
+    expect(stream.isCut).to.equal(true)
+    expect(stream.texts.join('').length / 2).to.be.within(quota - 5_000, quota + MOST_AHEAD)
+  }).timeout(60_000)
+
   it('lets a provider that writes faster than anybody counts pass no further than the bound', async () => {
     bed = new QuotaBed({ plans: [plan({ quota: 200 })], defaultPlans: ['p'], injectUsage: 'never' })
     const words = Array.from({ length: 5_000 }, (_, n) => ` river ${n % 10}`)
