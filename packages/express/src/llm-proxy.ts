@@ -48,8 +48,8 @@ export interface LlmProxyOptions {
   /** Connections to the provider; more calls than that wait for one. Default: as many as there are calls. */
   readonly maxSockets?: number
   /**
-   * What carries the calls. `undici` saves a tenth to a third of the CPU of a small call; sessions over
-   * WebSocket go their own way in both. Default: `http-proxy-middleware`.
+   * What carries the calls. `undici` saves a tenth to a third of the CPU of a small call; sessions over WebSocket go
+   * their own way with both. Default: `http-proxy-middleware`.
    */
   readonly forwarder?: keyof typeof FORWARDERS
 }
@@ -73,10 +73,10 @@ export interface LlmProxy extends RequestHandler {
 }
 
 /**
- * Forwards calls to one provider, through http-proxy-middleware or undici: use it after `quotaMiddleware()`. Bodies go on byte for
- * byte. Hop-by-hop headers, cookies and our own headers do not; a key reaches only the provider that it is for. Errors
- * are answered in the caller's dialect and never name the upstream. Sessions over WebSocket take `serveSessions()` beside
- * it.
+ * Forwards calls to one provider, through http-proxy-middleware or undici: use it after `quotaMiddleware()`. Bodies go on
+ * byte for byte. Hop-by-hop headers, cookies and our own headers do not; a key reaches only the provider that it is for.
+ * Errors are answered in the caller's dialect and never name the upstream. Sessions over WebSocket take `serveSessions()`
+ * beside it.
  *
  * @throws QuotaError `ERR_QUOTA_CONFIG` for a target that is no http or https URL.
  */

@@ -14,8 +14,8 @@ const CLOSE_AT = Symbol('closed at')
  * A connection that was not used for so long is closed by us, before its provider does just when the next call is on its
  * way. Where a provider announces a shorter time, a second less than that counts.
  */
-const MOST_IDLE_MS = 30_000
-const MARGIN_MS = 1_000
+export const MOST_IDLE_MS = 30_000
+export const MARGIN_MS = 1_000
 /** How often idle connections are looked at; they are closed at most so much early. */
 const LOOK_EVERY_MS = 250
 /** Connections that are kept for calls to come. */

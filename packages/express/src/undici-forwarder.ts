@@ -4,14 +4,12 @@ import type { Request, Response } from 'express'
 import type { buildConnector, Pool } from 'undici'
 import { bodyInMemory } from './body-in-memory.ts'
 import { hostOf, pathAt, type Forwarder, type Upstream } from './forwarder.ts'
+import { MARGIN_MS, MOST_IDLE_MS } from './provider-connections.ts'
 import { UndiciAnswer } from './undici-answer.ts'
 import { prepareConnection } from './undici-connection.ts'
 
 const require = createRequire(import.meta.url)
 
-/** As with the other forwarder: see provider-connections.ts. */
-const MOST_IDLE_MS = 30_000
-const MARGIN_MS = 1_000
 /** How long it may take until there is a connection. */
 const MOST_CONNECTING_MS = 10_000
 

@@ -16,7 +16,7 @@ export interface LedgerOutage {
 const LOCKED_FOR_MS = 1_000
 const LEAST_BETWEEN_MS = 60_000
 
-/** Tells of outages: each when it begins and when it is over, and once a minute as long as it lasts; of no more than one a minute. */
+/** Tells of outages: when one begins, at most once a minute; then once a minute as long as it lasts; when it is over. */
 export class OutageNotice {
   readonly #tell: (outage: LedgerOutage) => void
   #sinceMs: number | undefined

@@ -1,4 +1,5 @@
 import type { Tiktoken } from 'tiktoken/lite'
+import { copiedText } from '../copied-text.ts'
 
 /** Longer words are hardly ever one token. */
 const MOST_CHARACTERS = 16
@@ -45,18 +46,13 @@ export class WordCounter {
     if (this.#words.has(word)) return 1
     if (this.#words.size === MOST_WORDS || !LETTERS.test(word)) return 0
     const tokens = this.#encode(word)
-    if (tokens === 1) this.#words.add(copyOf(word))
+    if (tokens === 1) this.#words.add(copiedText(word))
     return tokens
   }
 
   #encode(text: string): number {
     return this.#encoder.encode_ordinary(text).length
   }
-}
-
-/** V8 keeps the whole text with a part of it, unless the part is copied. */
-function copyOf(word: string): string {
-  return Buffer.from(word, 'latin1').toString('latin1')
 }
 
 /** Where the word that begins at an index ends: before the next space behind printable ASCII. */

@@ -1,3 +1,5 @@
+import { copiedText } from '../copied-text.ts'
+
 const BLANK_LINE = '\n\n'
 const QUOTE = '"'
 const BACKSLASH = '\\'
@@ -45,13 +47,8 @@ export class TextPlace {
     const start = events.lastIndexOf(BLANK_LINE, events.length - BLANK_LINE.length - 1)
     const at = start === -1 ? 0 : start + BLANK_LINE.length
     if (other > at || from < at || events.slice(from, to).includes(BACKSLASH)) return
-    this.#before = copyOf(events.slice(at, from))
-    this.#behind = copyOf(events.slice(to))
+    this.#before = copiedText(events.slice(at, from))
+    this.#behind = copiedText(events.slice(to))
     this.#between = this.#behind + this.#before
   }
-}
-
-/** V8 keeps all of the events with a part of them, unless the part is copied. */
-function copyOf(part: string): string {
-  return Buffer.from(part).toString()
 }
