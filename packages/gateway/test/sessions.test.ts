@@ -40,7 +40,7 @@ class Client {
 }
 
 async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
-  const untilMs = performance.now() + 15_000
+  const untilMs = performance.now() + 5_000
   while (!(await holds())) {
     if (performance.now() > untilMs) throw new Error(`it does not come about: ${String(holds)}`)
     await new Promise((resolve) => setTimeout(resolve, 5))
